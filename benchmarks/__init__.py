@@ -1,0 +1,1 @@
+"""Measure the service beside plain loops over the same images."""

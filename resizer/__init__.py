@@ -1,0 +1,1 @@
+"""Turn a CSV of product image URLs into compressed images."""

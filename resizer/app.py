@@ -1,0 +1,158 @@
+"""The composition root: the one place that names implementations."""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from aiohttp import web
+
+from resizer.batches import announcer, open_batches
+from resizer.config import Settings
+from resizer.database import Database, open_database
+from resizer.engine.base import Engine
+from resizer.engine.local import LocalEngine, memory_limit
+from resizer.engine.pool import CompressPool
+from resizer.errors import ConfigError, DatabaseUnusable, DataFolderInUse
+from resizer.images.fetcher import Fetcher
+from resizer.storage.local import LocalStorage
+from resizer.web import setup_web
+from resizer.web.keys import BATCHES, SETTINGS, STORAGE
+from resizer.webhooks.outbox import Outbox
+from resizer.webhooks.signing import load_secret
+
+logger = logging.getLogger(__name__)
+
+DATABASE = web.AppKey("database", Database)
+ENGINE = web.AppKey("engine", Engine)
+OUTBOX = web.AppKey("outbox", Outbox)
+RESUME = web.AppKey("resume", bool)
+
+
+def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
+    """Put the service together; its resources open when it starts and close in reverse.
+
+    With `resume` it takes up what an earlier process left. Raises `ConfigError`; starting it raises
+    `DataFolderInUse`, `DatabaseUnusable` and `ConfigError`.
+    """
+    check_available(settings)
+    app = web.Application()
+    app[SETTINGS] = settings
+    app[RESUME] = resume
+    app.cleanup_ctx.extend([data_folder, database, storage, engine, outbox, batches])
+    app.on_shutdown.append(stop_taking)
+    setup_web(app)
+    return app
+
+
+#: keys that are checked but not acted on yet
+PLANNED = (
+    "server.request_timeout",
+    "server.max_connections",
+    "server.cors_origins",
+    "fetch.revalidate",
+    "retention.days",
+)
+
+
+def check_available(settings: Settings) -> None:
+    """Refuse what a later version brings, and warn of what has no effect yet. Raises `ConfigError`."""
+    for key in PLANNED:
+        section, _, name = key.partition(".")
+        chosen = getattr(settings, section)
+        if getattr(chosen, name) != type(chosen).model_fields[name].default:
+            logger.warning("%s is planned: this version does not act on it yet", key)
+    if settings.storage.kind != "local":
+        raise ConfigError.of("storage.kind", "'s3' is not in this version", "use 'local'")
+    if settings.engine.kind != "local":
+        raise ConfigError.of("engine.kind", "'celery' is not in this version", "use 'local'")
+
+
+async def data_folder(app: web.Application) -> AsyncIterator[None]:
+    """Own the data folder: a second process on it is refused, and what a crash left half done goes."""
+    with ExitStack() as stack:
+        await asyncio.to_thread(_take_folder, app[SETTINGS], stack)
+        yield
+
+
+async def database(app: web.Application) -> AsyncIterator[None]:
+    settings = app[SETTINGS]
+    async with open_database(settings.database_file, announcer(settings.webhook)) as opened:
+        app[DATABASE] = opened
+        yield
+
+
+async def storage(app: web.Application) -> AsyncIterator[None]:
+    async with LocalStorage(app[SETTINGS].storage_folder) as opened:
+        app[STORAGE] = opened
+        yield
+
+
+async def engine(app: web.Application) -> AsyncIterator[None]:
+    settings = app[SETTINGS]
+    async with (
+        Fetcher(settings.fetch, spool=settings.spool_folder) as fetcher,
+        CompressPool(settings.compress, memory_limit=memory_limit(settings.compress)) as pool,
+    ):
+        app[ENGINE] = LocalEngine(fetcher, pool, app[STORAGE], settings.compress)
+        yield
+
+
+async def outbox(app: web.Application) -> AsyncIterator[None]:
+    settings = app[SETTINGS]
+    secret = await asyncio.to_thread(load_secret, settings.webhook, settings.data_folder)
+    async with Outbox(app[DATABASE].deliveries, settings.webhook, secret) as opened:
+        app[OUTBOX] = opened
+        yield
+
+
+async def batches(app: web.Application) -> AsyncIterator[None]:
+    async with open_batches(
+        app[DATABASE], app[ENGINE], app[OUTBOX], app[SETTINGS], resume=app[RESUME]
+    ) as opened:
+        app[BATCHES] = opened
+        yield
+
+
+async def stop_taking(app: web.Application) -> None:
+    """Begin no further image and keep nobody waiting: the service is about to stop."""
+    app[BATCHES].stop_taking()
+
+
+def _take_folder(settings: Settings, stack: ExitStack) -> None:
+    folder = settings.data_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        settings.spool_folder.mkdir(exist_ok=True)
+        _lock(folder / "lock", stack, owned=folder)
+        for left in settings.spool_folder.iterdir():
+            if left.is_file():
+                logger.info("removing %s, left by a crash", left)
+                left.unlink()
+    except OSError as error:
+        raise ConfigError.of(
+            "data_dir",
+            f"the folder {folder} cannot be used: {error.strerror}",
+            "name a folder that can be created and written to",
+        ) from error
+    if settings.database.path:
+        # a database outside the folder could be another service's
+        file = settings.database_file
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _lock(file.with_name(f"{file.name}.lock"), stack, owned=file)
+        except OSError as error:
+            raise DatabaseUnusable(str(file), error.strerror or str(error)) from error
+
+
+def _lock(path: Path, stack: ExitStack, *, owned: Path) -> None:
+    """Hold a lock for as long as the stack is open. Raises `DataFolderInUse`."""
+    file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    stack.callback(os.close, file)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DataFolderInUse(str(owned)) from error

@@ -1,0 +1,228 @@
+"""Worker coroutines that take batches in turn and hand their images to the engine."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from resizer.batches.feed import Feed
+from resizer.batches.places import Places
+from resizer.config import QueueSettings
+from resizer.database import Database
+from resizer.engine.base import Engine
+from resizer.errors import DatabaseFailure, ErrorCode, NoSpace
+from resizer.models import Fault, Outcome, Task
+
+logger = logging.getLogger(__name__)
+
+#: batches worked on in turn; further ones wait on disk in the order in which they came
+MOST_ACTIVE = 1000
+#: batches read at once when the service starts
+RESUME_PAGE = 500
+#: seconds between tries to record an outcome while the database cannot be written: first and longest
+RECORD_BACKOFF = (0.5, 30.0)
+#: seconds after which an image counts as slow: another worker stands in, so that hosts which hang or ask
+#: for a pause do not keep all workers to themselves
+SLOW = 5.0
+#: workers in all, as a multiple of queue.workers
+MOST_WORKERS = 4
+
+
+class Dispatcher:
+    """Keeps `workers` images in flight, taking one image of each batch in turn.
+
+    The queue holds batches, not images: a worker takes a batch, takes its next image, and puts the batch
+    back before it works on the image. A batch whose hosts are all busy is put aside until one has room.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        settings: QueueSettings,
+        *,
+        per_host: int,
+    ) -> None:
+        self._database = database
+        self._engine = engine
+        self._settings = settings
+        self._places = Places(per_host=per_host, workers=settings.workers)
+        self._queue: asyncio.Queue[Feed] = asyncio.Queue(MOST_ACTIVE)
+        self._active: set[int] = set()
+        #: ids of batches that wait on disk
+        self._backlog: deque[int] = deque()
+        #: batches put aside, by the hosts that they wait for; dicts, to keep the order
+        self._stalled: dict[str, dict[Feed, None]] = {}
+        self._workers: set[asyncio.Task[None]] = set()
+        self._processing: set[asyncio.Task[None]] = set()
+        #: images that are slow
+        self._slow = 0
+        self._stopping = False
+
+    async def __aenter__(self) -> Self:
+        for _ in range(self._settings.workers):
+            self._add_worker()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Begin nothing new; let images in flight end within `queue.shutdown_grace`, then give them up."""
+        self.stop_taking()
+        if self._processing and self._settings.shutdown_grace:
+            logger.info("waiting for %s images in flight", len(self._processing))
+            await asyncio.wait(self._processing, timeout=self._settings.shutdown_grace)
+        workers = [*self._workers]
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    def _add_worker(self) -> None:
+        worker = asyncio.create_task(self._work())
+        self._workers.add(worker)
+        worker.add_done_callback(self._workers.discard)
+
+    def stop_taking(self) -> None:
+        """Begin no further image."""
+        self._stopping = True
+        for worker in self._workers - self._processing:
+            worker.cancel()
+
+    async def resume(self) -> None:
+        """Take up every batch that has no final status. Raises `DatabaseFailure`."""
+        after = 0
+        while batches := await self._database.unfinished(after=after, limit=RESUME_PAGE):
+            for batch in batches:
+                self.begin(batch.id)
+            after = batches[-1].id
+
+    def begin(self, batch_id: int) -> None:
+        """Work on a batch, now or when its turn comes."""
+        self._backlog.append(batch_id)
+        self._activate()
+
+    def _activate(self) -> None:
+        while self._backlog and len(self._active) < MOST_ACTIVE:
+            batch_id = self._backlog.popleft()
+            if batch_id not in self._active:
+                self._active.add(batch_id)
+                self._queue.put_nowait(Feed(self._database, self._places, batch_id))
+
+    async def _work(self) -> None:
+        me = asyncio.current_task()
+        assert me is not None  # noqa: S101 - a coroutine runs in a task
+        while not self._stopping and len(self._workers) - self._slow <= self._settings.workers:
+            feed = await self._queue.get()
+            taken = await self._take(feed)
+            if taken is None:
+                continue
+            self._queue.put_nowait(feed)  # its place is still free: no more than MOST_ACTIVE are about
+            self._processing.add(me)
+            try:
+                await self._process(*taken)
+            finally:
+                self._processing.discard(me)
+
+    async def _take(self, feed: Feed) -> tuple[str, Task] | None:
+        try:
+            taken = await feed.take()
+        except (DatabaseFailure, NoSpace) as error:
+            logger.warning("batch %s waits for the database: %s", feed.batch_id, error)
+        except Exception:
+            # a worker that ends would be missed by nobody, until there is none left
+            logger.exception("the next image of batch %s cannot be told; trying again", feed.batch_id)
+        else:
+            if taken is None:
+                self._put_aside(feed)
+            return taken
+        await asyncio.sleep(RECORD_BACKOFF[0])
+        self._queue.put_nowait(feed)
+        return None
+
+    def _put_aside(self, feed: Feed) -> None:
+        if feed.exhausted:
+            self._active.discard(feed.batch_id)
+            self._activate()
+            return
+        for host in feed.busy_hosts:
+            self._stalled.setdefault(host, {})[feed] = None
+
+    def _wake(self, host: str, *, all_in_doubt: bool) -> None:
+        """Put back the batch that has waited longest for this host, or all where any host may have room."""
+        if all_in_doubt:
+            feeds = list(dict.fromkeys(feed for waiting in self._stalled.values() for feed in waiting))
+            self._stalled.clear()
+        else:
+            feeds = [*self._stalled.get(host, {})][:1]
+            for feed in feeds:
+                for other in feed.busy_hosts:
+                    self._stalled[other].pop(feed, None)
+                    if not self._stalled[other]:
+                        del self._stalled[other]
+        for feed in feeds:
+            self._queue.put_nowait(feed)
+
+    async def _process(self, host: str, task: Task) -> None:
+        outcome = None
+        slow = False
+
+        def stand_in() -> None:
+            nonlocal slow
+            if self._stopping or len(self._workers) >= MOST_WORKERS * self._settings.workers:
+                return
+            slow = True
+            self._slow += 1
+            self._add_worker()
+            with self._room_made(host):
+                self._places.slow(host)
+
+        timer = asyncio.get_running_loop().call_later(SLOW, stand_in)
+        try:
+            outcome = await self._run(task)
+        finally:
+            timer.cancel()
+            self._slow -= slow
+            with self._room_made(host):
+                self._places.leave(host, outcome, slow=slow)
+        await self._record(outcome)
+
+    @contextmanager
+    def _room_made(self, host: str) -> Iterator[None]:
+        """Wake who waits for what changes within: this host, or any host that was held back as in doubt."""
+        was_full = self._places.doubt_is_full
+        yield
+        self._wake(host, all_in_doubt=was_full and not self._places.doubt_is_full)
+
+    async def _run(self, task: Task) -> Outcome:
+        try:
+            return await self._engine.run(task)
+        except Exception:
+            # a fault of ours must not keep the batch from ever ending
+            logger.exception("image %s of batch %s met a fault of the service", task.seq, task.batch_id)
+            return _at_fault(task.batch_id, task.seq)
+
+    async def _record(self, outcome: Outcome) -> None:
+        first, longest = RECORD_BACKOFF
+        pause = first
+        while True:
+            try:
+                await self._database.settle(outcome)
+            except (DatabaseFailure, NoSpace) as error:
+                logger.error("an outcome cannot be recorded, trying again in %g s: %s", pause, error)  # noqa: TRY400
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, longest)
+            except Exception:
+                logger.exception("%r cannot be written", outcome)
+                outcome = _at_fault(outcome.batch_id, outcome.seq)
+                await asyncio.sleep(first)
+            else:
+                return
+
+
+def _at_fault(batch_id: int, seq: int) -> Outcome:
+    message = "a fault of the service, not of the image; the server's log has the details"
+    fault = Fault(code=ErrorCode.COMPRESS_CRASH, message=message)
+    return Outcome(batch_id=batch_id, seq=seq, attempts=0, fault=fault)

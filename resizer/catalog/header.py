@@ -1,0 +1,75 @@
+"""Find the three columns that are needed among the client's."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from resizer.catalog.problems import Problems, shown
+
+# contract, section 4: the column's own name, then its aliases; an earlier one wins
+SERIAL = ("S. No.", "Serial Number", "No")
+NAME = ("Product Name", "Product", "SKU")
+IMAGES = ("Input Image Urls", "Input Urls", "Image Urls", "Images")
+
+MAX_COLUMNS = 2_000  # short rows are filled up to the header's width, so a wide header costs in every row
+LONGEST = 200  # characters; normalising takes quadratic time where a text is made for it
+LISTED = 20  # columns of the client in a message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """The columns of a catalogue, and which of them are the three that are needed."""
+
+    #: as they came, without unnamed ones at the end
+    columns: tuple[str, ...]
+    #: indexes in columns, from 0
+    serial: int
+    name: int
+    images: int
+
+
+def normalised(name: str) -> str:
+    """Return what of a column's name counts: letters and digits, without regard to case."""
+    if len(name) > LONGEST:
+        return name
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
+
+
+def columns_found(cells: Sequence[str]) -> int:
+    """Return how many of the three columns are there."""
+    return sum(index is not None for index in _find(cells))
+
+
+def read_header(line: int, cells: Sequence[str], problems: Problems) -> Header:
+    """Return the header; raise CatalogError with a problem for each column that is missing."""
+    width = max((index + 1 for index, cell in enumerate(cells) if cell.strip()), default=0)
+    if width > MAX_COLUMNS:
+        problems.add(line, MAX_COLUMNS + 1, f"there are {width:,} columns; delete all beyond {MAX_COLUMNS:,}")
+        raise problems.error()
+    columns = tuple(cells[:width])
+    serial, name, images = _find(columns)
+    if serial is not None and name is not None and images is not None:
+        return Header(columns=columns, serial=serial, name=name, images=images)
+    found = ", ".join(map(shown, columns[:LISTED])) + (", …" if width > LISTED else "")
+    for index, accepted in zip((serial, name, images), (SERIAL, NAME, IMAGES), strict=True):
+        if index is None:
+            own, *aliases = map(shown, accepted)
+            problems.add(
+                line,
+                1,
+                f"there is no column {own}: the first line that is not empty must name it "
+                f"({', '.join(aliases)} will do as well); the columns found are {found}",
+            )
+    raise problems.error()
+
+
+def _find(cells: Sequence[str]) -> tuple[int | None, int | None, int | None]:
+    """Return the indexes of the serial, name and image columns: the leftmost of the best name."""
+    leftmost: dict[str, int] = {}
+    for index, cell in enumerate(cells[:MAX_COLUMNS]):
+        leftmost.setdefault(normalised(cell), index)
+
+    def best(accepted: Sequence[str]) -> int | None:
+        return next((leftmost[name] for name in map(normalised, accepted) if name in leftmost), None)
+
+    return best(SERIAL), best(NAME), best(IMAGES)

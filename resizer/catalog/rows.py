@@ -1,0 +1,143 @@
+"""Cut the text of a CSV into rows, strictly, and say where its quoting is broken."""
+
+import csv
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import partial
+from io import StringIO
+from pathlib import Path
+
+from resizer.catalog.encoding import Text
+from resizer.catalog.problems import Problems
+
+MAX_CELL = 1 << 20  # characters
+MAX_ROW = 1 << 22  # characters, over all the lines of the row
+
+# of the whole process, there is no other way; nothing else here reads CSV
+csv.field_size_limit(MAX_CELL)
+
+_QUOTES = re.compile('"+')
+
+
+class Fault(StrEnum):
+    """Why a row cannot be read, as the client is told."""
+
+    OPEN = 'the quote that opens this cell is never closed; put a " at the end of the cell'
+    AFTER = (
+        "text follows the closing quote of this cell; "
+        'put the whole cell between quotes, and write a " inside it as ""'
+    )
+    CELL = f"the cell has more than {MAX_CELL:,} characters; split the row"
+    QUOTED_CELL = f"the cell has more than {MAX_CELL:,} characters; its closing quote may be missing"
+    ROW = f"the row has more than {MAX_ROW:,} characters; split it, or close a quote that was left open"
+
+
+#: after these it cannot be told any more where a row begins
+_FATAL = frozenset({Fault.CELL, Fault.QUOTED_CELL, Fault.ROW})
+
+
+class Rows:
+    """The rows of one file under one delimiter, to be gone through once."""
+
+    def __init__(self, path: Path, *, text: Text, delimiter: str, problems: Problems) -> None:
+        self.delimiter = delimiter
+        self.problems = problems
+        #: a row could not be read: what follows may be misunderstood
+        self.broken = False
+        self._spaced = delimiter in text.spaced
+        self._file = path.open(encoding=text.encoding, newline="")
+        #: text of the row that is being read, for the search after what broke it
+        self._row = StringIO(newline="")
+        self._rows = self._read()
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        """Go on with the rows: the line, from 1, on which each begins, and its cells.
+
+        A row that is broken is noted among the problems and comes as one without cells.
+        """
+        return self._rows
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _read(self) -> Iterator[tuple[int, list[str]]]:
+        reader = csv.reader(
+            self._lines(), delimiter=self.delimiter, skipinitialspace=self._spaced, strict=True
+        )
+        forget, rewind = self._row.truncate, self._row.seek
+        line = 1
+        while True:
+            try:
+                for cells in reader:
+                    yield line, cells
+                    line = reader.line_num + 1
+                    rewind(0)
+                    forget()
+            except csv.Error:
+                fault = self._report(line, reader.line_num)
+            else:
+                return
+            yield line, []
+            if fault in _FATAL:
+                return
+            line = reader.line_num + 1
+            rewind(0)
+            forget()
+
+    def _lines(self) -> Iterator[str]:
+        keep, size = self._row.write, self._row.tell
+        for line in iter(partial(self._file.readline, MAX_ROW + 1), ""):
+            keep(line)
+            if size() > MAX_ROW:
+                raise csv.Error
+            yield line.rstrip("\x1a") if line[-1] == "\x1a" else line
+
+    def _report(self, first: int, last: int) -> Fault:
+        self.broken = True
+        text = self._row.getvalue()
+        if len(text) > MAX_ROW:
+            column, fault = 1, Fault.ROW
+        else:
+            column, fault = broken_cell(text, self.delimiter, spaced=self._spaced)
+        message = str(fault)
+        if fault is Fault.AFTER and first != last:
+            message += f" (the cell reaches down to line {last}: perhaps its own closing quote is missing)"
+        self.problems.add(first, column, message)
+        return fault
+
+
+def broken_cell(text: str, delimiter: str, *, spaced: bool) -> tuple[int, Fault]:
+    """Return which cell, from 1, of a row that the csv module gave up is at fault, and why.
+
+    The csv module itself does not tell; nor does it tell one error from another but by its wording.
+    """
+    column, at = 1, 0
+    while True:
+        while spaced and text.startswith(" ", at):
+            at += 1
+        if text.startswith('"', at):
+            end = _closing_quote(text, at + 1)
+            if end is None:
+                over = len(text) - at - 1 - text.count('""', at + 1) > MAX_CELL
+                return column, Fault.QUOTED_CELL if over else Fault.OPEN
+            if end - at - 1 - text.count('""', at + 1, end) > MAX_CELL:
+                return column, Fault.QUOTED_CELL
+            at = end + 1
+            if not text.startswith(delimiter, at):
+                return column, Fault.AFTER
+        else:
+            end = text.find(delimiter, at)
+            if end < 0 or end - at > MAX_CELL:
+                return column, Fault.CELL
+            at = end
+        at += 1
+        column += 1
+
+
+def _closing_quote(text: str, start: int) -> int | None:
+    """Return where the cell's closing quote stands: pairs are its own, an odd one is the end."""
+    for run in _QUOTES.finditer(text, start):
+        if (run.end() - run.start()) % 2:
+            return run.end() - 1
+    return None

@@ -1,0 +1,64 @@
+"""Write the client's CSV again, with what became of its images."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from itertools import compress
+
+from resizer.catalog.header import normalised
+
+OUTPUT = "Output Image Urls"
+DETAILS = ("Errors", "Input Bytes", "Output Bytes")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slot:
+    """What became of one image; a slot at its defaults is an image that has no outcome yet."""
+
+    output_url: str = ""
+    #: the contract's code
+    error: str = ""
+    input_bytes: int | None = None
+    output_bytes: int | None = None
+
+
+class ResultWriter:
+    """The result as bytes, to be sent piece by piece: first the header, then the products in order."""
+
+    def __init__(self, columns: Sequence[str], *, detail: bool = False) -> None:
+        self._kept = [normalised(column) != normalised(OUTPUT) for column in columns]
+        self._columns = columns
+        self._detail = detail
+
+    def header(self) -> bytes:
+        added = (OUTPUT, *DETAILS) if self._detail else (OUTPUT,)
+        return _encoded([[*compress(self._columns, self._kept), *added]])
+
+    def products(self, products: Iterable[tuple[Sequence[str], Sequence[Slot]]]) -> bytes:
+        """Return the lines of some products, each as its cells and one slot for each of its images."""
+        added = self._details if self._detail else _output
+        return _encoded([*compress(cells, self._kept), *added(slots)] for cells, slots in products)
+
+    @staticmethod
+    def _details(slots: Sequence[Slot]) -> tuple[str, ...]:
+        return (
+            *_output(slots),
+            ",".join([slot.error for slot in slots]),
+            ",".join([_count(slot.input_bytes) for slot in slots]),
+            ",".join([_count(slot.output_bytes) for slot in slots]),
+        )
+
+
+def _output(slots: Sequence[Slot]) -> tuple[str, ...]:
+    return (",".join([slot.output_url for slot in slots]),)
+
+
+def _count(count: int | None) -> str:
+    return "" if count is None else str(count)
+
+
+def _encoded(rows: Iterable[Sequence[str]]) -> bytes:
+    text = StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode()

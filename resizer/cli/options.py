@@ -1,0 +1,37 @@
+"""Options that every command has."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from resizer.config import Settings, load_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def configured(
+    function: F, *, data_dir: str = "Folder of the database and local images.  [config: data_dir]"
+) -> F:
+    """Add `--config` and `--data-dir`, the latter with this help."""
+    with_folder = click.option("--data-dir", metavar="DIR", help=data_dir)(function)
+    return click.option(
+        "--config",
+        "config_file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Configuration file.  [default: config.toml of the working directory, if there is one]",
+    )(with_folder)
+
+
+def settings_from(config_file: Path | None, data_dir: str | None, **sections: dict[str, Any]) -> Settings:
+    """Load the configuration; options that were given override it. Raises `ConfigError`."""
+    overrides: dict[str, Any] = {}
+    if data_dir is not None:
+        overrides["data_dir"] = data_dir
+    for section, options in sections.items():
+        given = {key: value for key, value in options.items() if value is not None}
+        if given:
+            overrides[section] = given
+    return load_settings(config_file, overrides)

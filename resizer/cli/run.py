@@ -1,0 +1,176 @@
+"""`resizer run`: the whole job in one go, without a server."""
+
+import asyncio
+import sys
+from functools import partial
+from pathlib import Path
+
+import aiofiles
+import aiofiles.os
+import click
+from aiohttp import web
+from rich.console import Console
+from rich.filesize import decimal
+
+from resizer.app import create_app
+from resizer.batches import Batches, Submission
+from resizer.cli.logs import set_up_logging
+from resizer.cli.options import configured, settings_from
+from resizer.cli.progress import show_progress
+from resizer.cli.serving import stop_on_signals
+from resizer.config import Settings
+from resizer.errors import CatalogError
+from resizer.models import Batch, BatchStatus, ImageStatus, OutputFormat
+from resizer.web.keys import BATCHES, STORAGE
+
+#: exit codes (contract, section 2); 130 is the shell's for an interruption
+ALL_COMPRESSED, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+#: failures listed at the end; the result and `detail` hold all of them
+MOST_SHOWN = 20
+MOST_IMAGES = 10**9
+#: seconds between looks at the progress
+REFRESH = 0.25
+
+
+@click.command("run")
+@click.argument("csv", metavar="CSV", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where result.csv and compressed/ go.  [default: the CSV's name and -compressed]",
+)
+@click.option("--quality", type=int, help="1 to 100.  [config: compress.quality]")
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice([each.value for each in OutputFormat]),
+    help="[config: compress.format]",
+)
+@click.option("--max-width", type=int, help="Pixels; never enlarges.  [config: compress.max_width]")
+@click.option("--max-height", type=int, help="Pixels; never enlarges.  [config: compress.max_height]")
+@partial(configured, data_dir="Where it remembers what is done.  [default: .resizer below the output]")
+def command(
+    *,
+    csv: Path,
+    output: Path | None,
+    quality: int | None,
+    output_format: str | None,
+    max_width: int | None,
+    max_height: int | None,
+    config_file: Path | None,
+    data_dir: str | None,
+) -> None:
+    """Compress the images of a CSV; run again after an interruption, it goes on where it stopped."""
+    folder = output or Path(f"{csv.stem}-compressed")
+    _check_paths(csv, folder / "result.csv")
+    settings = settings_from(
+        config_file,
+        data_dir or str(folder / ".resizer"),
+        compress={
+            "quality": quality,
+            "format": output_format,
+            "max_width": max_width,
+            "max_height": max_height,
+        },
+        # what is too much for a queue is not too much for a job
+        queue={"max_pending_images": MOST_IMAGES},
+        # the images of this folder, whatever the server's configuration says; nobody is called
+        storage={"kind": "local", "path": str(folder / "compressed")},
+        database={"path": ""},
+        webhook={"url": ""},
+        engine={"kind": "local"},
+    )
+    if settings.log.level == "info":
+        settings = settings.model_copy(update={"log": settings.log.model_copy(update={"level": "warning"})})
+    set_up_logging(settings.log)
+    try:
+        sys.exit(asyncio.run(_run(settings, csv, folder)))
+    except OSError as error:
+        raise click.UsageError(f"{error.filename or folder} cannot be used: {error.strerror}") from error
+    except CatalogError as error:
+        for problem in error.problems:
+            click.echo(f"{csv}:{problem.line}:{problem.column}: {problem.message}", err=True)
+        sys.exit(BAD_INPUT)
+
+
+def _check_paths(csv: Path, target: Path) -> None:
+    if not csv.is_file():
+        raise click.UsageError(f"there is no file {csv}")
+    if target.is_dir():
+        raise click.UsageError(f"{target} is a folder, so the result cannot be written there")
+    if target.exists() and target.samefile(csv):
+        raise click.UsageError(f"the result would replace {csv}; name another folder with --output")
+
+
+async def _run(settings: Settings, csv: Path, folder: Path) -> int:
+    stop = asyncio.Event()
+    stop_on_signals(stop, second=INTERRUPTED)
+    app = create_app(settings, resume=False)
+    runner = web.AppRunner(app, handle_signals=False)
+    try:
+        await runner.setup()
+        batches = app[BATCHES]
+
+        async def exists(name: str) -> bool:
+            return await app[STORAGE].find(name) is not None
+
+        files_url = settings.storage.public_base_url or "compressed"
+        batch = await batches.submit_or_resume(
+            Submission(
+                csv=csv, filename=csv.name, recipe=settings.compress.recipe(), origin="", files_url=files_url
+            ),
+            exists=exists,
+        )
+        batch = await _follow(batches, batch, stop)
+        if not batch.done:
+            _say(f"interrupted with {batch.pending} images to do; run it again to go on")
+            return INTERRUPTED
+        target = folder / "result.csv"
+        await _write_result(batches, batch, files_url, target)
+        await _report(batches, batch, target)
+    finally:
+        await runner.cleanup()
+    return ALL_COMPRESSED if batch.status is BatchStatus.COMPLETED else SOME_FAILED
+
+
+async def _follow(batches: Batches, batch: Batch, stop: asyncio.Event) -> Batch:
+    """Show the progress until the batch ends or someone asks to stop."""
+    console = Console(stderr=True)
+    if batch.pending < batch.images:
+        _say(f"going on where it stopped: {batch.images - batch.pending} of {batch.images} images are done")
+    with show_progress(batch, console) as display:
+        while True:
+            display.update(batch)
+            if batch.done or stop.is_set():
+                return batch
+            batch = await batches.wait(batch.request_id, REFRESH)
+
+
+async def _write_result(batches: Batches, batch: Batch, files_url: str, target: Path) -> None:
+    """Write result.csv; it is whole or not there."""
+    draft = target.with_name(f".{target.name}.draft")
+    async with aiofiles.open(draft, "wb") as file:
+        async for chunk in batches.result_csv(batch, files_url=files_url):
+            await file.write(chunk)
+    await aiofiles.os.replace(draft, target)
+
+
+async def _report(batches: Batches, batch: Batch, target: Path) -> None:
+    failed = await batches.images(batch, limit=MOST_SHOWN, status=ImageStatus.FAILED)
+    for image in failed:
+        fault = image.fault
+        _say(f"line {image.line}, image {image.position}: {fault.code}: {fault.message}" if fault else "")
+    if batch.failed > len(failed):
+        _say(f"… and {batch.failed - len(failed)} more")
+    share = 100 * (1 - batch.output_bytes / batch.input_bytes) if batch.input_bytes else 0
+    _say(
+        f"{batch.completed} of {batch.images} images compressed, {batch.failed} failed; "
+        f"{decimal(batch.input_bytes)} became {decimal(batch.output_bytes)} ({share:.0f} % saved)"
+    )
+    click.echo(target)
+
+
+def _say(text: str) -> None:
+    # what a script may want is the result's path, on standard output, alone
+    click.echo(text, err=True)

@@ -1,0 +1,78 @@
+"""Run a web application until a signal asks it to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+
+from aiohttp import web
+
+from resizer.cli.logs import ACCESS
+from resizer.errors import ConfigError
+from resizer.web.protocol import Protocol
+
+logger = logging.getLogger(__name__)
+
+#: seconds that answers under way get when stopping; images have a limit of their own
+ANSWERS_GRACE = 5.0
+#: connections that the system holds until they are accepted
+BACKLOG = 128
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+async def serve(app: web.Application, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then stop in order; a second signal ends the process at once.
+
+    Raises `ConfigError` where the address cannot be listened on, and what the app's resources raise.
+    """
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=ANSWERS_GRACE)
+    try:
+        await runner.setup()
+        listener = await _listen(runner, host, port)
+        bound = listener.sockets[0].getsockname()[1]
+        logger.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, bound)
+        await stop.wait()
+        logger.info("stopping")
+        listener.close()
+    finally:
+        await runner.cleanup()
+    logger.info("stopped")
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+    manager = runner.server
+    assert manager is not None  # noqa: S101 - the runner is set up
+    loop = asyncio.get_running_loop()
+    access_log = logging.getLogger(ACCESS)
+
+    def connect() -> Protocol:
+        return Protocol(manager, loop=loop, access_log=access_log)
+
+    try:
+        return await loop.create_server(connect, host, port, backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError.of(
+            "server.port",
+            f"{host}:{port} cannot be listened on: {error.strerror}",
+            "use another --host or --port, or stop what listens there",
+        ) from error
+
+
+def stop_on_signals(stop: asyncio.Event, *, second: int = 0) -> None:
+    """Set `stop` on the first signal; the second ends the process at once with this exit code.
+
+    Nothing that was promised is lost by it.
+    """
+
+    def caught(number: signal.Signals) -> None:
+        if stop.is_set():
+            logger.warning("%s again: stopping at once", number.name)
+            os._exit(second)
+        logger.info("%s: finishing what is under way; once more stops at once", number.name)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, caught, number)

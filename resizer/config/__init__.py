@@ -1,0 +1,39 @@
+"""The configuration: config.toml, environment and flags as typed settings."""
+
+from resizer.config.loading import check_exposure, is_loopback, load_settings
+from resizer.config.printing import to_toml
+from resizer.config.sections import (
+    CompressSettings,
+    DatabaseSettings,
+    EngineSettings,
+    FetchSettings,
+    LogSettings,
+    Network,
+    QueueSettings,
+    RetentionSettings,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+    WebhookSettings,
+    is_signing_secret,
+)
+
+__all__ = [
+    "CompressSettings",
+    "DatabaseSettings",
+    "EngineSettings",
+    "FetchSettings",
+    "LogSettings",
+    "Network",
+    "QueueSettings",
+    "RetentionSettings",
+    "ServerSettings",
+    "Settings",
+    "StorageSettings",
+    "WebhookSettings",
+    "check_exposure",
+    "is_loopback",
+    "is_signing_secret",
+    "load_settings",
+    "to_toml",
+]

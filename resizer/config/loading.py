@@ -1,0 +1,158 @@
+"""Read the configuration from file, environment and flags, and say what is wrong with it."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from resizer.config.printing import MASK
+from resizer.config.sections import ENV_PREFIX, Section, ServerSettings, Settings
+from resizer.errors import ConfigError, WrongKey
+
+DEFAULT_FILE = Path("config.toml")
+#: variables with our prefix that are no keys of the configuration
+OTHER_VARIABLES = frozenset({"RESIZER_TOKEN"})
+
+
+def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the configuration: flags over environment over file over defaults.
+
+    `file` is None for `config.toml` of the working directory, where there is one. `overrides` has the
+    shape of the file. Raises `ConfigError` with every wrong key.
+    """
+    written = _read(file)
+
+    class Sources(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings
+            return init_settings, env_settings, _FileSource(settings_cls, written)
+
+    unknown = [*_unknown_variables()]
+    if unknown:
+        raise ConfigError(*unknown)
+    try:
+        return Sources(**(overrides or {}))
+    except ValidationError as error:
+        raise ConfigError(*map(_wrong_key, error.errors(include_url=False))) from error
+
+
+def check_exposure(settings: ServerSettings) -> None:
+    """Refuse to listen beyond this machine without a login. Raises `ConfigError`."""
+    if settings.api_tokens or settings.allow_anonymous or is_loopback(settings.host):
+        return
+    raise ConfigError.of(
+        "server.host",
+        f"{settings.host} can be reached from other machines and no login is set",
+        "set server.api_tokens, or server.allow_anonymous = true if anyone may use the service, "
+        "or listen on 127.0.0.1",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """What the file says, as it stands there."""
+
+    def __init__(self, settings_cls: type[BaseSettings], written: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._written = written
+
+    def get_field_value(self, field: object, field_name: str) -> tuple[Any, str, bool]:
+        del field
+        return self._written.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._written
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    if file is None and not DEFAULT_FILE.exists():
+        return {}
+    path = file or DEFAULT_FILE
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise ConfigError.of("--config", f"there is no file {path}", "name one that exists") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError.of("--config", f"{path} cannot be read: {error}", "name a TOML file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError.of(
+            "--config", f"{path} is no TOML: {error}", "correct that line; texts need quotes"
+        ) from error
+
+
+def _unknown_variables() -> Iterable[WrongKey]:
+    """Find variables with our prefix whose first part is no key: pydantic-settings passes over those."""
+    for name in os.environ:
+        if not name.upper().startswith(ENV_PREFIX) or name.upper() in OTHER_VARIABLES:
+            continue
+        parts = name[len(ENV_PREFIX) :].lower().split("__")
+        if parts[0] not in Settings.model_fields:
+            key = ".".join(parts)
+            yield WrongKey(key=key, problem=f"the variable {name} names no key", remedy=_nearest(key))
+
+
+def _known_keys() -> list[str]:
+    keys = []
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            keys += [f"{name}.{key}" for key in section.model_fields]
+        else:
+            keys.append(name)
+    return keys
+
+
+def _nearest(key: str) -> str:
+    known = _known_keys()
+    # a key in the wrong section is found by its last part
+    same_name = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    near = same_name or difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]}?" if near else "config.toml of the project lists every key"
+
+
+def _wrong_key(error: Mapping[str, Any]) -> WrongKey:
+    location = [part for part in error["loc"] if isinstance(part, str)]
+    key = ".".join(location[:2])
+    if error["type"] == "extra_forbidden":
+        return WrongKey(key=".".join(location), problem="there is no such key", remedy=_nearest(key))
+    expected = _description(location[:2])
+    if expected is None:
+        return WrongKey(key=key, problem="it is no section", remedy=f"write its keys below [{key}]")
+    shown = MASK if key in {"server.api_tokens", "webhook.secret"} else repr(error["input"])
+    return WrongKey(
+        key=key, problem=f"{shown} is not possible ({error['msg']})", remedy=f"expected {expected}"
+    )
+
+
+def _description(location: list[str]) -> str | None:
+    field = Settings.model_fields[location[0]]
+    section = field.annotation
+    if isinstance(section, type) and issubclass(section, Section):
+        if len(location) == 1:
+            return None
+        field = section.model_fields[location[1]]
+    return field.description or next(
+        (item.description for item in get_args(field.annotation) if hasattr(item, "description")), "a value"
+    )

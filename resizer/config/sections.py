@@ -1,0 +1,280 @@
+"""The sections of config.toml as typed settings, one class a component."""
+
+import base64
+import tomllib
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yarl
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from resizer.models import OutputFormat, Recipe
+
+ENV_PREFIX = "RESIZER_"
+Network = IPv4Network | IPv6Network
+
+
+def _listed(value: object) -> object:
+    """Split the text of an environment variable: a TOML list, or items between commas."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text.startswith("["):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(str(error)) from error
+
+
+def _number(value: object) -> object:
+    # `true` is 1 to Python
+    if isinstance(value, bool):
+        raise ValueError("it is no number")  # noqa: TRY004 - pydantic reports a ValueError
+    return value
+
+
+def _network(value: object) -> object:
+    # `10.0.0.1/8` names the same network as `10.0.0.0/8`
+    return ip_network(value, strict=False) if isinstance(value, str) else value
+
+
+def _origin(value: str) -> str:
+    if not value:
+        return value
+    url = yarl.URL(value)
+    if url.scheme not in {"http", "https"} or not url.host or url.query_string or url.fragment:
+        raise ValueError("it is no http or https URL without a query")
+    return value.rstrip("/")
+
+
+def _webhook_url(value: str) -> str:
+    if value:
+        url = yarl.URL(value)
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise ValueError("it is no http or https URL")
+    return value
+
+
+def is_signing_secret(text: str) -> bool:
+    """Tell whether a text is whsec_ and base64 of at least one byte."""
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:  # binascii's, and that of characters beyond ASCII
+        return False
+    return text.startswith("whsec_") and bool(key)
+
+
+def _signing_secret(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text and not is_signing_secret(text):
+        raise ValueError("it is not whsec_ and base64")
+    return value
+
+
+def _broker_url(value: str) -> str:
+    yarl.URL(value)  # raises ValueError
+    return value
+
+
+def _token(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text or not text.isascii() or any(character.isspace() for character in text):
+        raise ValueError("a token is empty, or holds white space or characters beyond ASCII")
+    return value
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(_number),
+    Field(gt=0, allow_inf_nan=False, description="a number of seconds above 0, such as 30"),
+]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1, description="a whole number of 1 or more")]
+Limit = Annotated[int, BeforeValidator(_number), Field(ge=0, description="a whole number of 0 or more")]
+Port = Annotated[
+    int,
+    BeforeValidator(_number),
+    Field(ge=0, le=65535, description="a port from 0 to 65535; 0 takes a free one"),
+]
+Quality = Annotated[
+    int, BeforeValidator(_number), Field(ge=1, le=100, description="a whole number from 1 to 100")
+]
+Size = Annotated[ByteSize, Field(gt=0, description='a size such as "25 MB"')]
+Text = Annotated[str, Field(description="a text")]
+Flag = Annotated[bool, Field(description="true or false")]
+Origin = Annotated[
+    str, AfterValidator(_origin), Field(description="an address such as https://images.example.com, or empty")
+]
+Networks = Annotated[
+    tuple[Annotated[Network, BeforeValidator(_network)], ...],
+    BeforeValidator(_listed),
+    Field(description='a list of networks such as ["10.0.0.0/8"]'),
+]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...],
+    BeforeValidator(_listed),
+    Field(description='a list of origins such as ["https://shop.example.com"]'),
+]
+Tokens = Annotated[
+    tuple[Annotated[SecretStr, AfterValidator(_token)], ...],
+    BeforeValidator(_listed),
+    Field(description='a list of texts without white space such as ["a-long-random-token"]'),
+]
+
+
+class Section(BaseModel):
+    """One section of the configuration: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(Section):
+    host: Annotated[str, Field(min_length=1, description="a host name or address such as 127.0.0.1")] = (
+        "127.0.0.1"
+    )
+    port: Port = 8080
+    public_url: Origin = ""
+    api_tokens: Tokens = ()
+    allow_anonymous: Flag = False
+    max_upload_size: Size = ByteSize(100_000_000)
+    request_timeout: Seconds = 30
+    max_connections: Count = 1000
+    cors_origins: Origins = ()
+    trusted_proxies: Networks = ()
+
+
+class QueueSettings(Section):
+    workers: Count = 32
+    max_pending_images: Count = 2_000_000
+    shutdown_grace: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="a number of seconds of 0 or more, such as 20")
+    ] = 20
+
+
+class FetchSettings(Section):
+    timeout: Seconds = 30
+    connect_timeout: Seconds = 5
+    retries: Limit = 3
+    per_host: Count = 8
+    max_size: Size = ByteSize(25_000_000)
+    max_redirects: Limit = 5
+    allow_networks: Networks = ()
+    user_agent: Annotated[str, Field(pattern=r"^[\x20-\x7e]*$", description="a text of printable ASCII")] = ""
+    revalidate: Flag = True
+
+
+class CompressSettings(Section):
+    quality: Quality = 50
+    format: Annotated[OutputFormat, Field(description="one of " + ", ".join(OutputFormat))] = (
+        OutputFormat.KEEP
+    )
+    max_width: Limit = 0
+    max_height: Limit = 0
+    max_pixels: Count = 50_000_000
+    processes: Limit = 0
+    timeout: Seconds = 30
+
+    def recipe(self) -> Recipe:
+        return Recipe(
+            quality=self.quality, format=self.format, max_width=self.max_width, max_height=self.max_height
+        )
+
+
+class StorageSettings(Section):
+    kind: Annotated[Literal["local", "s3"], Field(description="local or s3")] = "local"
+    path: Text = ""
+    bucket: Text = ""
+    prefix: Text = ""
+    endpoint: Text = ""
+    region: Text = ""
+    public_base_url: Origin = ""
+
+
+class DatabaseSettings(Section):
+    path: Text = ""
+
+
+class WebhookSettings(Section):
+    url: Annotated[str, AfterValidator(_webhook_url), Field(description="an http or https URL, or empty")] = (
+        ""
+    )
+    secret: Annotated[
+        SecretStr, AfterValidator(_signing_secret), Field(description="whsec_ and base64, or empty")
+    ] = SecretStr("")
+    timeout: Seconds = 20
+    schedule: Annotated[
+        tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...],
+        BeforeValidator(_listed),
+        Field(min_length=1, description="a list of seconds such as [0, 5, 300]"),
+    ] = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    allow_networks: Networks = ()
+
+
+class EngineSettings(Section):
+    kind: Annotated[Literal["local", "celery"], Field(description="local or celery")] = "local"
+    broker_url: Annotated[
+        str, AfterValidator(_broker_url), Field(description="an address such as redis://127.0.0.1:6379/0")
+    ] = "redis://127.0.0.1:6379/0"
+
+
+class RetentionSettings(Section):
+    days: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number of days of 0 or more")] = 0
+
+
+class LogSettings(Section):
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+        Field(description="debug, info, warning or error"),
+    ] = "info"
+    format: Annotated[Literal["text", "json"], Field(description="text or json")] = "text"
+
+
+class Settings(BaseSettings):
+    """The whole configuration; built by `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        enable_decoding=False,
+    )
+
+    data_dir: Annotated[str, Field(min_length=1, description="the path of a folder")] = "data"
+    server: ServerSettings = ServerSettings()
+    queue: QueueSettings = QueueSettings()
+    fetch: FetchSettings = FetchSettings()
+    compress: CompressSettings = CompressSettings()
+    storage: StorageSettings = StorageSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    engine: EngineSettings = EngineSettings()
+    retention: RetentionSettings = RetentionSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def data_folder(self) -> Path:
+        return Path(self.data_dir)
+
+    @property
+    def database_file(self) -> Path:
+        return Path(self.database.path) if self.database.path else self.data_folder / "resizer.db"
+
+    @property
+    def storage_folder(self) -> Path:
+        return Path(self.storage.path) if self.storage.path else self.data_folder / "compressed"
+
+    @property
+    def spool_folder(self) -> Path:
+        return self.data_folder / "spool"

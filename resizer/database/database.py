@@ -1,0 +1,314 @@
+"""Batches and images in SQLite: rows in, models out."""
+
+import asyncio
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from resizer.database.deliveries import Deliveries
+from resizer.database.intake import SUM_PENDING, Intake, NewBatch, find_by_key
+from resizer.database.migrations import migrate
+from resizer.database.reader import Reader
+from resizer.database.rows import (
+    BATCH_COLUMNS,
+    IMAGE_COLUMNS,
+    batch_from,
+    image_from,
+)
+from resizer.database.writer import Writer
+from resizer.errors import DatabaseUnusable
+from resizer.models import Batch, Image, ImageStatus, Outcome, Recipe, Task
+
+logger = logging.getLogger(__name__)
+
+PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # a commit is on disk
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA busy_timeout = 10000",  # milliseconds; a backup or an SQLite tool may hold the file for a moment
+)
+#: products read at once for a result, and the number of their images at which a page ends
+RESULT_PAGE = 500
+RESULT_IMAGES = 1000
+
+SELECT_BATCH = f"SELECT {BATCH_COLUMNS} FROM batches WHERE request_id = ? AND ready"
+SELECT_BATCH_BY_ID = f"SELECT {BATCH_COLUMNS} FROM batches WHERE id = ? AND ready"
+SELECT_LATEST_BY_DIGEST = f"""
+    SELECT {BATCH_COLUMNS} FROM batches WHERE digest = ? AND ready ORDER BY id DESC LIMIT 1
+"""
+SELECT_UNFINISHED = f"""
+    SELECT {BATCH_COLUMNS} FROM batches WHERE finished_at IS NULL AND ready AND id > ? ORDER BY id LIMIT ?
+"""
+SELECT_COLUMNS = "SELECT columns FROM batches WHERE id = ?"
+SELECT_PRODUCTS = """
+    SELECT ordinal, cells, first_image, images FROM products
+    WHERE batch_id = ? AND ordinal > ? ORDER BY ordinal LIMIT ?
+"""
+SELECT_IMAGES_BETWEEN = f"""
+    SELECT {IMAGE_COLUMNS} FROM images i JOIN products p USING (batch_id, ordinal)
+    WHERE i.batch_id = ? AND i.seq >= ? AND i.seq < ? ORDER BY i.seq
+"""
+SELECT_IMAGES = f"""
+    SELECT {IMAGE_COLUMNS} FROM images i JOIN products p USING (batch_id, ordinal)
+    WHERE i.batch_id = ? AND i.seq > ? AND (? IS NULL OR i.status = ?) ORDER BY i.seq LIMIT ?
+"""
+SELECT_WAITING = """
+    SELECT seq, url, host FROM images
+    WHERE batch_id = ? AND seq > ? AND status = 'pending'
+        AND host NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?
+"""
+SELECT_WAITING_OF_HOST = """
+    SELECT seq, url, host FROM images INDEXED BY images_waiting
+    WHERE batch_id = ? AND host = ? AND seq > ? AND status = 'pending' ORDER BY seq LIMIT ?
+"""
+START_BATCH = """
+    UPDATE batches SET status = 'processing', started_at = coalesce(started_at, ?)
+    WHERE id = ? AND status = 'pending'
+"""
+SETTLE_IMAGE = """
+    UPDATE images SET status = ?, attempts = ?, filename = ?, format = ?, width = ?, height = ?,
+        input_bytes = ?, output_bytes = ?, error_code = ?, error_message = ?, error_http_status = ?
+    WHERE batch_id = ? AND seq = ? AND status = 'pending'
+"""
+FINISH_BATCHES = """
+    UPDATE batches SET finished_at = ?, status = CASE
+        WHEN cancelled > 0 THEN 'cancelled'
+        WHEN failed = 0 THEN 'completed'
+        WHEN completed = 0 THEN 'failed'
+        ELSE 'partial' END
+    WHERE id IN (SELECT value FROM json_each(?)) AND pending = 0 AND finished_at IS NULL AND ready
+    RETURNING id
+"""
+INSERT_DELIVERY = """
+    INSERT INTO deliveries (batch_id, webhook_id, url, body, next_attempt_at) VALUES (?, ?, ?, ?, ?)
+"""
+REOPEN_IMAGES = """
+    UPDATE images SET status = 'pending', attempts = 0, filename = NULL, format = NULL, width = NULL,
+        height = NULL, input_bytes = NULL, output_bytes = NULL, error_code = NULL, error_message = NULL,
+        error_http_status = NULL
+    WHERE batch_id = ?
+        AND (status IN ('failed', 'cancelled') OR filename IN (SELECT value FROM json_each(?)))
+"""
+REOPEN_BATCH = "UPDATE batches SET status = 'processing', finished_at = NULL WHERE id = ? AND pending > 0"
+DELETE_UNREADY = "DELETE FROM batches WHERE NOT ready"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewDelivery:
+    """A webhook event to be written with the final status that it tells of."""
+
+    webhook_id: str
+    url: str
+    body: str
+    #: seconds since the epoch
+    first_attempt_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultRow:
+    """One product of a result."""
+
+    #: as they came; empty ones at the end are left out
+    cells: tuple[str, ...]
+    images: tuple[Image, ...]
+
+
+#: makes the webhook events of a batch that has just got its final status
+Announce = Callable[[Batch], Iterable[NewDelivery]]
+
+
+class Database:
+    """All that is kept; opened by `open_database`."""
+
+    def __init__(self, reader: Reader, writing: aiosqlite.Connection, announce: Announce) -> None:
+        self._reader = reader
+        self._announce = announce
+        self.writer = Writer(writing, self._settle)
+        self.deliveries = Deliveries(reader, self.writer)
+
+    async def batch(self, request_id: str) -> Batch | None:
+        return await self._one_batch(SELECT_BATCH, request_id)
+
+    async def batch_by_id(self, batch_id: int) -> Batch | None:
+        return await self._one_batch(SELECT_BATCH_BY_ID, batch_id)
+
+    async def latest_with_digest(self, digest: str) -> Batch | None:
+        return await self._one_batch(SELECT_LATEST_BY_DIGEST, digest)
+
+    async def batch_with_key(self, key: str, digest: str) -> Batch | None:
+        """Return the batch that this Idempotency-Key made. Raises `IdempotencyConflict` on other content."""
+        return await self._reader.run(lambda connection: find_by_key(connection, key, digest, time.time()))
+
+    async def unfinished(self, *, after: int = 0, limit: int = 100) -> list[Batch]:
+        """Return batches without a final status, oldest first."""
+        return [batch_from(row) for row in await self._reader.fetch(SELECT_UNFINISHED, (after, limit))]
+
+    async def pending_images(self) -> int:
+        """Return how many images wait, of all batches."""
+        (row,) = await self._reader.fetch(SUM_PENDING)
+        return int(row[0])
+
+    def intake(self, new: NewBatch, *, max_pending: int) -> Intake:
+        """Begin to write a batch, after which no more than `max_pending` images may wait in all."""
+        return Intake(self.writer, new, max_pending=max_pending)
+
+    async def start(self, batch_id: int) -> None:
+        """Note that the first image of a batch has been taken."""
+
+        async def start(connection: aiosqlite.Connection) -> None:
+            await connection.execute(START_BATCH, (time.time(), batch_id))
+
+        await self.writer.run(start)
+
+    async def settle(self, outcome: Outcome) -> None:
+        """Record what became of an image; what comes together is committed together.
+
+        An image that is not pending any more (cancelled meanwhile) is left as it is.
+        """
+        await self.writer.settle(outcome)
+
+    async def reopen(self, batch_id: int, *, lost: Collection[str] = ()) -> Batch:
+        """Set failed and cancelled images of a batch, and those whose file is lost, back to pending.
+
+        Returns the batch as it is then.
+        """
+
+        async def reopen(connection: aiosqlite.Connection) -> Batch:
+            await connection.execute(REOPEN_IMAGES, (batch_id, json.dumps([*lost])))
+            await connection.execute(REOPEN_BATCH, (batch_id,))
+            (row,) = await connection.execute_fetchall(SELECT_BATCH_BY_ID, (batch_id,))
+            return batch_from(row)
+
+        return await self.writer.run(reopen)
+
+    async def waiting(
+        self, batch_id: int, recipe: Recipe, *, after: int, limit: int, without_hosts: Collection[str] = ()
+    ) -> list[tuple[str, Task]]:
+        """Return pending images behind `after` in the order of the CSV, each with its host."""
+        values = (batch_id, after, json.dumps([*without_hosts]), limit)
+        rows = await self._reader.fetch(SELECT_WAITING, values)
+        return [_task(batch_id, recipe, row) for row in rows]
+
+    async def waiting_of_host(
+        self, batch_id: int, recipe: Recipe, host: str, *, after: int, limit: int
+    ) -> list[tuple[str, Task]]:
+        rows = await self._reader.fetch(SELECT_WAITING_OF_HOST, (batch_id, host, after, limit))
+        return [_task(batch_id, recipe, row) for row in rows]
+
+    async def images(
+        self, batch_id: int, *, after: int = -1, limit: int, status: ImageStatus | None = None
+    ) -> list[Image]:
+        """Return images behind the one numbered `after`, in the order of the CSV."""
+        rows = await self._reader.fetch(SELECT_IMAGES, (batch_id, after, status, status, limit))
+        return [image_from(row) for row in rows]
+
+    async def columns(self, batch_id: int) -> tuple[str, ...]:
+        """Return the CSV's header."""
+        (row,) = await self._reader.fetch(SELECT_COLUMNS, (batch_id,))
+        return tuple(json.loads(row["columns"]))
+
+    async def result(self, batch_id: int) -> AsyncIterator[ResultRow]:
+        """Yield the products of a batch in the order of the CSV, a page of rows in memory at a time."""
+        last = -1
+        while True:
+            rows = await self._reader.fetch(SELECT_PRODUCTS, (batch_id, last, RESULT_PAGE))
+            products = _up_to(RESULT_IMAGES, rows)
+            if not products:
+                return
+            last = products[-1]["ordinal"]
+            first_image = products[0]["first_image"]
+            end = products[-1]["first_image"] + products[-1]["images"]
+            found = await self._reader.fetch(SELECT_IMAGES_BETWEEN, (batch_id, first_image, end))
+            images = [image_from(row) for row in found]
+            for product in products:
+                start = product["first_image"] - first_image
+                yield ResultRow(
+                    cells=tuple(json.loads(product["cells"])),
+                    images=tuple(images[start : start + product["images"]]),
+                )
+
+    async def _one_batch(self, statement: str, value: str | int) -> Batch | None:
+        for row in await self._reader.fetch(statement, (value,)):
+            return batch_from(row)
+        return None
+
+    async def _settle(self, connection: aiosqlite.Connection, outcomes: Sequence[Outcome]) -> list[Batch]:
+        await connection.executemany(SETTLE_IMAGE, [_settled(outcome) for outcome in outcomes])
+        return await self._finish(connection, {outcome.batch_id for outcome in outcomes})
+
+    async def _finish(self, connection: aiosqlite.Connection, batch_ids: Collection[int]) -> list[Batch]:
+        """Give batches with no image pending their final status, and write its webhook events with it."""
+        ended = await connection.execute_fetchall(FINISH_BATCHES, (time.time(), json.dumps([*batch_ids])))
+        finished = []
+        for (batch_id,) in ended:
+            (row,) = await connection.execute_fetchall(SELECT_BATCH_BY_ID, (batch_id,))
+            batch = batch_from(row)
+            events = [
+                (batch.id, event.webhook_id, event.url, event.body, event.first_attempt_at)
+                for event in self._announce(batch)
+            ]
+            await connection.executemany(INSERT_DELIVERY, events)
+            finished.append(batch)
+        return finished
+
+
+def _up_to(images: int, products: Iterable[sqlite3.Row]) -> list[sqlite3.Row]:
+    """Return the first of these products, until they have so many images."""
+    page: list[sqlite3.Row] = []
+    for product in products:
+        page.append(product)
+        images -= product["images"]
+        if images <= 0:
+            break
+    return page
+
+
+def _task(batch_id: int, recipe: Recipe, row: sqlite3.Row) -> tuple[str, Task]:
+    return row["host"], Task(batch_id=batch_id, seq=row["seq"], url=row["url"], recipe=recipe)
+
+
+def _settled(outcome: Outcome) -> tuple[Any, ...]:
+    done, fault = outcome.compressed, outcome.fault
+    return (
+        outcome.status,
+        outcome.attempts,
+        *(
+            (done.filename, done.format, done.width, done.height, done.input_bytes, done.output_bytes)
+            if done
+            else (None,) * 6
+        ),
+        *((fault.code, fault.message, fault.http_status) if fault else (None,) * 3),
+        outcome.batch_id,
+        outcome.seq,
+    )
+
+
+@asynccontextmanager
+async def open_database(path: Path, announce: Announce) -> AsyncIterator[Database]:
+    """Open the database, made or migrated if need be. Raises `DatabaseUnusable`."""
+    async with AsyncExitStack() as stack:
+        try:
+            await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+            writing = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None))
+            writing.row_factory = sqlite3.Row
+            for pragma in PRAGMAS:
+                await writing.execute(pragma)
+            await migrate(writing, str(path))
+            await writing.execute(DELETE_UNREADY)
+            reader = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None))
+            reader.row_factory = sqlite3.Row
+            for pragma in (*PRAGMAS[2:], "PRAGMA query_only = ON"):
+                await reader.execute(pragma)
+        except (OSError, sqlite3.Error) as error:
+            raise DatabaseUnusable(str(path), str(error)) from error
+        database = Database(Reader(reader), writing, announce)
+        await stack.enter_async_context(database.writer)
+        yield database

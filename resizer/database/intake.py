@@ -1,0 +1,224 @@
+"""Write a batch while its CSV is being read; nobody sees it before it is whole."""
+
+import json
+import logging
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import aiosqlite
+
+from resizer.database.rows import BATCH_COLUMNS, batch_from
+from resizer.database.writer import Writer
+from resizer.errors import DatabaseFailure, IdempotencyConflict, NoSpace, QueueFull
+from resizer.models import Batch, BatchStatus, Product, Recipe
+
+logger = logging.getLogger(__name__)
+
+#: seconds; how long an Idempotency-Key is kept (contract, section 5)
+KEY_LIFETIME = 24 * 3600.0
+
+#: rows deleted at once
+FORGET = 20_000
+
+#: `json.dumps` with an option makes an encoder for each call, which shows in a CSV of a million rows
+to_json = json.JSONEncoder(ensure_ascii=False).encode
+
+INSERT_BATCH = """
+    INSERT INTO batches (request_id, status, filename, columns, digest, quality, format,
+                         max_width, max_height, webhook_url, origin, files_url, created_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+INSERT_PRODUCT = """
+    INSERT INTO products (batch_id, ordinal, line, serial, name, cells, first_image, images)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+INSERT_IMAGE = "INSERT INTO images (batch_id, seq, ordinal, position, url, host) VALUES (?, ?, ?, ?, ?, ?)"
+PUBLISH_BATCH = """
+    UPDATE batches SET ready = 1, products = ?, images = ?, pending = ?, created_at = ? WHERE id = ?
+"""
+SUM_PENDING = "SELECT coalesce(sum(pending), 0) FROM batches WHERE finished_at IS NULL AND ready"
+DELETE_IMAGES_BELOW = "DELETE FROM images WHERE batch_id = ? AND seq < ?"
+DELETE_PRODUCTS_BELOW = "DELETE FROM products WHERE batch_id = ? AND ordinal < ?"
+DELETE_BATCH = "DELETE FROM batches WHERE id = ?"
+DELETE_OLD_KEYS = "DELETE FROM idempotency_keys WHERE created_at < ?"
+INSERT_KEY = "INSERT INTO idempotency_keys (key, batch_id, created_at) VALUES (?, ?, ?)"
+SELECT_BY_KEY = f"""
+    SELECT {BATCH_COLUMNS}, digest FROM batches
+    WHERE id = (SELECT batch_id FROM idempotency_keys WHERE key = ? AND created_at >= ?)
+"""
+SELECT_BATCH = f"SELECT {BATCH_COLUMNS} FROM batches WHERE id = ?"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewBatch:
+    """What is known of a batch before its rows are read."""
+
+    filename: str
+    columns: tuple[str, ...]
+    #: of the CSV's bytes and the options
+    digest: str
+    recipe: Recipe
+    webhook_url: str | None
+    origin: str
+    #: what stands before `/NAME` in the addresses of compressed images
+    files_url: str
+
+
+class Intake:
+    """One batch on its way in: `add` products, then `publish`; left without that, all of it goes again."""
+
+    def __init__(self, writer: Writer, new: NewBatch, *, max_pending: int) -> None:
+        self._writer = writer
+        self._new = new
+        self._max_pending = max_pending
+        self._batch_id = 0
+        self._products = 0
+        self._images = 0
+        self._published = False
+
+    async def __aenter__(self) -> Self:
+        new = self._new
+        values = (
+            str(uuid.uuid4()),
+            BatchStatus.PENDING,
+            new.filename,
+            to_json(new.columns),
+            new.digest,
+            new.recipe.quality,
+            new.recipe.format,
+            new.recipe.max_width,
+            new.recipe.max_height,
+            new.webhook_url,
+            new.origin,
+            new.files_url,
+            time.time(),
+        )
+
+        async def insert(connection: aiosqlite.Connection) -> int:
+            cursor = await connection.execute(INSERT_BATCH, values)
+            assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
+            return cursor.lastrowid
+
+        self._batch_id = await self._writer.run(insert)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._published:
+            return
+
+        try:
+            await self._forget()
+        except (DatabaseFailure, NoSpace) as failure:
+            # the next start forgets it; what is raised here would hide why it came to this
+            logger.warning("rows of a refused CSV stay until the next start: %s", failure)
+
+    async def _forget(self) -> None:
+        # in steps, so that others can write in between
+        for end in range(FORGET, self._images + FORGET, FORGET):
+            await self._delete(DELETE_IMAGES_BELOW, end)
+        for end in range(FORGET, self._products + FORGET, FORGET):
+            await self._delete(DELETE_PRODUCTS_BELOW, end)
+        await self._delete(DELETE_BATCH)
+
+    async def _delete(self, statement: str, *values: int) -> None:
+        async def delete(connection: aiosqlite.Connection) -> None:
+            await connection.execute(statement, (self._batch_id, *values))
+
+        await self._writer.run(delete)
+
+    async def add(self, products: Sequence[Product]) -> None:
+        """Append products, in the order of the CSV. Raises `QueueFull` once they are too many images."""
+        batch_id, ordinal, seq = self._batch_id, self._products, self._images
+
+        async def insert(connection: aiosqlite.Connection) -> None:
+            # made row by row in the connection's thread, not on the event loop
+            await connection.executemany(INSERT_PRODUCT, _product_rows(batch_id, ordinal, seq, products))
+            await connection.executemany(INSERT_IMAGE, _image_rows(batch_id, ordinal, seq, products))
+
+        await self._writer.run(insert)
+        self._products += len(products)
+        self._images += sum(len(product.urls) for product in products)
+        if self._images > self._max_pending:
+            raise QueueFull(self._images, self._max_pending)
+
+    async def publish(self, *, key: str | None = None) -> tuple[Batch, bool]:
+        """Make the batch visible; returns it and True, or the batch of the same key and False.
+
+        Raises `QueueFull` where more images would wait than may, `IdempotencyConflict` where the key
+        stands for other content.
+        """
+        now = time.time()
+
+        async def publish(connection: aiosqlite.Connection) -> tuple[Batch, bool]:
+            if key is not None:
+                await connection.execute(DELETE_OLD_KEYS, (now - KEY_LIFETIME,))
+                earlier = await find_by_key(connection, key, self._new.digest, now)
+                if earlier is not None:
+                    return earlier, False
+            (waiting,) = next(iter(await connection.execute_fetchall(SUM_PENDING)))
+            if waiting + self._images > self._max_pending:
+                raise QueueFull(waiting + self._images, self._max_pending)
+            await connection.execute(
+                PUBLISH_BATCH, (self._products, self._images, self._images, now, self._batch_id)
+            )
+            if key is not None:
+                await connection.execute(INSERT_KEY, (key, self._batch_id, now))
+            (row,) = await connection.execute_fetchall(SELECT_BATCH, (self._batch_id,))
+            return batch_from(row), True
+
+        batch, published = await self._writer.run(publish)
+        self._published = published
+        return batch, published
+
+
+def _product_rows(
+    batch_id: int, ordinal: int, seq: int, products: Sequence[Product]
+) -> Iterator[tuple[int | str, ...]]:
+    for number, product in enumerate(products, ordinal):
+        cells = to_json(_without_empty_end(product.cells))
+        yield batch_id, number, product.line, product.serial, product.name, cells, seq, len(product.urls)
+        seq += len(product.urls)
+
+
+def _image_rows(
+    batch_id: int, ordinal: int, seq: int, products: Sequence[Product]
+) -> Iterator[tuple[int | str, ...]]:
+    for number, product in enumerate(products, ordinal):
+        for position, url in enumerate(product.urls, 1):
+            yield batch_id, seq, number, position, url, host_of(url)
+            seq += 1
+
+
+async def find_by_key(connection: aiosqlite.Connection, key: str, digest: str, now: float) -> Batch | None:
+    """Return the batch that this Idempotency-Key made. Raises `IdempotencyConflict` on other content."""
+    rows: list[sqlite3.Row] = list(
+        await connection.execute_fetchall(SELECT_BY_KEY, (key, now - KEY_LIFETIME))
+    )
+    if not rows:
+        return None
+    if rows[0]["digest"] != digest:
+        raise IdempotencyConflict
+    return batch_from(rows[0])
+
+
+def host_of(url: str) -> str:
+    """Return what tells the hosts of URLs apart; cheap, since it is asked of every URL of a CSV."""
+    rest = url.partition("://")[2]
+    for mark in "/?#":
+        rest = rest.partition(mark)[0]
+    return rest.rpartition("@")[2].lower()
+
+
+def _without_empty_end(cells: Sequence[str]) -> Sequence[str]:
+    """Drop what a short row was filled up with; `result` fills it up again."""
+    end = len(cells)
+    while end and not cells[end - 1]:
+        end -= 1
+    return cells[:end]

@@ -1,0 +1,167 @@
+"""One writer: what came together is committed together."""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import aiosqlite
+
+from resizer.database.reader import typed
+from resizer.models import Batch, Outcome
+
+logger = logging.getLogger(__name__)
+
+#: operations committed together at most; keeps one commit below some tens of milliseconds
+GROUP = 256
+
+T = TypeVar("T")
+Operation = Callable[[aiosqlite.Connection], Awaitable[T]]
+
+
+class Settle(Protocol):
+    """Writes many outcomes in one go; returns the batches that ended with them."""
+
+    def __call__(
+        self, connection: aiosqlite.Connection, outcomes: Sequence[Outcome]
+    ) -> Awaitable[Sequence[Batch]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    operation: Operation[Any] | Outcome
+    done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Writer:
+    """Runs operations on the writing connection in the order in which they come.
+
+    Coroutines that share an aiosqlite connection share its transaction, so all writing goes through here.
+    An operation that fails is undone by itself; a commit that fails fails all operations in it.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection, settle: Settle) -> None:
+        self._connection = connection
+        self._settle = settle
+        #: told of each batch that has got its final status, once that is on disk
+        self.on_finished: Callable[[Batch], None] | None = None
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="database writer")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._jobs.join()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Run one operation; returns its result once it is on disk, raises what it raised."""
+        job = _Job(operation)
+        self._jobs.put_nowait(job)
+        result: T = await job.done
+        return result
+
+    async def settle(self, outcome: Outcome) -> None:
+        """Record one outcome, together with others that wait; it is on disk when this returns."""
+        job = _Job(outcome)
+        self._jobs.put_nowait(job)
+        await job.done
+
+    async def _run(self) -> None:
+        while True:
+            jobs = [await self._jobs.get()]
+            while len(jobs) < GROUP and not self._jobs.empty():
+                jobs.append(self._jobs.get_nowait())
+            try:
+                await self._commit(jobs)
+            finally:
+                for _ in jobs:
+                    self._jobs.task_done()
+
+    async def _commit(self, jobs: Sequence[_Job]) -> None:
+        results: list[tuple[_Job, Any]] = []
+        finished: Sequence[Batch] = ()
+        try:
+            await self._connection.execute("BEGIN IMMEDIATE")
+            settling = [job for job in jobs if isinstance(job.operation, Outcome)]
+            if settling:
+                finished, settled = await self._settle_all(settling)
+                results += settled
+            for job in jobs:
+                if not isinstance(job.operation, Outcome):
+                    results.append((job, await self._one(job.operation)))
+            await self._connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - every caller gets it, none is left waiting
+            await self._undo(error)
+            finished = ()
+            results = [(job, _Failed(error)) for job in jobs]
+        for job, result in results:
+            if job.done.done():  # its caller was cancelled
+                continue
+            if isinstance(result, _Failed):
+                job.done.set_exception(typed(result.error))
+            else:
+                job.done.set_result(result)
+        for batch in finished:
+            self._tell(batch)
+
+    async def _settle_all(self, jobs: Sequence[_Job]) -> tuple[Sequence[Batch], list[tuple[_Job, Any]]]:
+        """Settle together; where one of the outcomes cannot be written at all, each by itself."""
+        outcomes = [job.operation for job in jobs if isinstance(job.operation, Outcome)]
+        together = await self._one(lambda connection: self._settle(connection, outcomes))
+        if not isinstance(together, _Failed):
+            return together, [(job, None) for job in jobs]
+        finished: list[Batch] = []
+        results: list[tuple[_Job, Any]] = []
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            ended = await self._one(partial(self._settle, outcomes=[outcome]))
+            failed = isinstance(ended, _Failed)
+            results.append((job, ended if failed else None))
+            finished += [] if failed else ended
+        return finished, results
+
+    def _tell(self, batch: Batch) -> None:
+        if self.on_finished is not None:
+            try:
+                self.on_finished(batch)
+            except Exception:
+                logger.exception("the end of request %s could not be told", batch.request_id)
+
+    async def _one(self, operation: Operation[Any]) -> Any:
+        connection = self._connection
+        await connection.execute("SAVEPOINT operation")
+        try:
+            result = await operation(connection)
+        except Exception as error:  # handed to its caller, and the others' work goes on
+            if not connection.in_transaction:
+                raise  # the fault ended the whole transaction (disk full, say): nothing is left to save
+            await connection.execute("ROLLBACK TO operation")
+            result = _Failed(error)
+        await connection.execute("RELEASE operation")
+        return result
+
+    async def _undo(self, error: Exception) -> None:
+        logger.warning("a commit failed: %s", error)
+        try:
+            if self._connection.in_transaction:
+                await self._connection.execute("ROLLBACK")
+        except sqlite3.Error as another:
+            # the next BEGIN will fail in its turn, and say so to its callers
+            logger.warning("nor could it be undone: %s", another)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: Exception

@@ -1,0 +1,16 @@
+"""What whoever processes images must be able to do."""
+
+from typing import Protocol
+
+from resizer.models import Outcome, Task
+
+
+class Engine(Protocol):
+    """Where images are processed."""
+
+    async def run(self, task: Task) -> Outcome:
+        """Fetch, compress and store one image.
+
+        An image's fault is an `Outcome`; what is raised is a bug, or a cancellation.
+        """
+        ...

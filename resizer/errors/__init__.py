@@ -1,0 +1,108 @@
+"""Every error of the service: each class carries the contract's code, each instance its facts.
+
+ResizerError
+├── ConfigError            keys of the configuration are wrong
+├── DataFolderInUse        another process owns the data folder
+├── DatabaseUnusable       the database cannot be opened or is of a newer version
+├── DatabaseFailure        a statement failed: locked for long, read-only, damaged
+├── CatalogError           a CSV is refused; lists its problems
+├── UploadError            an upload is no CSV upload
+│   ├── UnsupportedBody    its body type is not one of ours
+│   └── UploadTooLarge     it is larger than server.max_upload_size
+├── OptionError            an option of a request is wrong
+├── BatchNotFound          there is no such request
+├── NotFinished            the request has no final status yet
+├── IdempotencyConflict    an Idempotency-Key came again with other content
+├── QueueFull              too many images wait already
+├── NoSpace                the disk cannot take it
+├── SignatureError         a webhook does not carry a signature made with the secret
+└── ImageError             one image failed; its code stands in the contract, section 5
+    ├── InvalidUrl, BlockedAddress, DnsFailure, ConnectFailure, TlsFailure, FetchTimeout,
+    │   HttpStatusError, TooManyRedirects, TooLarge                         (fetching)
+    ├── NotAnImage, UnsupportedFormat, CorruptImage, TooManyPixels,
+    │   CompressTimeout, CompressCrash                                      (compressing)
+    └── StorageFailure                                                      (storing)
+
+An instance hands its facts to ``super().__init__`` in the order of its parameters, so that it
+survives pickling on its way out of a pool child, and writes its message in ``__str__``.
+"""
+
+from resizer.errors.image import (
+    BlockedAddress,
+    CompressCrash,
+    CompressTimeout,
+    ConnectFailure,
+    CorruptImage,
+    DnsFailure,
+    ErrorCode,
+    FetchTimeout,
+    HttpStatusError,
+    ImageError,
+    InvalidUrl,
+    NotAnImage,
+    StorageFailure,
+    TlsFailure,
+    TooLarge,
+    TooManyPixels,
+    TooManyRedirects,
+    UnsupportedFormat,
+)
+from resizer.errors.service import (
+    BatchNotFound,
+    CatalogError,
+    ConfigError,
+    DatabaseFailure,
+    DatabaseUnusable,
+    DataFolderInUse,
+    IdempotencyConflict,
+    NoSpace,
+    NotFinished,
+    OptionError,
+    Problem,
+    QueueFull,
+    ResizerError,
+    SignatureError,
+    UnsupportedBody,
+    UploadError,
+    UploadTooLarge,
+    WrongKey,
+)
+
+__all__ = [
+    "BatchNotFound",
+    "BlockedAddress",
+    "CatalogError",
+    "CompressCrash",
+    "CompressTimeout",
+    "ConfigError",
+    "ConnectFailure",
+    "CorruptImage",
+    "DataFolderInUse",
+    "DatabaseFailure",
+    "DatabaseUnusable",
+    "DnsFailure",
+    "ErrorCode",
+    "FetchTimeout",
+    "HttpStatusError",
+    "IdempotencyConflict",
+    "ImageError",
+    "InvalidUrl",
+    "NoSpace",
+    "NotAnImage",
+    "NotFinished",
+    "OptionError",
+    "Problem",
+    "QueueFull",
+    "ResizerError",
+    "SignatureError",
+    "StorageFailure",
+    "TlsFailure",
+    "TooLarge",
+    "TooManyPixels",
+    "TooManyRedirects",
+    "UnsupportedBody",
+    "UnsupportedFormat",
+    "UploadError",
+    "UploadTooLarge",
+    "WrongKey",
+]

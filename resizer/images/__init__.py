@@ -1,0 +1,1 @@
+"""One image: fetch it, compress it."""

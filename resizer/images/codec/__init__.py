@@ -1,0 +1,10 @@
+"""Compress one image: bytes and a recipe in, bytes out; runs in a pool child, and alone knows Pillow.
+
+The road of an image: `reader` opens it and counts its pixels, the plan says what is to become of it,
+`pixels` and `colours` bring it into a form that can be written, `writer` and `animation` write it;
+`compressing` leads.
+"""
+
+from resizer.images.codec.compressing import BYTES_PER_PIXEL, Encoded, compress, compress_file
+
+__all__ = ["BYTES_PER_PIXEL", "Encoded", "compress", "compress_file"]

@@ -1,0 +1,196 @@
+"""Download one image within a size and time budget."""
+
+import asyncio
+import base64
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin
+from uuid import uuid4
+
+import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_exponential, wait_random
+from yarl import URL
+
+from resizer.addresses import AddressPolicy, open_session, parse_url, redact, translate
+from resizer.config import FetchSettings
+from resizer.errors import (
+    FetchTimeout,
+    HttpStatusError,
+    ImageError,
+    InvalidUrl,
+    TooLarge,
+    TooManyRedirects,
+)
+from resizer.images.courtesy import Courtesy
+from resizer.images.spool import PIECE, write_spool
+from resizer.retry_after import seconds_to_wait
+from resizer.version import VERSION
+
+logger = logging.getLogger(__name__)
+
+BACKOFF = 0.5  # seconds before the second try; doubles with each further one
+MAX_BACKOFF = 30.0  # seconds
+MAX_RETRY_AFTER = 120.0  # seconds; who asks for more is not waited for, so that a request ends in its time
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: no format by name: of an origin that offers several, the URL's own is wanted
+ACCEPT = "image/*, */*;q=0.8"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """A downloaded file; whether it is an image, nobody has looked yet."""
+
+    path: Path
+    #: bytes, decompressed
+    size: int
+    #: tries made
+    attempts: int
+
+
+class Fetcher:
+    """Downloads to files in a folder, from `async with` to its end."""
+
+    def __init__(self, settings: FetchSettings, *, spool: Path, backoff: float = BACKOFF) -> None:
+        self._settings = settings
+        self._spool = spool
+        self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
+        self._hosts = Courtesy(per_host=settings.per_host)
+        self._backoff = wait_exponential(multiplier=backoff, max=MAX_BACKOFF) + wait_random(0, backoff)
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._spool.mkdir, parents=True, exist_ok=True)
+        self._session = open_session(
+            self._policy,
+            # one try may be several requests, so its whole time is kept in `_hop`
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._settings.connect_timeout),
+            limit_per_host=self._settings.per_host,
+            headers={
+                "Accept": ACCEPT,
+                "Accept-Encoding": "identity",
+                "User-Agent": self._settings.user_agent or f"resizer/{VERSION}",
+            },
+            # also the most that one step of aiohttp's decompression gives, whatever a bomb holds
+            read_bufsize=PIECE,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    @asynccontextmanager
+    async def fetch(self, url: str) -> AsyncIterator[Fetched]:
+        """Download what the URL gives to a file that is gone on leaving. Raises `ImageError`."""
+        target = parse_url(url)
+        path = self._spool / f"{uuid4().hex}.image"
+        try:
+            yield await self._fetch(target, path)
+        finally:
+            # not awaited, so that a cancellation cannot come between
+            path.unlink(missing_ok=True)
+
+    async def _fetch(self, url: URL, path: Path) -> Fetched:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_worth_another_try),
+            stop=stop_after_attempt(self._settings.retries + 1),
+            wait=self._pause,
+            reraise=True,
+        ):
+            tries = attempt.retry_state.attempt_number
+            with attempt:
+                try:
+                    size = await self._try(url, path)
+                except ImageError as error:
+                    error.attempts = tries
+                    logger.debug("try %d to fetch %s failed: %s", tries, redact(url), error)
+                    raise
+        return Fetched(path=path, size=size, attempts=tries)
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome and state.outcome.exception()
+        asked = error.retry_after if isinstance(error, ImageError) else None
+        return max(self._backoff(state), asked or 0.0)
+
+    async def _try(self, url: URL, path: Path) -> int:
+        """Go the whole way from the first host to the last byte; returns the size."""
+        first_host = url.host or ""
+        seconds = self._settings.timeout
+        loop = asyncio.get_running_loop()
+        credentials: dict[URL, str] = {}
+        for _ in range(self._settings.max_redirects + 1):
+            if url.user is not None:
+                credentials[url.origin()] = _basic(url)
+            async with self._hosts.place(url):
+                # waiting for the place is no fault of the host
+                began = loop.time()
+                end = await self._hop(url, path, credentials.get(url.origin()), seconds)
+                seconds -= loop.time() - began
+            if isinstance(end, int):
+                return end
+            url = end
+        raise TooManyRedirects(first_host, self._settings.max_redirects)
+
+    async def _hop(self, url: URL, path: Path, authorization: str | None, seconds: float) -> URL | int:
+        """Make one request; returns where it redirects to, or the size of the body that was kept."""
+        host = url.host or ""
+        headers = {"Authorization": authorization} if authorization else None
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._session.get(url.with_user(None), headers=headers, allow_redirects=False) as response,
+            ):
+                if response.status in REDIRECTS and "Location" in response.headers:
+                    return _redirected(url, response.headers["Location"])
+                if not 200 <= response.status <= 299:  # noqa: PLR2004
+                    raise self._status_error(url, response)
+                return await self._keep(response, path)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise FetchTimeout(host, self._settings.connect_timeout, "fetch.connect_timeout") from error
+        except TimeoutError as error:
+            raise FetchTimeout(host, self._settings.timeout, "fetch.timeout") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise translate(error, url, self._policy) from error
+
+    async def _keep(self, response: aiohttp.ClientResponse, path: Path) -> int:
+        limit = self._settings.max_size
+        if (response.content_length or 0) > limit:
+            raise TooLarge(limit)
+        size = 0
+        async with write_spool(path) as spool:
+            async for chunk in response.content.iter_any():
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(limit)
+                await spool.add(chunk)
+        return size
+
+    def _status_error(self, url: URL, response: aiohttp.ClientResponse) -> HttpStatusError:
+        asked = seconds_to_wait(response.headers.get("Retry-After", ""))
+        error = HttpStatusError(url.host or "", response.status, asked)
+        if asked and _worth_another_try(error):
+            self._hosts.pause(url, asked)
+        return error
+
+
+def _worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, ImageError) and error.passing and (error.retry_after or 0.0) <= MAX_RETRY_AFTER
+
+
+def _redirected(url: URL, location: str) -> URL:
+    try:
+        return parse_url(urljoin(str(url.with_user(None)), location))
+    except InvalidUrl as error:
+        raise InvalidUrl(f"in the redirect of {url.host}, {error.reason}") from error
+    except ValueError as error:
+        raise InvalidUrl(f"in the redirect of {url.host}, it cannot be read") from error
+
+
+def _basic(url: URL) -> str:
+    return "Basic " + base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()

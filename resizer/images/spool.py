@@ -1,0 +1,69 @@
+"""Write a stream to a file in few large pieces."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from aiofiles.threadpool import wrap
+from aiofiles.threadpool.binary import AsyncBufferedIOBase
+
+from resizer.errors import StorageFailure
+
+PIECE = 256 * 1024  # bytes; each write is a trip to a thread, and most images take two
+
+
+class Spool:
+    """A file that is being written; holds back at most `PIECE` and one chunk."""
+
+    def __init__(self, file: AsyncBufferedIOBase) -> None:
+        self._file = file
+        self._chunks: list[bytes] = []
+        self._held = 0
+
+    async def add(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._held += len(chunk)
+        if self._held >= PIECE:
+            await self.flush()
+
+    async def flush(self) -> None:
+        piece = b"".join(self._chunks)
+        self._chunks.clear()
+        self._held = 0
+        if piece:
+            with _storage_failures():
+                await self._file.write(piece)
+
+
+@asynccontextmanager
+async def write_spool(path: Path) -> AsyncIterator[Spool]:
+    """Open a new or emptied file at the path; on leaving it is whole. Raises `StorageFailure`."""
+    file = _create(path)
+    spool = Spool(file)
+    try:
+        yield spool
+        await spool.flush()
+    except BaseException:
+        # closing writes once more what could not be written; the first error is the one to tell
+        with suppress(OSError):
+            await file.close()
+        raise
+    with _storage_failures():
+        await file.close()
+
+
+def _create(path: Path) -> AsyncBufferedIOBase:
+    # Not in a thread: one that outlives a cancelled wait would create the file after its removal.
+    with _storage_failures():
+        file: AsyncBufferedIOBase = wrap(path.open("wb"))
+        return file
+
+
+@contextmanager
+def _storage_failures() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else "input/output error"
+        raise StorageFailure(f"the download could not be kept: {reason}") from error

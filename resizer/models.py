@@ -1,0 +1,212 @@
+"""Statuses, and the frozen records that cross the walls between rooms."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from resizer.errors import ErrorCode, ImageError
+
+
+class BatchStatus(StrEnum):
+    """Where a batch stands."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: a batch in one of these changes no more by itself
+FINAL = frozenset({BatchStatus.COMPLETED, BatchStatus.PARTIAL, BatchStatus.FAILED, BatchStatus.CANCELLED})
+
+
+class ImageStatus(StrEnum):
+    """Where an image stands."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class DeliveryStatus(StrEnum):
+    """Where a webhook delivery stands."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class OutputFormat(StrEnum):
+    """What a client may ask for."""
+
+    KEEP = "keep"
+    JPEG = "jpeg"
+    PNG = "png"
+    WEBP = "webp"
+    AVIF = "avif"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """How the images of one batch are compressed."""
+
+    #: 1 to 100 on Pillow's scale
+    quality: int
+    format: OutputFormat
+    #: pixels; 0 is no limit
+    max_width: int = 0
+    max_height: int = 0
+
+    def key(self) -> str:
+        """Return one line that is the same for the same recipe: part of every file name."""
+        return f"q{self.quality};{self.format};{self.max_width}x{self.max_height}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """Why an image failed, in a form that can be stored and sent."""
+
+    code: ErrorCode
+    message: str
+    http_status: int | None = None
+
+    @classmethod
+    def of(cls, error: ImageError) -> Self:
+        return cls(code=error.code, message=str(error), http_status=error.http_status)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Product:
+    """One data row of a CSV."""
+
+    #: line of the file on which the row begins, from 1
+    line: int
+    serial: str
+    name: str
+    #: the row's cells as they came, one for each column of the catalogue
+    cells: tuple[str, ...]
+    urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compressed:
+    """A compressed image, as the codec leaves it."""
+
+    #: name in the storage: 32 hexadecimal digits made of the source's bytes and the recipe, and an extension
+    filename: str
+    #: jpeg, png, webp, gif, avif, or bmp and tiff where a source is kept
+    format: str
+    #: pixels, as a viewer shows it
+    width: int
+    height: int
+    input_bytes: int
+    output_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """All that is needed to process one image, on this machine or on another."""
+
+    batch_id: int
+    #: place of the image among all of its batch, from 0
+    seq: int
+    url: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one image: `compressed` or `fault`, never both."""
+
+    batch_id: int
+    seq: int
+    #: tries to fetch it
+    attempts: int
+    compressed: Compressed | None = None
+    fault: Fault | None = None
+
+    @property
+    def status(self) -> ImageStatus:
+        return ImageStatus.FAILED if self.compressed is None else ImageStatus.COMPLETED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """One uploaded CSV and all work that it asks for: the contract's request."""
+
+    id: int
+    request_id: str
+    status: BatchStatus
+    #: name of the CSV as the client gave it
+    filename: str
+    recipe: Recipe
+    webhook_url: str | None
+    #: what stands before `/status/…` in URLs told to the client when no HTTP request is at hand
+    origin: str
+    #: what stands before `/NAME` in the addresses of compressed images, likewise
+    files_url: str
+    products: int
+    images: int
+    pending: int
+    completed: int
+    failed: int
+    cancelled: int
+    #: of completed images
+    input_bytes: int
+    output_bytes: int
+    #: seconds since the epoch
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+
+    @property
+    def done(self) -> bool:
+        return self.status in FINAL
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """One URL of one product, and what became of it."""
+
+    seq: int
+    line: int
+    serial: str
+    product_name: str
+    #: place of the URL in its cell, from 1
+    position: int
+    url: str
+    status: ImageStatus
+    attempts: int
+    compressed: Compressed | None
+    fault: Fault | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One try to deliver a webhook."""
+
+    #: seconds since the epoch
+    at: float
+    http_status: int | None
+    error: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One webhook event on its way to one URL."""
+
+    id: int
+    batch_id: int
+    #: the same on every try
+    webhook_id: str
+    url: str
+    #: JSON text that is signed and sent
+    body: str
+    status: DeliveryStatus
+    attempts: tuple[Attempt, ...]
+    #: seconds since the epoch; None once it is final
+    next_attempt_at: float | None

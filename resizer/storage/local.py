@@ -1,0 +1,184 @@
+"""Keep compressed files in a folder of this machine, or in one that several share."""
+
+import asyncio
+import errno
+import fcntl
+import itertools
+import logging
+import os
+import secrets
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiofiles.os
+
+from resizer.errors import ConfigError, StorageFailure
+from resizer.storage.base import NAME
+
+logger = logging.getLogger(__name__)
+
+DRAFTS = ".*.draft"
+ABANDONED = 24 * 3600.0  # seconds; no image is worked on for as long
+
+REASONS = {
+    errno.ENOSPC: "no space left on the disk of {folder}; free some",
+    errno.EDQUOT: "the disk quota of {folder} is used up; raise it, or free some space",
+    errno.EACCES: "no permission to write to {folder}; let the service's user write there",
+    errno.EPERM: "no permission to write to {folder}; let the service's user write there",
+    errno.EROFS: "the disk of {folder} is mounted read-only",
+    errno.EIO: "the disk of {folder} reports faults; check it",
+}
+
+
+class LocalStorage:
+    """A folder of compressed files.
+
+    Drafts stand beside them as `.OWNER-NUMBER.draft`. Whoever uses the folder holds a shared lock on it,
+    so that who starts on it can tell the leftovers of a crash from the drafts of a neighbour at work.
+    Entering raises `ConfigError` where the folder cannot be used.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock: int | None = None
+        self._owner = ""
+        self._mode = 0o600
+        self._numbers = itertools.count(1)
+        self._syncing = asyncio.Lock()
+        self._next_sync: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await asyncio.to_thread(self._open)
+        except OSError as error:
+            raise ConfigError.of(
+                "storage.path",
+                f"the folder {self._folder} cannot be used: {self._reason(error)}",
+                "name a folder that can be created and written to",
+            ) from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._close)
+
+    def draft(self) -> Path:
+        if self._lock is None:
+            raise RuntimeError("the storage is not open")
+        return self._folder / f".{self._owner}-{next(self._numbers)}.draft"
+
+    async def put(self, draft: Path, name: str) -> None:
+        try:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a compressed file")
+            await asyncio.to_thread(self._take_over, draft, self._folder / name)
+            # also where the name was there: whoever renamed it may not have come to its sync yet
+            await self._sync_folder()
+        except OSError as error:
+            raise StorageFailure(self._reason(error)) from error
+        finally:
+            # after a cancellation the thread above may still be at work; it makes no draft anew
+            _remove(draft)
+
+    async def find(self, name: str) -> Path | None:
+        if not NAME.fullmatch(name):
+            return None
+        path = self._folder / name
+        return path if await aiofiles.os.path.isfile(path) else None
+
+    async def delete(self, name: str) -> None:
+        if not NAME.fullmatch(name):
+            return
+        try:
+            with suppress(FileNotFoundError):
+                await aiofiles.os.remove(self._folder / name)
+        except OSError as error:
+            raise StorageFailure(self._reason(error)) from error
+
+    def _take_over(self, draft: Path, target: Path) -> None:
+        if target.exists():
+            draft.unlink()
+            return
+        file = os.open(draft, os.O_RDONLY)
+        try:
+            # whoever wrote the draft may have kept it to itself, as mkstemp does
+            os.fchmod(file, self._mode)
+            os.fsync(file)
+        finally:
+            os.close(file)
+        # where two put one name at once the second replaces the first by the same bytes
+        draft.replace(target)
+
+    async def _sync_folder(self) -> None:
+        """Wait for a sync of the folder that began after this call; all who wait share it."""
+        if self._next_sync is None:
+            self._next_sync = asyncio.create_task(self._sync_after_the_running_one())
+        await asyncio.shield(self._next_sync)
+
+    async def _sync_after_the_running_one(self) -> None:
+        async with self._syncing:
+            self._next_sync = None  # who comes from here on is too late for this one
+            await asyncio.to_thread(_sync, self._folder)
+
+    def _open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        umask = os.umask(0o077)  # there is no way to read it but to set it
+        os.umask(umask)
+        self._mode = 0o666 & ~umask
+        self._owner = secrets.token_hex(8)
+        if not os.access(self._folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._folder))
+        self._lock = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+        self._sweep(self._lock)
+
+    def _close(self) -> None:
+        for draft in self._folder.glob(f".{self._owner}-*.draft"):
+            _remove(draft)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _sweep(self, lock: int) -> None:
+        """Remove what a crash left; beside a neighbour at work only what nobody can be at any more."""
+        alone = _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        newest = time.time() if alone else time.time() - ABANDONED
+        for draft in self._folder.glob(DRAFTS):
+            with suppress(FileNotFoundError):
+                if draft.stat().st_mtime <= newest:
+                    logger.info("removing %s, left by a crash", draft)
+                    _remove(draft)
+        _locked(lock, fcntl.LOCK_SH)
+
+    def _reason(self, error: OSError) -> str:
+        known = REASONS.get(error.errno or 0)
+        if known:
+            return known.format(folder=self._folder)
+        return f"{error.strerror or 'a fault of the system'} ({error.filename or self._folder})"
+
+
+def _sync(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("%s cannot be removed: %s", path, error.strerror)
+
+
+def _locked(file: int, how: int) -> bool:
+    """Lock the folder; False where another holds it, or where the file system knows no locks."""
+    try:
+        fcntl.flock(file, how)
+    except OSError:
+        return False
+    return True

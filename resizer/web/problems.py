@@ -1,0 +1,108 @@
+"""Errors as `application/problem+json` (RFC 9457): one table, one middleware."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from resizer.errors import (
+    BatchNotFound,
+    CatalogError,
+    DatabaseFailure,
+    IdempotencyConflict,
+    InvalidUrl,
+    NoSpace,
+    NotFinished,
+    OptionError,
+    QueueFull,
+    ResizerError,
+    UnsupportedBody,
+    UploadError,
+    UploadTooLarge,
+)
+
+logger = logging.getLogger(__name__)
+
+RETRY_SOON = {"Retry-After": "1"}
+RETRY_LATER = {"Retry-After": "30"}
+
+#: error → status, the problem's name, headers; a class stands before its base
+PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]] = {
+    CatalogError: (HTTPStatus.UNPROCESSABLE_ENTITY, "csv-refused", {}),
+    OptionError: (HTTPStatus.UNPROCESSABLE_ENTITY, "option-refused", {}),
+    InvalidUrl: (HTTPStatus.UNPROCESSABLE_ENTITY, "option-refused", {}),
+    IdempotencyConflict: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", {}),
+    UnsupportedBody: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-body", {}),
+    # the rest of the body is not wanted
+    UploadTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large", {"Connection": "close"}),
+    UploadError: (HTTPStatus.BAD_REQUEST, "not-a-csv-upload", {}),
+    BatchNotFound: (HTTPStatus.NOT_FOUND, "no-such-request", {}),
+    NotFinished: (HTTPStatus.CONFLICT, "not-finished", RETRY_SOON),
+    QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, "queue-full", RETRY_LATER),
+    NoSpace: (HTTPStatus.INSUFFICIENT_STORAGE, "no-space", RETRY_LATER),
+    DatabaseFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "database-unavailable", RETRY_LATER),
+}
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into a problem document; what is not foreseen becomes a 500 that tells nothing."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        status = HTTPStatus(error.status)
+        # aiohttp's own text is "404: Not Found"; ours are sentences
+        own = error.text if error.text and not error.text.startswith(f"{error.status}:") else None
+        headers = {
+            name: error.headers[name] for name in ("Allow", "WWW-Authenticate") if name in error.headers
+        }
+        return problem(status, None, own or status.description or status.phrase, headers=headers)
+    except tuple(PROBLEMS) as error:
+        status, name, extra = next(entry for kind, entry in PROBLEMS.items() if isinstance(error, kind))
+        errors = [asdict(each) for each in error.problems] if isinstance(error, CatalogError) else None
+        return problem(status, name, str(error), errors=errors, headers=extra)
+    except Exception:
+        logger.exception("%s %s met a fault of the service", request.method, request.path)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            None,
+            "a fault of the service, not of the request; the server's log has the details",
+        )
+
+
+def problem(
+    status: HTTPStatus,
+    name: str | None,
+    detail: str,
+    *,
+    errors: list[dict[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """Make a problem document; without a name its type is the status alone (`about:blank`)."""
+    body: dict[str, Any] = {
+        "type": f"urn:resizer:problem:{name}" if name else "about:blank",
+        "title": _title(name) if name else status.phrase,
+        "status": int(status),
+        "detail": detail,
+    }
+    if errors is not None:
+        body["errors"] = errors
+    return web.Response(
+        status=status,
+        text=json.dumps(body, ensure_ascii=False),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+
+
+def _title(name: str) -> str:
+    words = ("CSV" if word == "csv" else word for word in name.split("-"))
+    title = " ".join(words)
+    return title[0].upper() + title[1:]

@@ -1,0 +1,210 @@
+"""Take an upload's body to the spool, whichever of its two forms it has."""
+
+import asyncio
+import errno
+import re
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiofiles
+import aiofiles.os
+from aiofiles.threadpool.binary import AsyncBufferedIOBase
+from aiohttp import BodyPartReader, ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from resizer.addresses import parse_url
+from resizer.config import CompressSettings
+from resizer.errors import InvalidUrl, NoSpace, OptionError, UnsupportedBody, UploadError, UploadTooLarge
+from resizer.models import OutputFormat, Recipe
+
+#: what an upload may say besides its CSV
+OPTIONS = frozenset({"webhook_url", "quality", "format", "max_width", "max_height"})
+#: bytes; more than any of them needs
+MAX_OPTION = 16_384
+#: fields of a form; ours are six
+MAX_FIELDS = 100
+#: bytes of a multipart body that are not the file: boundaries, headers, options
+MULTIPART_OVERHEAD = 1_000_000
+#: pixels; above this nothing that can be decoded is limited
+MAX_SIDE = 1_000_000
+#: bytes written to the spool at once
+WRITE_SIZE = 1_048_576
+#: faults of the body rather than of the service
+BROKEN_BODY = (
+    ValueError,
+    AssertionError,
+    KeyError,  # a Content-Type without its boundary
+    RuntimeError,
+    ConnectionError,
+    ClientPayloadError,
+    web.RequestPayloadError,
+    HttpProcessingError,
+)
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upload:
+    """A body that has arrived whole."""
+
+    csv: Path
+    filename: str
+    #: as they came, none of them empty
+    options: Mapping[str, str]
+
+
+@asynccontextmanager
+async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> AsyncIterator[Upload]:
+    """Write the CSV of an upload to a file in `spool`, which is gone again on leaving.
+
+    Raises `UnsupportedBody`, `UploadTooLarge` as soon as it is known, `UploadError`, `NoSpace`.
+    """
+    kind = request.content_type if "Content-Type" in request.headers else ""
+    if kind not in {"multipart/form-data", "text/csv"}:
+        raise UnsupportedBody(kind)
+    overhead = MULTIPART_OVERHEAD if kind == "multipart/form-data" else 0
+    if request.content_length is not None and request.content_length > limit + overhead:
+        raise UploadTooLarge(limit)
+    with _faults_named():
+        path = Path(await asyncio.to_thread(_spool_file, spool))
+    try:
+        with _faults_named():
+            if kind == "text/csv":
+                upload = await _plain(request, path, limit)
+            else:
+                upload = await _multipart(request, path, limit)
+        yield upload
+    finally:
+        with suppress(FileNotFoundError):
+            await aiofiles.os.remove(path)
+
+
+def recipe_from(options: Mapping[str, str], defaults: CompressSettings) -> Recipe:
+    """Return the recipe asked for. Raises `OptionError`."""
+    recipe = defaults.recipe()
+    form = options.get("format", recipe.format)
+    if form not in set(OutputFormat):
+        raise OptionError("format", form, "use one of " + ", ".join(OutputFormat))
+    return Recipe(
+        quality=_number(options, "quality", recipe.quality, 1, 100),
+        format=OutputFormat(form),
+        max_width=_number(options, "max_width", recipe.max_width, 0, MAX_SIDE),
+        max_height=_number(options, "max_height", recipe.max_height, 0, MAX_SIDE),
+    )
+
+
+def webhook_url_from(options: Mapping[str, str]) -> str | None:
+    """Return where this request's end is to be told. Raises `OptionError`."""
+    url = options.get("webhook_url")
+    if url is None:
+        return None
+    try:
+        parse_url(url)
+    except InvalidUrl as error:
+        raise OptionError("webhook_url", url[:200], f"use an http or https URL ({error.reason})") from error
+    return url
+
+
+def _number(options: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = options.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
+        raise OptionError(name, text[:200], f"use a whole number from {least} to {most}")
+    return int(text)
+
+
+async def _plain(request: web.Request, path: Path, limit: int) -> Upload:
+    async with aiofiles.open(path, "wb") as file:
+        await _copy(request.content.iter_any(), file, limit)
+    options = {name: value for name, value in request.query.items() if name in OPTIONS and value.strip()}
+    return Upload(csv=path, filename="upload.csv", options=options)
+
+
+async def _multipart(request: web.Request, path: Path, limit: int) -> Upload:
+    filename: str | None = None
+    options: dict[str, str] = {}
+    fields = 0
+    reader = await request.multipart()
+    async with aiofiles.open(path, "wb") as file:
+        async for part in reader:
+            if not isinstance(part, BodyPartReader):
+                raise UploadError(
+                    "a multipart body within the multipart body cannot be read; send the fields flat"
+                )
+            fields += 1
+            if fields > MAX_FIELDS:
+                raise UploadError(
+                    f"there are more than {MAX_FIELDS} fields; send the CSV and its options alone"
+                )
+            if part.name == "file":
+                if filename is not None:
+                    raise UploadError("there are two fields named 'file'; upload one CSV at a time")
+                filename = clean_filename(part.filename)
+                await _copy(_chunks(part), file, limit)
+            else:
+                value = await _text(part)
+                if part.name in OPTIONS and value:
+                    options[part.name] = value
+    if not reader.at_eof():
+        raise UploadError("the body ends before its last boundary; send it again")
+    if filename is None:
+        raise UploadError("there is no field 'file'; send the CSV in a multipart field of that name")
+    return Upload(csv=path, filename=filename, options=options)
+
+
+async def _copy(chunks: AsyncIterator[bytes], file: AsyncBufferedIOBase, limit: int) -> None:
+    size = 0
+    buffer = bytearray()
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise UploadTooLarge(limit)
+        buffer += chunk
+        if len(buffer) >= WRITE_SIZE:
+            await file.write(bytes(buffer))
+            buffer.clear()
+    await file.write(bytes(buffer))
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(65_536):
+        yield chunk
+
+
+async def _text(part: BodyPartReader) -> str:
+    value = bytearray()
+    async for chunk in _chunks(part):
+        value += chunk
+        if len(value) > MAX_OPTION:
+            raise UploadError(f"the field {part.name!r} is longer than {MAX_OPTION} bytes")
+    return value.decode().strip()
+
+
+def clean_filename(name: str | None) -> str:
+    """Return a client's file name without its folders and without characters that no name should hold."""
+    # a name that is not UTF-8 comes with surrogates, which nothing else can take
+    readable = (name or "").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    base = re.split(r"[/\\]", readable)[-1]
+    return re.sub(r"[\x00-\x1f\x7f]", "", base).strip()[:200] or "upload.csv"
+
+
+@contextmanager
+def _faults_named() -> Iterator[None]:
+    try:
+        yield
+    except BROKEN_BODY as error:
+        raise UploadError("the body is broken or was cut off; send it again, whole") from error
+    except OSError as error:
+        if error.errno in FULL:
+            raise NoSpace from error
+        raise
+
+
+def _spool_file(spool: Path) -> str:
+    handle, path = tempfile.mkstemp(prefix="upload-", suffix=".csv", dir=spool)
+    with open(handle, "wb"):  # noqa: PTH123 - takes over the descriptor
+        return path

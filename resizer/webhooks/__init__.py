@@ -1,0 +1,1 @@
+"""Tell clients by signed HTTP requests that their work is finished."""

@@ -1,0 +1,241 @@
+"""Deliver what the database holds."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from http import HTTPStatus
+from types import TracebackType
+from typing import Protocol, Self
+
+import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, wait_exponential
+
+from resizer.addresses import AddressPolicy, open_session, parse_url, redact, translate
+from resizer.config import WebhookSettings
+from resizer.errors import FetchTimeout, HttpStatusError, ImageError
+from resizer.models import Attempt, Delivery, DeliveryStatus
+from resizer.retry_after import seconds_to_wait
+from resizer.version import VERSION
+from resizer.webhooks.signing import sign
+
+logger = logging.getLogger(__name__)
+
+TRIES = 64  # at once; each is one socket that mostly waits
+TRIES_PER_HOST = 4  # at once; so it takes 16 receivers that hang to hold up a seventeenth
+#: rows looked at for each try that ends: enough to fill all slots where no receiver is behind
+PAGE = 2 * TRIES
+#: rows looked at once in `LOOK`, for what stands behind the backlog of a receiver that is slow
+DEEP_PAGE = 2048
+LOOK = 1.0  # seconds; while tries are under way the earliest due time is theirs and tells nothing of the next
+LONGEST_SLEEP = 60.0  # seconds; someone may set the clock meanwhile
+STORE_PAUSE = 5.0  # seconds until a database that failed is asked again
+GRACE = 2.0  # seconds for tries under way when closing: time for an answer, none for a receiver that hangs
+JITTER = 0.1  # of the delay: events that failed together are not tried together for ever
+LONGEST_RETRY_AFTER = 24 * 3600.0  # seconds; as long as the longest delay of the default schedule
+RESPONSE_BUFFER = 4096  # bytes; nobody reads the receiver's body, so no more than twice this is taken
+
+
+class DeliveryStore(Protocol):
+    """What the outbox needs of the database."""
+
+    async def due_deliveries(self, now: float, *, limit: int) -> Sequence[Delivery]: ...
+
+    async def next_delivery_at(self) -> float | None: ...
+
+    async def record_attempt(
+        self, delivery_id: int, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
+    ) -> None: ...
+
+
+class Outbox:
+    """Sends deliveries when they are due, from `async with` to its end.
+
+    A try is recorded after it was made: a crash in between means that it is made again, with the same
+    webhook-id. So an event arrives at least once.
+    """
+
+    def __init__(self, store: DeliveryStore, settings: WebhookSettings, secret: str) -> None:
+        self._store = store
+        self._settings = settings
+        self._secret = secret
+        self._policy = AddressPolicy(networks=settings.allow_networks, setting="webhook.allow_networks")
+        self._woken = asyncio.Event()
+        self._tries: dict[int, asyncio.Task[None]] = {}
+        self._hosts: Counter[str] = Counter()
+        self._deep_look_at = 0.0
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._session = await self._stack.enter_async_context(
+            open_session(
+                self._policy,
+                timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
+                headers={"User-Agent": f"resizer/{VERSION}", "Content-Type": "application/json"},
+                read_bufsize=RESPONSE_BUFFER,
+            )
+        )
+        self._task = asyncio.create_task(self._run(), name="outbox")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._task.cancel()
+        try:
+            await asyncio.gather(self._task, return_exceptions=True)
+            if self._tries:
+                await asyncio.wait([*self._tries.values()], timeout=GRACE)
+        finally:
+            late = [*self._tries.values()]
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            await self._stack.aclose()
+        if late:
+            logger.info("%d webhook tries were cut off; they are made again at the next start", len(late))
+
+    def wake(self) -> None:
+        """Look for due deliveries now: one has been written."""
+        self._woken.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            try:
+                pause = await self._start_due()
+            except Exception:
+                logger.exception("webhook deliveries cannot be read; next look in %g s", STORE_PAUSE)
+                pause = STORE_PAUSE
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+
+    async def _start_due(self) -> float:
+        """Start what is due and has a free slot; returns the seconds until the next look."""
+        if len(self._tries) >= TRIES:
+            return LOOK
+        limit = PAGE
+        if time.monotonic() >= self._deep_look_at:
+            limit = DEEP_PAGE
+            self._deep_look_at = time.monotonic() + LOOK
+        # a try that ends while the rows are read is in them as it was before
+        stale = set(self._tries)
+        for delivery in await self._store.due_deliveries(time.time(), limit=limit):
+            if len(self._tries) >= TRIES:
+                break
+            host = _host(delivery.url)
+            if delivery.id not in stale and self._hosts[host] < TRIES_PER_HOST:
+                self._start(delivery, host)
+        if self._tries:
+            return LOOK
+        at = await self._store.next_delivery_at()
+        return LONGEST_SLEEP if at is None else min(max(at - time.time(), 0.0), LONGEST_SLEEP)
+
+    def _start(self, delivery: Delivery, host: str) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._tries[delivery.id]
+            self._hosts[host] -= 1
+            if not self._hosts[host]:
+                del self._hosts[host]
+            if not task.cancelled() and task.exception():
+                logger.error("delivery %s ended in a fault", delivery.webhook_id, exc_info=task.exception())
+            self.wake()
+
+        task = asyncio.create_task(self._try(delivery), name=f"delivery {delivery.webhook_id}")
+        self._tries[delivery.id] = task
+        self._hosts[host] += 1
+        task.add_done_callback(ended)
+
+    async def _try(self, delivery: Delivery) -> None:
+        attempt, retry_after = await self._send(delivery)
+        status, next_at = self._verdict(delivery, attempt, retry_after)
+        number, url = len(delivery.attempts) + 1, redact(delivery.url)
+        if attempt.error is None:
+            logger.info("event %s was delivered to %s at try %d", delivery.webhook_id, url, number)
+        else:
+            further = "it is given up" if next_at is None else f"next in {next_at - time.time():.0f} s"
+            logger.warning(
+                "event %s to %s failed at try %d: %s; %s",
+                delivery.webhook_id,
+                url,
+                number,
+                attempt.error,
+                further,
+            )
+        # the slot is kept until the try is recorded: a full disk stops the sending instead of repeating it
+        persist = AsyncRetrying(wait=wait_exponential(0.25, max=30), before_sleep=_log_unrecorded)
+        await persist(
+            self._store.record_attempt, delivery.id, attempt, status=status, next_attempt_at=next_at
+        )
+
+    async def _send(self, delivery: Delivery) -> tuple[Attempt, float | None]:
+        at, started = time.time(), time.monotonic()
+        http_status = retry_after = error = None
+        try:
+            url = parse_url(delivery.url)
+            response = await self._session.post(
+                url,
+                data=delivery.body.encode(),
+                headers=sign(self._secret, delivery.webhook_id, int(at), delivery.body),
+                allow_redirects=False,
+                auto_decompress=False,
+            )
+            # its body stays unread: the connection is closed, or used again where it is at its end already
+            response.release()
+            http_status = response.status
+            error = _complaint(url.host or "", http_status)
+            retry_after = seconds_to_wait(response.headers.get("Retry-After", "")) if error else None
+        except ImageError as fault:
+            error = str(fault)
+        except TimeoutError:
+            error = str(FetchTimeout(url.host or "", self._settings.timeout, "webhook.timeout"))
+        except (aiohttp.ClientError, OSError) as fault:
+            error = str(translate(fault, url, self._policy))
+        except Exception:
+            # counted as a try: a delivery that cannot be sent must not come back at once
+            logger.exception("event %s could not be sent", delivery.webhook_id)
+            error = "an internal fault; the log tells more"
+        seconds = time.monotonic() - started
+        return Attempt(at=at, http_status=http_status, error=error, seconds=seconds), retry_after
+
+    def _verdict(
+        self, delivery: Delivery, attempt: Attempt, retry_after: float | None
+    ) -> tuple[DeliveryStatus, float | None]:
+        if attempt.error is None:
+            return DeliveryStatus.DELIVERED, None
+        tried = len(delivery.attempts) + 1
+        schedule = self._settings.schedule
+        if attempt.http_status == HTTPStatus.GONE or tried >= len(schedule):
+            return DeliveryStatus.FAILED, None
+        stretch = 1 + random.uniform(0, JITTER)  # noqa: S311 - no secret
+        asked = min((retry_after or 0) * stretch, LONGEST_RETRY_AFTER)
+        return DeliveryStatus.PENDING, time.time() + max(schedule[tried] * stretch, asked)
+
+
+def _host(url: str) -> str:
+    """Return what tells receivers apart; the URL is looked at closely only when it is called."""
+    with contextlib.suppress(ImageError):
+        parsed = parse_url(url)
+        return f"{parsed.host}:{parsed.port}"
+    return ""
+
+
+def _complaint(host: str, status: int) -> str | None:
+    if 200 <= status <= 299:  # noqa: PLR2004
+        return None
+    text = str(HttpStatusError(host, status))
+    if 300 <= status <= 399:  # noqa: PLR2004
+        return f"{text}, a redirect, which is not followed; use the URL that it leads to"
+    if status == HTTPStatus.GONE:
+        return f"{text}: it wants no more events"
+    return text
+
+
+def _log_unrecorded(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    logger.error("a webhook try could not be recorded and will be again: %s", error)

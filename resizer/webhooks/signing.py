@@ -1,0 +1,129 @@
+"""Sign and verify webhooks as Standard Webhooks 1.0 says."""
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from resizer.config import WebhookSettings, is_signing_secret
+from resizer.errors import ConfigError, SignatureError
+
+SECRET_FILE = "webhook.secret"  # noqa: S105 - its name, not its content
+PREFIX = "whsec_"
+SECRET_SIZE = 32  # bytes; Standard Webhooks asks for 24 to 64
+SIGNED_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+
+#: the library's messages in words that say what to look at
+_REASONS = {
+    "Message timestamp too old": "it is older than 5 minutes; if not, check the clocks of both machines",
+    "Message timestamp too new": "it is from more than 5 minutes ahead; check the clocks of both machines",
+    "No matching signature found": "its signature does not match; check that sender and receiver have "
+    "the same secret, and that nothing changed the body on the way",
+}
+
+
+def load_secret(settings: WebhookSettings, data_folder: Path) -> str:
+    """Return the secret of the configuration, or that of the data folder, made there if there is none.
+
+    Raises `ConfigError` where the file cannot be made, read or used.
+    """
+    configured = settings.secret.get_secret_value()
+    if configured:
+        return configured
+    path = data_folder / SECRET_FILE
+    try:
+        if not path.exists():
+            _create(path)
+        text = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ConfigError.of(
+            "webhook.secret",
+            f"{path} cannot be made or read: {error.strerror}",
+            "correct the permissions of the file and its folder, or set webhook.secret",
+        ) from error
+    except UnicodeDecodeError:
+        text = ""
+    if not is_signing_secret(text):
+        raise ConfigError.of(
+            "webhook.secret",
+            f"{path} holds no signing secret",
+            "put back what stood there (whsec_ and base64), or delete the file: a new secret is made at the "
+            "next start, which every receiver then needs",
+        )
+    return text
+
+
+def _create(path: Path) -> None:
+    """Make the file with a new secret, whole or not at all; leave one that another process has made first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    secret = PREFIX + base64.b64encode(secrets.token_bytes(SECRET_SIZE)).decode()
+    descriptor, name = tempfile.mkstemp(prefix=f".{SECRET_FILE}-", dir=path.parent)  # mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{secret}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        # unlike a rename a link never replaces what is there: one of two processes wins, both read its secret
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(temporary)
+    finally:
+        temporary.unlink()
+
+
+def sign(secret: str, webhook_id: str, timestamp: int, body: str) -> dict[str, str]:
+    """Return the three headers for a body; `timestamp` in seconds since the epoch."""
+    # the library takes any datetime's digits for UTC, so it gets none that is not
+    moment = datetime.fromtimestamp(timestamp, tz=UTC)
+    signature = Webhook(secret).sign(webhook_id, moment, body)
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature,
+    }
+
+
+def verify(secret: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """Return the payload of a webhook. Raises `SignatureError`."""
+    signed = _signed_headers(headers)
+    timestamp = signed["webhook-timestamp"]
+    # the library reads "1e9" and "1_000.5" too, and signs another text than the one that was sent
+    if not (timestamp.isascii() and timestamp.isdigit()):
+        raise SignatureError("webhook-timestamp is no whole number of seconds")
+    try:
+        Webhook(secret).verify(body, signed, json_parse=False)
+    except WebhookVerificationError as error:
+        raise SignatureError(_REASONS.get(str(error), str(error))) from error
+    except ValueError as error:  # no comma, no base64, no ASCII, a body that is no UTF-8
+        raise SignatureError("webhook-signature or the body is malformed") from error
+    try:
+        payload = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise SignatureError("its body is no JSON") from error
+    if not isinstance(payload, dict):
+        raise SignatureError("its body is no JSON object")
+    return payload
+
+
+def _signed_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    signed: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        if key not in SIGNED_HEADERS:
+            continue
+        # a second webhook-id would let one be verified and the other be counted
+        if key in signed:
+            raise SignatureError(f"the header {key} came more than once")
+        signed[key] = value
+    for key in SIGNED_HEADERS:
+        if not signed.get(key):
+            raise SignatureError(f"the header {key} is missing")
+    return signed

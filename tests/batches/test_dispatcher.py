@@ -1,0 +1,215 @@
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from outcomes import MakeBatch, done
+from resizer.batches.dispatcher import Dispatcher
+from resizer.config import QueueSettings
+from resizer.database import Database
+from resizer.errors import DatabaseFailure
+from resizer.models import Batch, BatchStatus, Outcome, Task
+
+
+class Bench:
+    """An engine whose images are through when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun: list[Task] = []
+        #: hosts whose images wait
+        self.gates: dict[str, asyncio.Event] = {}
+        #: places in a batch at which the engine itself is at fault
+        self.faults: set[int] = set()
+        self._told = asyncio.Condition()
+
+    async def run(self, task: Task) -> Outcome:
+        async with self._told:
+            self.begun.append(task)
+            self._told.notify_all()
+        gate = self.gates.get(task.url.split("/")[2])
+        if gate is not None:
+            await gate.wait()
+        if task.seq in self.faults:
+            raise RuntimeError("a fault of ours")
+        return done(task.batch_id, task.seq)
+
+    async def until(self, count: int) -> None:
+        async with self._told:
+            await self._told.wait_for(lambda: len(self.begun) >= count)
+
+
+class Ends:
+    """Batches that have ended, to be waited for."""
+
+    def __init__(self, database: Database) -> None:
+        self.order: list[int] = []
+        self._more = asyncio.Event()
+        database.writer.on_finished = self._ended
+
+    def _ended(self, batch: Batch) -> None:
+        self.order.append(batch.id)
+        self._more.set()
+
+    async def until(self, count: int) -> None:
+        while len(self.order) < count:
+            self._more.clear()
+            await self._more.wait()
+
+
+def dispatcher(database: Database, bench: Bench, *, workers: int = 4, grace: float = 5) -> Dispatcher:
+    settings = QueueSettings(workers=workers, shutdown_grace=grace)
+    return Dispatcher(database, bench, settings, per_host=2)
+
+
+async def test_small_batch_is_not_stuck_behind_a_large_one(database: Database, batch_of: MakeBatch) -> None:
+    bench, ends = Bench(), Ends(database)
+    large = await batch_of([f"h{number}" for number in range(400)])
+    small = await batch_of(["a", "b", "c"])
+    async with dispatcher(database, bench, workers=1) as at_work:
+        at_work.begin(large.id)
+        at_work.begin(small.id)
+        await ends.until(2)
+    assert ends.order == [small.id, large.id]
+    last_of_small = max(place for place, task in enumerate(bench.begun) if task.batch_id == small.id)
+    assert last_of_small <= 8  # they took turns
+    assert len(bench.begun) == 403
+
+
+async def test_hanging_host_does_not_hold_up_the_others(database: Database, batch_of: MakeBatch) -> None:
+    bench, ends = Bench(), Ends(database)
+    bench.gates["hangs"] = asyncio.Event()
+    mixed = await batch_of(["hangs"] * 300 + ["fine"] * 100)
+    other = await batch_of(["fine"] * 20)
+    async with dispatcher(database, bench, workers=8) as at_work:
+        at_work.begin(mixed.id)
+        at_work.begin(other.id)
+        await bench.until(2 + 100 + 20)
+        assert sum("hangs" in task.url for task in bench.begun) == 2
+        await ends.until(1)
+        bench.gates["hangs"].set()
+        await ends.until(2)
+    assert ends.order == [other.id, mixed.id]
+    assert len({(task.batch_id, task.seq) for task in bench.begun}) == len(bench.begun) == 420
+
+
+async def test_fault_of_the_service_fails_the_image_and_not_the_batch(
+    database: Database, batch_of: MakeBatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench, ends = Bench(), Ends(database)
+    bench.faults = {1}
+    batch = await batch_of(["a", "b", "c"])
+    async with dispatcher(database, bench) as at_work:
+        at_work.begin(batch.id)
+        await ends.until(1)
+    ended = await database.batch_by_id(batch.id)
+    assert ended is not None
+    assert (ended.status, ended.completed, ended.failed) == (BatchStatus.PARTIAL, 2, 1)
+    assert "a fault of ours" in caplog.text
+
+
+async def test_stop_begins_no_further_image_and_records_those_in_flight(
+    database: Database, batch_of: MakeBatch
+) -> None:
+    bench = Bench()
+    bench.gates["slow"] = asyncio.Event()
+    batch = await batch_of(["slow"] * 2 + ["other"] * 50)
+    async with dispatcher(database, bench, workers=4) as at_work:
+        at_work.begin(batch.id)
+        await bench.until(2)
+        at_work.stop_taking()
+        bench.gates["slow"].set()
+    assert len(bench.begun) == 2
+    left = await database.batch_by_id(batch.id)
+    assert left is not None
+    assert (left.completed, left.pending) == (2, 50)
+
+
+async def test_images_that_outlast_the_grace_wait_on_disk_and_are_resumed(
+    database: Database, batch_of: MakeBatch
+) -> None:
+    bench = Bench()
+    bench.gates["hangs"] = asyncio.Event()
+    batch = await batch_of(["hangs", "fine"])
+    async with dispatcher(database, bench, grace=0) as at_work:
+        at_work.begin(batch.id)
+        await bench.until(2)
+    await database.start(batch.id)  # whatever was handed to the writer before is through with this
+    left = await database.batch_by_id(batch.id)
+    assert left is not None
+    assert left.pending >= 1
+    again, ends = Bench(), Ends(database)
+    async with dispatcher(database, again) as at_work:
+        await at_work.resume()
+        await ends.until(1)
+    assert len(again.begun) == left.pending
+
+
+async def test_batch_is_processing_from_its_first_image_on(database: Database, batch_of: MakeBatch) -> None:
+    bench, ends = Bench(), Ends(database)
+    bench.gates["slow"] = asyncio.Event()
+    batch = await batch_of(["slow"])
+    assert batch.status is BatchStatus.PENDING
+    async with dispatcher(database, bench) as at_work:
+        at_work.begin(batch.id)
+        await bench.until(1)
+        begun = await database.batch_by_id(batch.id)
+        assert begun is not None
+        assert begun.status is BatchStatus.PROCESSING
+        assert begun.started_at is not None
+        bench.gates["slow"].set()
+        await ends.until(1)
+
+
+async def test_others_stand_in_for_workers_that_hosts_hold_up(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More hosts hang than there are workers, all of them named before the one that answers."""
+    monkeypatch.setattr("resizer.batches.dispatcher.SLOW", 0.01)
+    bench, ends = Bench(), Ends(database)
+    hanging = [f"hangs{number}" for number in range(5)]
+    for name in hanging:
+        bench.gates[name] = asyncio.Event()
+    batch = await batch_of([*hanging, *["fine"] * 30])
+    async with dispatcher(database, bench, workers=2) as at_work:
+        at_work.begin(batch.id)
+        await bench.until(35)
+        for gate in bench.gates.values():
+            gate.set()
+        await ends.until(1)
+    ended = await database.batch_by_id(batch.id)
+    assert ended is not None
+    assert ended.completed == 35
+
+
+async def test_database_that_fails_now_and_then_strands_no_batch(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resizer.batches.dispatcher.RECORD_BACKOFF", (0.001, 0.01))
+    bench, ends = Bench(), Ends(database)
+    batches = [await batch_of(["a", "b", "c"] * 10) for _ in range(3)]
+    calls = itertools.count()
+    for name in ("batch_by_id", "waiting", "waiting_of_host", "settle", "start"):
+        monkeypatch.setattr(database, name, failing_at_times(getattr(database, name), calls))
+    async with dispatcher(database, bench) as at_work:
+        for batch in batches:
+            at_work.begin(batch.id)
+        await ends.until(3)
+    assert sorted(ends.order) == [batch.id for batch in batches]
+    assert len(bench.begun) == 90
+
+
+def failing_at_times(
+    method: Callable[..., Awaitable[Any]], calls: Iterator[int]
+) -> Callable[..., Awaitable[Any]]:
+    async def call(*args: Any, **options: Any) -> Any:
+        match next(calls) % 5:
+            case 0:
+                raise DatabaseFailure("it is locked")
+            case 3:
+                raise RuntimeError("a fault of ours")
+            case _:
+                return await method(*args, **options)
+
+    return call

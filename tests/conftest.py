@@ -1,0 +1,75 @@
+"""Fixtures for the whole suite."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from origin import Origin
+from outcomes import MakeBatch
+from resizer.app import create_app
+from resizer.database import Database, NewBatch, open_database
+from resizer.models import Batch, OutputFormat, Product, Recipe
+from service import Client, settings_for
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[Origin]:
+    async with Origin() as server:
+        yield server
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+    """Start the service in this process, with settings of the test's; returns a client."""
+    clients: list[Client] = []
+
+    async def start(*, folder: Path = tmp_path / "data", **sections: dict[str, Any]) -> Client:
+        client = TestClient(TestServer(create_app(settings_for(folder, **sections))))
+        clients.append(client)
+        await client.start_server()
+        return client
+
+    yield start
+    for client in clients:
+        await client.close()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "resizer.db", lambda _: ()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def batch_of(database: Database) -> MakeBatch:
+    """Make a batch with one image at each of these hosts, in this order."""
+
+    async def make(hosts: Sequence[str]) -> Batch:
+        new = NewBatch(
+            filename="a.csv",
+            columns=("S. No.", "Product Name", "Input Image Urls"),
+            digest="",
+            recipe=Recipe(quality=50, format=OutputFormat.KEEP),
+            webhook_url=None,
+            origin="http://service",
+            files_url="http://service/compressed",
+        )
+        products = [
+            Product(
+                line=number + 2,
+                serial=str(number),
+                name=f"P{number}",
+                cells=(str(number), f"P{number}", ""),
+                urls=(f"http://{host}/{number}.jpg",),
+            )
+            for number, host in enumerate(hosts)
+        ]
+        async with database.intake(new, max_pending=10**6) as intake:
+            await intake.add(products)
+            batch, _ = await intake.publish()
+        return batch
+
+    return make

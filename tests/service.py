@@ -1,0 +1,129 @@
+"""The service in this process, and what a client does with it."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from resizer.config import Settings, load_settings
+from resizer.webhooks.receiver import create_receiver
+
+HEADER = "S. No.,Product Name,Input Image Urls"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+LOOPBACK = ["127.0.0.0/8"]
+
+Client = TestClient[web.Request, web.Application]
+
+
+def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
+    """Settings as shipped, but for a folder of the test's and leave to fetch from this machine."""
+    overrides: dict[str, dict[str, Any]] = {
+        "fetch": {"allow_networks": LOOPBACK, "connect_timeout": 2, "timeout": 5, "retries": 0},
+        "webhook": {"allow_networks": LOOPBACK, "schedule": [0, 0.2, 0.2]},
+        "compress": {"processes": 1},
+    }
+    for section, values in sections.items():
+        overrides.setdefault(section, {}).update(values)
+    return load_settings(None, {"data_dir": str(folder), **overrides})
+
+
+def catalogue(rows: Sequence[Sequence[str]], header: str = HEADER) -> bytes:
+    """A CSV with one row for each product: its name and its URLs."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    for number, (name, *urls) in enumerate(rows, 1):
+        writer.writerow([number, name, ",".join(urls)])
+    return f"{header}\r\n{buffer.getvalue()}".encode()
+
+
+def form(data: bytes, *, filename: str = "products.csv", **fields: str) -> aiohttp.FormData:
+    body = aiohttp.FormData(quote_fields=False)
+    for name, value in fields.items():
+        body.add_field(name, value)
+    body.add_field("file", data, filename=filename, content_type="text/csv")
+    return body
+
+
+async def upload(client: Client, data: bytes, **fields: str) -> dict[str, Any]:
+    async with client.post("/upload", data=form(data, **fields)) as response:
+        assert response.status == 202, await response.text()
+        body: dict[str, Any] = await response.json()
+        return body
+
+
+async def settled(client: Client, request_id: str) -> dict[str, Any]:
+    """The status once it is final."""
+    async with client.get(f"/status/{request_id}", headers={"Prefer": "wait=60"}) as response:
+        assert response.status == 200, await response.text()
+        body: dict[str, Any] = await response.json()
+        assert body["done"], body
+        return body
+
+
+async def result_rows(client: Client, request_id: str, query: str = "") -> list[list[str]]:
+    async with client.get(f"/result/{request_id}{query}") as response:
+        assert response.status == 200, await response.text()
+        text = (await response.read()).decode()
+        return list(csv.reader(io.StringIO(text, newline="")))
+
+
+async def images(client: Client, request_id: str, query: str = "") -> list[dict[str, Any]]:
+    async with client.get(f"/requests/{request_id}/images{query}") as response:
+        assert response.status == 200, await response.text()
+        found: list[dict[str, Any]] = (await response.json())["data"]
+        return found
+
+
+async def problem(response: aiohttp.ClientResponse, status: int) -> dict[str, Any]:
+    """The problem document of an answer that must be one."""
+    text = await response.text()
+    assert response.status == status, text
+    assert response.content_type == "application/problem+json", text
+    body: dict[str, Any] = json.loads(text)
+    assert body["status"] == status
+    assert {"type", "title", "detail"} <= set(body)
+    return body
+
+
+class Inbox:
+    """The bundled receiver on loopback, which can be waited for."""
+
+    def __init__(self, secret: str = SECRET) -> None:
+        app = create_receiver(secret)
+        app.on_response_prepare.append(self._answered)
+        self._client = TestClient(TestServer(app))
+        self._calls = asyncio.Condition()
+        #: statuses answered to POST /webhook
+        self.answers: list[int] = []
+
+    async def __aenter__(self) -> Self:
+        await self._client.start_server()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    @property
+    def url(self) -> str:
+        return str(self._client.make_url("/webhook"))
+
+    async def events(self, count: int = 1) -> list[dict[str, Any]]:
+        """Wait until so many calls were answered; return the events, newest first."""
+        async with self._calls:
+            await self._calls.wait_for(lambda: len(self.answers) >= count)
+        async with self._client.get("/events") as response:
+            found: list[dict[str, Any]] = (await response.json())["data"]
+            return found
+
+    async def _answered(self, request: web.Request, response: web.StreamResponse) -> None:
+        if request.path == "/webhook":
+            async with self._calls:
+                self.answers.append(response.status)
+                self._calls.notify_all()

@@ -1,0 +1,261 @@
+import asyncio
+import errno
+import os
+import pickle
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiofiles.os
+import pytest
+
+from resizer.errors import ConfigError, StorageFailure
+from resizer.storage import local
+from resizer.storage.local import LocalStorage
+
+NAME = "0123456789abcdef0123456789abcdef.jpg"
+
+#: opens the storage, leaves a draft, says so and dies when its standard input ends
+OWNER = """
+import asyncio, os, sys
+from pathlib import Path
+from resizer.storage.local import LocalStorage
+
+async def main():
+    async with LocalStorage(Path(sys.argv[1])) as storage:
+        draft = storage.draft()
+        draft.write_bytes(b"half")
+        print(draft, flush=True)
+        sys.stdin.read()
+        os._exit(1)
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def owner(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Run another process on the folder; hand out its draft."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process, Path(process.stdout.readline().strip())
+        process.kill()
+
+
+def written(storage: LocalStorage, content: bytes = b"bytes") -> Path:
+    draft = storage.draft()
+    draft.write_bytes(content)
+    return draft
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_the_folder_is_made_and_holds_only_files_after_closing(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    async with LocalStorage(folder) as storage:
+        await storage.put(written(storage), NAME)
+        written(storage)
+    assert names_in(folder) == [NAME]
+
+
+async def test_leftovers_of_a_crash_are_swept_and_files_stay(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"bytes")
+    (tmp_path / "notes.txt").write_text("a file of the user")
+    with owner(tmp_path) as (process, draft):
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait()
+        assert draft.exists()
+    async with LocalStorage(tmp_path):
+        assert not draft.exists()
+    assert names_in(tmp_path) == [NAME, "notes.txt"]
+
+
+async def test_drafts_of_a_living_neighbour_stay(tmp_path: Path) -> None:
+    with owner(tmp_path) as (_, draft):
+        async with LocalStorage(tmp_path) as storage:
+            assert draft.read_bytes() == b"half"
+            await storage.put(written(storage), NAME)
+        assert draft.read_bytes() == b"half"
+
+
+async def test_beside_a_neighbour_only_drafts_that_nobody_can_be_at_are_swept(tmp_path: Path) -> None:
+    with owner(tmp_path) as (_, draft):
+        old = tmp_path / ".0123456789abcdef-1.draft"
+        old.write_bytes(b"half")
+        os.utime(old, (0, 0))
+        async with LocalStorage(tmp_path):
+            assert draft.exists()
+            assert not old.exists()
+
+
+async def test_nothing_but_files_lies_in_the_folder_while_it_is_open(tmp_path: Path) -> None:
+    async with LocalStorage(tmp_path) as storage:
+        await storage.put(written(storage), NAME)
+        assert names_in(tmp_path) == [NAME]
+
+
+async def test_many_open_one_folder_at_once(tmp_path: Path) -> None:
+    storages = [LocalStorage(tmp_path) for _ in range(20)]
+    await asyncio.gather(*(storage.__aenter__() for storage in storages))
+    drafts = [written(storage) for storage in storages]
+    assert len(set(drafts)) == 20
+    await asyncio.gather(*(storage.__aexit__(None, None, None) for storage in storages))
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+async def test_files_have_the_mode_that_the_umask_says(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        async with LocalStorage(tmp_path) as storage:
+            draft = written(storage)
+            draft.chmod(0o600)
+            await storage.put(draft, NAME)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o666 & ~umask
+
+
+async def test_a_file_is_synced_then_named_then_its_folder_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    fsync, replace = os.fsync, Path.replace
+
+    def record_fsync(file: int) -> None:
+        steps.append("sync folder" if stat.S_ISDIR(os.fstat(file).st_mode) else "sync file")
+        fsync(file)
+
+    def record_replace(self: Path, target: Path) -> Path:
+        steps.append("name")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Path, "replace", record_replace)
+    async with LocalStorage(tmp_path) as storage:
+        await storage.put(written(storage), NAME)
+        assert steps == ["sync file", "name", "sync folder"]
+        await storage.put(written(storage), NAME)
+        assert steps[3:] == ["sync folder"]
+
+
+async def test_puts_share_the_syncs_of_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one sync runs all who come wait for the next one, and that one is theirs together."""
+    running, gate, syncs = threading.Event(), threading.Event(), []
+
+    def slow(folder: Path) -> None:
+        syncs.append(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
+        running.set()
+        assert gate.wait(60)
+
+    monkeypatch.setattr(local, "_sync", slow)
+    async with LocalStorage(tmp_path) as storage:
+        names = [f"{number:032x}.jpg" for number in range(20)]
+        first = asyncio.create_task(storage.put(written(storage), names[0]))
+        await asyncio.to_thread(running.wait)
+        others = [asyncio.create_task(storage.put(written(storage), name)) for name in names[1:]]
+        while not all((tmp_path / name).exists() for name in names):  # noqa: ASYNC110  threads make them
+            await asyncio.sleep(0.001)
+        assert not any(task.done() for task in [first, *others])
+        gate.set()
+        await asyncio.gather(first, *others)
+    # who got its name but not yet to its wait may take a third one
+    assert 2 <= len(syncs) <= 3
+    assert syncs[0] == names[:1]
+    assert syncs[-1] == names
+
+
+@pytest.mark.parametrize(
+    "number, message",
+    [
+        (errno.ENOSPC, "no space left on the disk of {folder}"),
+        (errno.EDQUOT, "quota of {folder}"),
+        (errno.EACCES, "no permission to write to {folder}"),
+        (errno.EROFS, "disk of {folder} is mounted read-only"),
+        (errno.EMFILE, "Too many open files"),
+    ],
+)
+async def test_a_fault_of_the_disk_is_told_to_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    async with LocalStorage(tmp_path) as storage:
+        monkeypatch.setattr(os, "fsync", fail)
+        draft = written(storage)
+        with pytest.raises(StorageFailure) as caught:
+            await storage.put(draft, NAME)
+        assert message.format(folder=tmp_path) in str(caught.value)
+        assert "Errno" not in str(caught.value)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+        assert not draft.exists()
+        assert await storage.find(NAME) is None
+        monkeypatch.undo()
+        await storage.put(written(storage), NAME)
+        assert await storage.find(NAME) == tmp_path / NAME
+
+
+async def test_a_folder_sync_that_fails_fails_the_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async with LocalStorage(tmp_path) as storage:
+        monkeypatch.setattr(local, "_sync", fail)
+        with pytest.raises(StorageFailure, match="reports faults"):
+            await storage.put(written(storage), NAME)
+        monkeypatch.undo()
+        await storage.put(written(storage), NAME)
+
+
+async def test_a_folder_that_vanished_is_a_storage_failure(tmp_path: Path) -> None:
+    folder = tmp_path / "compressed"
+    async with LocalStorage(folder) as storage:
+        draft = written(storage)
+        folder.rename(tmp_path / "elsewhere")
+        with pytest.raises(StorageFailure, match="compressed"):
+            await storage.put(draft, NAME)
+
+
+async def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/none")):
+        with pytest.raises(ConfigError, match=f"storage.path: the folder {folder} cannot be used") as caught:
+            await LocalStorage(folder).__aenter__()
+        assert "Errno" not in str(caught.value)
+
+
+async def test_a_foreign_name_never_reaches_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> bool:
+        raise AssertionError("the disk was asked")
+
+    async with LocalStorage(tmp_path) as storage:
+        monkeypatch.setattr(aiofiles.os.path, "isfile", fail)
+        monkeypatch.setattr(aiofiles.os, "remove", fail)
+        for name in (f"../{NAME}", f"{NAME}\n", "/etc/passwd", ""):
+            assert await storage.find(name) is None
+            await storage.delete(name)
+
+
+async def test_a_folder_of_a_files_name_is_not_sent(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    async with LocalStorage(tmp_path) as storage:
+        assert await storage.find(NAME) is None
+        with pytest.raises(StorageFailure):
+            await storage.delete(NAME)
+
+
+async def test_drafts_need_an_open_storage(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="not open"):
+        LocalStorage(tmp_path).draft()

@@ -1,0 +1,133 @@
+"""`kill -9` at any moment: what was answered with 202 goes on by itself and ends right."""
+
+import asyncio
+import csv
+import io
+import random
+import re
+import signal
+import sqlite3
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+import photos
+from origin import Answer, Origin
+from process import get_json, server
+from resizer.images.codec import compress_file
+from resizer.models import OutputFormat, Recipe
+from service import SECRET, Inbox, catalogue, form
+
+NAME = re.compile(r"[0-9a-f]{32}\.(jpg|png|webp|gif)")
+
+
+def fill(origin: Origin, count: int) -> list[tuple[str, ...]]:
+    """Images of several kinds, each slow enough to be caught in the act; returns a catalogue's rows."""
+    rows: list[tuple[str, ...]] = []
+    for number in range(count):
+        data, name = (
+            (photos.png_with_alpha(seed=number), f"{number}.png")
+            if number % 7 == 0
+            else (photos.jpeg(seed=number, width=640, height=480), f"{number}.jpg")
+        )
+        if number % 10 == 9:
+            origin.add(f"/{name}", Answer(status=404))
+        else:
+            origin.add(f"/{name}", Answer(body=data, delay=0.05))
+        rows.append((f"P{number}", origin.url(f"/{name}")))
+    return rows
+
+
+def expected(origin: Origin, rows: list[tuple[str, ...]], folder: Path) -> list[str]:
+    """The name of each image's file, as compressing it here gives it; empty for those that fail."""
+    names = []
+    recipe = Recipe(quality=50, format=OutputFormat.KEEP)
+    for _, url in rows:
+        answer = origin.answers("/" + url.rpartition("/")[2])[-1]
+        if answer.status != 200:
+            names.append("")
+            continue
+        source, target = folder / "source", folder / "target"
+        source.write_bytes(answer.body)
+        made = compress_file(str(source), str(target), recipe=recipe, max_pixels=10**8)
+        names.append(made.filename)
+    return names
+
+
+def check_files(folder: Path) -> None:
+    """Every file is whole; nothing else lies about."""
+    for path in (folder / "compressed").iterdir():
+        assert NAME.fullmatch(path.name), path
+        photos.opened(path.read_bytes())
+    assert not list((folder / "spool").iterdir())
+
+
+def check_integrity(folder: Path) -> None:
+    with sqlite3.connect(folder / "resizer.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize(
+    "kills, count, seed",
+    [
+        pytest.param(4, 60, 1, id="short"),
+        pytest.param(25, 200, 2, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(500)]),
+    ],
+)
+async def test_killed_at_random_moments_it_ends_every_image_once(
+    kills: int, count: int, seed: int, tmp_path: Path, origin: Origin
+) -> None:
+    moments = random.Random(seed)
+    folder = tmp_path / "data"
+    rows = fill(origin, count)
+    variables = {"RESIZER_WEBHOOK__SECRET": SECRET, "RESIZER_QUEUE__WORKERS": "4"}
+    async with Inbox() as inbox, aiohttp.ClientSession() as session:
+        async with server(folder, **variables) as process:
+            url = await process.url()
+            body = form(catalogue(rows), webhook_url=inbox.url)
+            async with session.post(f"{url}/upload", data=body) as response:
+                assert response.status == 202
+                request_id = (await response.json())["request_id"]
+            process.signal(signal.SIGKILL)
+            await process.ended()
+        check_integrity(folder)
+        done: list[int] = []
+        for number in range(1, kills):
+            async with server(folder, **variables) as process:
+                url = await process.url()
+                # so many images further on than before; when exactly, the machine decides
+                goal = min(number * count // kills, count - 5)
+                while True:
+                    status = await get_json(session, f"{url}/status/{request_id}")
+                    settled = count - status["images"]["pending"]
+                    if settled >= goal:
+                        break
+                    await asyncio.sleep(moments.uniform(0.001, 0.05))
+                done.append(settled)
+                assert not status["done"]
+                process.signal(signal.SIGKILL)
+                await process.ended()
+            check_integrity(folder)
+        assert done == sorted(done)  # what was settled stayed settled
+
+        async with server(folder, **variables) as process:
+            url = await process.url()
+            status = await get_json(session, f"{url}/status/{request_id}", Prefer="wait=60")
+            assert status["status"] == "partial"
+            assert status["images"]["completed"] == count - count // 10
+            assert status["images"]["failed"] == count // 10
+            async with session.get(f"{url}/result/{request_id}") as response:
+                result = list(csv.reader(io.StringIO(await response.text(), newline="")))
+            assert [row[1] for row in result[1:]] == [row[0] for row in rows]
+            assert [row[3].rpartition("/")[2] for row in result[1:]] == expected(origin, rows, tmp_path)
+            for row in result[1:]:
+                if row[3]:
+                    assert (folder / "compressed" / row[3].rpartition("/")[2]).is_file()
+            events = await inbox.events()
+            assert {event["type"] for event in events} == {"request.partial"}
+            assert len({event["webhook_id"] for event in events}) == 1
+            process.signal(signal.SIGTERM)
+            assert (await process.ended())[0] == 0
+        check_files(folder)
+        check_integrity(folder)
