@@ -20,7 +20,7 @@ from resizer.errors import ConfigError, DatabaseUnusable, DataFolderInUse
 from resizer.images.fetcher import Fetcher
 from resizer.storage.local import LocalStorage
 from resizer.web import setup_web
-from resizer.web.keys import BATCHES, SETTINGS, STORAGE
+from resizer.web.keys import BATCHES, CHECKS, SETTINGS, STORAGE
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret
 
@@ -42,6 +42,7 @@ def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
     app = web.Application()
     app[SETTINGS] = settings
     app[RESUME] = resume
+    app[CHECKS] = {}
     app.cleanup_ctx.extend([data_folder, database, storage, engine, outbox, batches])
     app.on_shutdown.append(stop_taking)
     setup_web(app)
@@ -82,12 +83,14 @@ async def database(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     async with open_database(settings.database_file, announcer(settings.webhook)) as opened:
         app[DATABASE] = opened
+        app[CHECKS]["database"] = opened.check
         yield
 
 
 async def storage(app: web.Application) -> AsyncIterator[None]:
     async with LocalStorage(app[SETTINGS].storage_folder) as opened:
         app[STORAGE] = opened
+        app[CHECKS]["storage"] = opened.check
         yield
 
 
@@ -98,6 +101,7 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
         CompressPool(settings.compress, memory_limit=memory_limit(settings.compress)) as pool,
     ):
         app[ENGINE] = LocalEngine(fetcher, pool, app[STORAGE], settings.compress)
+        app[CHECKS]["pool"] = app[ENGINE].check
         yield
 
 

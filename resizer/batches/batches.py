@@ -14,8 +14,8 @@ from resizer.bodies import Json, webhook_body
 from resizer.config import Settings
 from resizer.database import Database
 from resizer.engine.base import Engine
-from resizer.errors import BatchNotFound, NotFinished
-from resizer.models import Batch, Delivery, Image, ImageStatus
+from resizer.errors import BatchNotFound, NotFinished, NothingToRetry
+from resizer.models import Batch, BatchStatus, Delivery, Image, ImageStatus
 from resizer.webhooks.outbox import Outbox
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,25 @@ class Batches:
         batch = await self._database.batch(request_id)
         if batch is None:
             raise BatchNotFound(request_id)
+        return batch
+
+    async def newest(
+        self, *, before: int | None = None, limit: int, status: BatchStatus | None = None
+    ) -> list[Batch]:
+        """Return batches with a lower id than `before`, newest first."""
+        return await self._database.newest(before=before, limit=limit, status=status)
+
+    async def retry(self, request_id: str) -> Batch:
+        """Try failed and cancelled images of a batch anew; what is completed stays.
+
+        Raises `BatchNotFound`, `NothingToRetry`.
+        """
+        batch = await self.batch(request_id)
+        batch, images = await self._database.reopen(batch.id)
+        if not images:
+            raise NothingToRetry(request_id)
+        logger.info("request %s: %s images are tried again", request_id, images)
+        self.dispatcher.begin(batch.id)
         return batch
 
     async def wait(self, request_id: str, seconds: float) -> Batch:
@@ -111,7 +130,7 @@ class Batches:
             return await self.submit(submission)
         lost = await self._lost(batch, exists)
         if batch.failed or batch.cancelled or lost:
-            batch = await self._database.reopen(batch.id, lost=lost)
+            batch, _ = await self._database.reopen(batch.id, lost=lost)
         if not batch.done:
             self.dispatcher.begin(batch.id)
         return batch

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -52,6 +52,12 @@ class Dispatcher:
         self._places = Places(per_host=per_host, workers=settings.workers)
         self._queue: asyncio.Queue[Feed] = asyncio.Queue(MOST_ACTIVE)
         self._active: set[int] = set()
+        #: images of each batch that are with a worker
+        self._in_flight: Counter[int] = Counter()
+        #: active batches that have no image left to hand out
+        self._exhausted: set[int] = set()
+        #: active batches of which images were set back to pending, behind what is being read
+        self._again: set[int] = set()
         #: ids of batches that wait on disk
         self._backlog: deque[int] = deque()
         #: batches put aside, by the hosts that they wait for; dicts, to keep the order
@@ -100,7 +106,14 @@ class Dispatcher:
             after = batches[-1].id
 
     def begin(self, batch_id: int) -> None:
-        """Work on a batch, now or when its turn comes."""
+        """Work on a batch, now or when its turn comes.
+
+        One that is worked on already is looked through once more at its end: until then its images in
+        flight could not be told from those that wait again.
+        """
+        if batch_id in self._active:
+            self._again.add(batch_id)
+            return
         self._backlog.append(batch_id)
         self._activate()
 
@@ -125,6 +138,8 @@ class Dispatcher:
                 await self._process(*taken)
             finally:
                 self._processing.discard(me)
+                self._in_flight[feed.batch_id] -= 1
+                self._leave(feed.batch_id)
 
     async def _take(self, feed: Feed) -> tuple[str, Task] | None:
         try:
@@ -137,6 +152,8 @@ class Dispatcher:
         else:
             if taken is None:
                 self._put_aside(feed)
+            else:
+                self._in_flight[feed.batch_id] += 1
             return taken
         await asyncio.sleep(RECORD_BACKOFF[0])
         self._queue.put_nowait(feed)
@@ -144,11 +161,23 @@ class Dispatcher:
 
     def _put_aside(self, feed: Feed) -> None:
         if feed.exhausted:
-            self._active.discard(feed.batch_id)
-            self._activate()
+            self._exhausted.add(feed.batch_id)
+            self._leave(feed.batch_id)
             return
         for host in feed.busy_hosts:
             self._stalled.setdefault(host, {})[feed] = None
+
+    def _leave(self, batch_id: int) -> None:
+        """Be done with a batch that has no image left to hand out and none in flight."""
+        if batch_id not in self._exhausted or self._in_flight[batch_id]:
+            return
+        del self._in_flight[batch_id]
+        self._exhausted.discard(batch_id)
+        self._active.discard(batch_id)
+        if batch_id in self._again:
+            self._again.discard(batch_id)
+            self._backlog.append(batch_id)
+        self._activate()
 
     def _wake(self, host: str, *, all_in_doubt: bool) -> None:
         """Put back the batch that has waited longest for this host, or all where any host may have room."""

@@ -15,7 +15,7 @@ import aiosqlite
 
 from resizer.database.deliveries import Deliveries
 from resizer.database.intake import SUM_PENDING, Intake, NewBatch, find_by_key
-from resizer.database.migrations import migrate
+from resizer.database.migrations import MIGRATIONS, migrate
 from resizer.database.reader import Reader
 from resizer.database.rows import (
     BATCH_COLUMNS,
@@ -25,7 +25,7 @@ from resizer.database.rows import (
 )
 from resizer.database.writer import Writer
 from resizer.errors import DatabaseUnusable
-from resizer.models import Batch, Image, ImageStatus, Outcome, Recipe, Task
+from resizer.models import Batch, BatchStatus, Image, ImageStatus, Outcome, Recipe, Task
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,10 @@ SELECT_LATEST_BY_DIGEST = f"""
 """
 SELECT_UNFINISHED = f"""
     SELECT {BATCH_COLUMNS} FROM batches WHERE finished_at IS NULL AND ready AND id > ? ORDER BY id LIMIT ?
+"""
+SELECT_NEWEST = f"""
+    SELECT {BATCH_COLUMNS} FROM batches
+    WHERE ready AND (? IS NULL OR id < ?) AND (? IS NULL OR status = ?) ORDER BY id DESC LIMIT ?
 """
 SELECT_COLUMNS = "SELECT columns FROM batches WHERE id = ?"
 SELECT_PRODUCTS = """
@@ -98,6 +102,8 @@ REOPEN_IMAGES = """
         AND (status IN ('failed', 'cancelled') OR filename IN (SELECT value FROM json_each(?)))
 """
 REOPEN_BATCH = "UPDATE batches SET status = 'processing', finished_at = NULL WHERE id = ? AND pending > 0"
+#: the schema's number stands on the first page, which is written even where it stays the same
+WRITE_NOTHING = f"PRAGMA user_version = {len(MIGRATIONS)}"
 DELETE_UNREADY = "DELETE FROM batches WHERE NOT ready"
 
 
@@ -151,6 +157,17 @@ class Database:
         """Return batches without a final status, oldest first."""
         return [batch_from(row) for row in await self._reader.fetch(SELECT_UNFINISHED, (after, limit))]
 
+    async def newest(
+        self, *, before: int | None = None, limit: int, status: BatchStatus | None = None
+    ) -> list[Batch]:
+        """Return batches with a lower id than `before`, newest first."""
+        rows = await self._reader.fetch(SELECT_NEWEST, (before, before, status, status, limit))
+        return [batch_from(row) for row in rows]
+
+    async def check(self) -> None:
+        """Write something that changes nothing. Raises `DatabaseFailure`, `NoSpace`."""
+        await self.writer.run(lambda connection: connection.execute(WRITE_NOTHING))
+
     async def pending_images(self) -> int:
         """Return how many images wait, of all batches."""
         (row,) = await self._reader.fetch(SUM_PENDING)
@@ -175,17 +192,17 @@ class Database:
         """
         await self.writer.settle(outcome)
 
-    async def reopen(self, batch_id: int, *, lost: Collection[str] = ()) -> Batch:
+    async def reopen(self, batch_id: int, *, lost: Collection[str] = ()) -> tuple[Batch, int]:
         """Set failed and cancelled images of a batch, and those whose file is lost, back to pending.
 
-        Returns the batch as it is then.
+        Returns the batch as it is then, and how many images were set back.
         """
 
-        async def reopen(connection: aiosqlite.Connection) -> Batch:
-            await connection.execute(REOPEN_IMAGES, (batch_id, json.dumps([*lost])))
+        async def reopen(connection: aiosqlite.Connection) -> tuple[Batch, int]:
+            images = await connection.execute(REOPEN_IMAGES, (batch_id, json.dumps([*lost])))
             await connection.execute(REOPEN_BATCH, (batch_id,))
             (row,) = await connection.execute_fetchall(SELECT_BATCH_BY_ID, (batch_id,))
-            return batch_from(row)
+            return batch_from(row), images.rowcount
 
         return await self.writer.run(reopen)
 

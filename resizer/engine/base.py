@@ -14,3 +14,7 @@ class Engine(Protocol):
         An image's fault is an `Outcome`; what is raised is a bug, or a cancellation.
         """
         ...
+
+    async def check(self) -> None:
+        """Raise `PoolDown` where no image can be processed now."""
+        ...

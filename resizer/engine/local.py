@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resizer.config import CompressSettings
 from resizer.engine.pool import CompressPool
-from resizer.errors import ImageError
+from resizer.errors import ImageError, PoolDown
 from resizer.images.codec import BYTES_PER_PIXEL, compress_file
 from resizer.images.fetcher import Fetcher
 from resizer.models import Compressed, Fault, Outcome, Recipe, Task
@@ -40,6 +40,10 @@ class LocalEngine:
         except ImageError as error:
             return outcome(attempts=attempts or error.attempts, fault=Fault.of(error))
         return outcome(attempts=attempts, compressed=compressed)
+
+    async def check(self) -> None:
+        if not self._pool.pids:
+            raise PoolDown
 
     async def _compress(self, source: Path, recipe: Recipe) -> Compressed:
         draft = self._storage.draft()

@@ -12,6 +12,8 @@ ResizerError
 ├── OptionError            an option of a request is wrong
 ├── BatchNotFound          there is no such request
 ├── NotFinished            the request has no final status yet
+├── NothingToRetry         none of its images has failed or was cancelled
+├── PoolDown               there is no process that could compress
 ├── IdempotencyConflict    an Idempotency-Key came again with other content
 ├── QueueFull              too many images wait already
 ├── NoSpace                the disk cannot take it
@@ -57,7 +59,9 @@ from resizer.errors.service import (
     IdempotencyConflict,
     NoSpace,
     NotFinished,
+    NothingToRetry,
     OptionError,
+    PoolDown,
     Problem,
     QueueFull,
     ResizerError,
@@ -90,7 +94,9 @@ __all__ = [
     "NoSpace",
     "NotAnImage",
     "NotFinished",
+    "NothingToRetry",
     "OptionError",
+    "PoolDown",
     "Problem",
     "QueueFull",
     "ResizerError",

@@ -171,6 +171,24 @@ class NotFinished(ResizerError):
         )
 
 
+class NothingToRetry(ResizerError):
+    """No image of the request has failed or was cancelled."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(request_id)
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return f"no image of request {self.request_id} has failed or was cancelled, so none is tried again"
+
+
+class PoolDown(ResizerError):
+    """No process is there that could compress an image."""
+
+    def __str__(self) -> str:
+        return "no compressing process is alive; the log says why, and they are started again all the time"
+
+
 class IdempotencyConflict(ResizerError):
     """An Idempotency-Key came again with other content."""
 

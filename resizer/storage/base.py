@@ -22,6 +22,10 @@ class Storage(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """Raise `StorageFailure` where no file can be written now."""
+        ...
+
     async def find(self, name: str) -> Path | None:
         """Return the file to send, or None where there is none or the name is none of ours."""
         ...

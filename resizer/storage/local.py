@@ -20,6 +20,8 @@ from resizer.storage.base import NAME
 
 logger = logging.getLogger(__name__)
 
+#: bytes; at least one block of the disk
+PROBE_SIZE = 4096
 DRAFTS = ".*.draft"
 ABANDONED = 24 * 3600.0  # seconds; no image is worked on for as long
 
@@ -83,6 +85,15 @@ class LocalStorage:
         finally:
             # after a cancellation the thread above may still be at work; it makes no draft anew
             _remove(draft)
+
+    async def check(self) -> None:
+        probe = self.draft()
+        try:
+            await asyncio.to_thread(_write_probe, probe)
+        except OSError as error:
+            raise StorageFailure(self._reason(error)) from error
+        finally:
+            _remove(probe)
 
     async def find(self, name: str) -> Path | None:
         if not NAME.fullmatch(name):
@@ -166,6 +177,13 @@ def _sync(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def _write_probe(path: Path) -> None:
+    with path.open("wb") as file:
+        file.write(bytes(PROBE_SIZE))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:

@@ -18,6 +18,7 @@ from resizer.errors import (
     InvalidUrl,
     NoSpace,
     NotFinished,
+    NothingToRetry,
     OptionError,
     QueueFull,
     ResizerError,
@@ -43,6 +44,7 @@ PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]]
     UploadError: (HTTPStatus.BAD_REQUEST, "not-a-csv-upload", {}),
     BatchNotFound: (HTTPStatus.NOT_FOUND, "no-such-request", {}),
     NotFinished: (HTTPStatus.CONFLICT, "not-finished", RETRY_SOON),
+    NothingToRetry: (HTTPStatus.CONFLICT, "nothing-to-retry", {}),
     QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, "queue-full", RETRY_LATER),
     NoSpace: (HTTPStatus.INSUFFICIENT_STORAGE, "no-space", RETRY_LATER),
     DatabaseFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "database-unavailable", RETRY_LATER),
@@ -67,7 +69,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except tuple(PROBLEMS) as error:
         status, name, extra = next(entry for kind, entry in PROBLEMS.items() if isinstance(error, kind))
         errors = [asdict(each) for each in error.problems] if isinstance(error, CatalogError) else None
-        return problem(status, name, str(error), errors=errors, headers=extra)
+        facts = {"errors": errors} if errors is not None else {}
+        return problem(status, name, str(error), facts=facts, headers=extra)
     except Exception:
         logger.exception("%s %s met a fault of the service", request.method, request.path)
         return problem(
@@ -82,18 +85,17 @@ def problem(
     name: str | None,
     detail: str,
     *,
-    errors: list[dict[str, Any]] | None = None,
+    facts: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """Make a problem document; without a name its type is the status alone (`about:blank`)."""
+    """Make a problem document, with further `facts`; a problem without a name is of type `about:blank`."""
     body: dict[str, Any] = {
         "type": f"urn:resizer:problem:{name}" if name else "about:blank",
         "title": _title(name) if name else status.phrase,
         "status": int(status),
         "detail": detail,
+        **(facts or {}),
     }
-    if errors is not None:
-        body["errors"] = errors
     return web.Response(
         status=status,
         text=json.dumps(body, ensure_ascii=False),

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from enum import StrEnum
 from http import HTTPStatus
-from typing import Any
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -20,8 +20,10 @@ from resizer.bodies import (
     upload_body,
 )
 from resizer.errors import OptionError
-from resizer.models import Batch, ImageStatus
+from resizer.models import Batch, BatchStatus, ImageStatus
+from resizer.web.answers import answer_json
 from resizer.web.auth import require_token
+from resizer.web.health import healthz, readyz
 from resizer.web.keys import BATCHES, SETTINGS, STORAGE
 from resizer.web.origin import links_for
 from resizer.web.problems import answer_problems
@@ -32,10 +34,14 @@ from resizer.web.uploads import receive_upload, recipe_from, webhook_url_from
 LONGEST_WAIT = 60
 #: seconds after which a client may ask again
 RETRY_AFTER = "1"
+#: requests a page when nothing is said, and at most (contract, section 5)
+REQUESTS_PAGE = (20, 100)
 #: images a page when nothing is said, and at most
 IMAGES_PAGE = (100, 1000)
 #: characters
 LONGEST_KEY = 255
+
+S = TypeVar("S", bound=StrEnum)
 
 CONTENT_TYPES = {
     ".jpg": "image/jpeg",
@@ -58,7 +64,11 @@ def setup_web(app: web.Application) -> None:
     app.router.add_get("/result/{request_id}", result)
     app.router.add_get("/compressed/{filename:.*}", compressed)
     app.router.add_get("/ping", ping)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/requests", requests)
     app.router.add_get("/requests/{request_id}/images", images)
+    app.router.add_post("/requests/{request_id}/retry", retry)
     app.router.add_get("/requests/{request_id}/deliveries", deliveries)
 
 
@@ -84,7 +94,7 @@ async def upload(request: web.Request) -> web.Response:
         )
         batch = await batches.submit(submission)
     headers = {"Location": status_url(batch, links), "Retry-After": RETRY_AFTER}
-    return _json(upload_body(batch, links), status=HTTPStatus.ACCEPTED, headers=headers)
+    return answer_json(upload_body(batch, links), status=HTTPStatus.ACCEPTED, headers=headers)
 
 
 async def status(request: web.Request) -> web.Response:
@@ -143,7 +153,35 @@ async def cache_for_ever(request: web.Request, response: web.StreamResponse) -> 
 async def ping(request: web.Request) -> web.Response:
     """Say that the server is there."""
     del request
-    return _json({"status": "pong"})
+    return answer_json({"status": "pong"})
+
+
+async def requests(request: web.Request) -> web.Response:
+    """List requests, newest first."""
+    batches, links = request.app[BATCHES], links_for(request)
+    limit = _limit(request, *REQUESTS_PAGE)
+    page = await batches.newest(
+        before=_cursor(request), limit=limit + 1, status=_wanted(request, BatchStatus)
+    )
+    following = str(page[limit - 1].id) if len(page) > limit else None
+    data = [status_body(batch, links, await _listed_webhook(request, batch)) for batch in page[:limit]]
+    return answer_json(page_body(data, following))
+
+
+async def _listed_webhook(request: web.Request, batch: Batch) -> Json | None:
+    webhook = await request.app[BATCHES].webhook(batch)
+    if webhook is not None and not request.app[SETTINGS].server.api_tokens:
+        # without a login anyone may list, and such a URL is often all that it takes to call it
+        return {**webhook, "url": None}
+    return webhook
+
+
+async def retry(request: web.Request) -> web.Response:
+    """Try a request's failed and cancelled images anew."""
+    batch = await request.app[BATCHES].retry(request.match_info["request_id"])
+    location = status_url(batch, links_for(request))
+    headers = {"Location": location, "Retry-After": RETRY_AFTER}
+    return answer_json(await _status(request, batch), status=HTTPStatus.ACCEPTED, headers=headers)
 
 
 async def images(request: web.Request) -> web.Response:
@@ -152,31 +190,20 @@ async def images(request: web.Request) -> web.Response:
     batch = await batches.batch(request.match_info["request_id"])
     limit = _limit(request, *IMAGES_PAGE)
     after = _cursor(request)
-    wanted = request.query.get("status") or None
-    if wanted is not None and wanted not in set(ImageStatus):
-        raise OptionError("status", wanted[:200], "use one of " + ", ".join(ImageStatus))
     page = await batches.images(
-        batch, after=after, limit=limit + 1, status=ImageStatus(wanted) if wanted else None
-    )
+        batch, after=-1 if after is None else after, limit=limit + 1, status=_wanted(request, ImageStatus))
     following = str(page[limit - 1].seq) if len(page) > limit else None
-    return _json(page_body([image_body(image, links) for image in page[:limit]], following))
+    return answer_json(page_body([image_body(image, links) for image in page[:limit]], following))
 
 
 async def deliveries(request: web.Request) -> web.Response:
     """List a request's webhook deliveries with every try."""
     found = await request.app[BATCHES].deliveries(request.match_info["request_id"])
-    return _json({"data": [delivery_body(delivery) for delivery in found]})
+    return answer_json({"data": [delivery_body(delivery) for delivery in found]})
 
 
 async def _status(request: web.Request, batch: Batch) -> Json:
     return status_body(batch, links_for(request), await request.app[BATCHES].webhook(batch))
-
-
-def _json(
-    body: Any, *, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    text = json.dumps(body, ensure_ascii=False)
-    return web.Response(text=text, status=status, headers=headers, content_type="application/json")
 
 
 def _preferred_wait(request: web.Request) -> int | None:
@@ -212,8 +239,19 @@ def _limit(request: web.Request, default: int, most: int) -> int:
     return min(int(text), most)
 
 
-def _cursor(request: web.Request) -> int:
-    text = request.query.get("after") or "-1"
+def _cursor(request: web.Request) -> int | None:
+    text = request.query.get("after")
+    if not text:
+        return None
     if not re.fullmatch(r"-1|\d{1,18}", text, re.ASCII):
         raise OptionError("after", text[:200], "use what 'next' of the page before says")
     return int(text)
+
+
+def _wanted(request: web.Request, statuses: type[S]) -> S | None:
+    text = request.query.get("status")
+    if not text:
+        return None
+    if text not in set(statuses):
+        raise OptionError("status", text[:200], "use one of " + ", ".join(statuses))
+    return statuses(text)

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from outcomes import MakeBatch, done
+from outcomes import MakeBatch, done, failed
 from resizer.batches.dispatcher import Dispatcher
 from resizer.config import QueueSettings
 from resizer.database import Database
 from resizer.errors import DatabaseFailure
-from resizer.models import Batch, BatchStatus, Outcome, Task
+from resizer.models import Batch, BatchStatus, ImageStatus, Outcome, Task
 
 
 class Bench:
@@ -22,6 +22,8 @@ class Bench:
         self.gates: dict[str, asyncio.Event] = {}
         #: places in a batch at which the engine itself is at fault
         self.faults: set[int] = set()
+        #: places in a batch of images that fail
+        self.failing: set[int] = set()
         self._told = asyncio.Condition()
 
     async def run(self, task: Task) -> Outcome:
@@ -33,7 +35,12 @@ class Bench:
             await gate.wait()
         if task.seq in self.faults:
             raise RuntimeError("a fault of ours")
+        if task.seq in self.failing:
+            return failed(task.batch_id, task.seq)
         return done(task.batch_id, task.seq)
+
+    async def check(self) -> None:
+        """Nothing is ever wrong with it."""
 
     async def until(self, count: int) -> None:
         async with self._told:
@@ -144,6 +151,49 @@ async def test_images_that_outlast_the_grace_wait_on_disk_and_are_resumed(
         await at_work.resume()
         await ends.until(1)
     assert len(again.begun) == left.pending
+
+
+async def test_images_set_back_while_others_are_in_flight_are_done_once_more(
+    database: Database, batch_of: MakeBatch
+) -> None:
+    """They are looked for at the end, so that no image in flight is mistaken for one of them."""
+    bench, ends = Bench(), Ends(database)
+    bench.gates["slow"] = asyncio.Event()
+    bench.failing.add(1)
+    batch = await batch_of(["slow", "fine", "slow", "fine"])
+    async with dispatcher(database, bench) as at_work:
+        at_work.begin(batch.id)
+        await bench.until(4)
+        while not (await database.images(batch.id, limit=1, status=ImageStatus.FAILED)):
+            await database.start(batch.id)  # is through after what was handed to the writer before
+        bench.failing.clear()
+        _, images = await database.reopen(batch.id)
+        assert images == 1
+        at_work.begin(batch.id)
+        bench.gates["slow"].set()
+        await ends.until(1)
+        assert sorted(task.seq for task in bench.begun) == [0, 1, 1, 2, 3]
+    ended = await database.batch_by_id(batch.id)
+    assert ended is not None
+    assert ended.status is BatchStatus.COMPLETED
+
+
+async def test_ended_batch_can_be_begun_again_at_once(database: Database, batch_of: MakeBatch) -> None:
+    bench, ends = Bench(), Ends(database)
+    bench.failing.update({0, 1, 2})
+    batch = await batch_of(["a", "b", "c"])
+    async with dispatcher(database, bench) as at_work:
+        at_work.begin(batch.id)
+        for round_ in range(1, 4):
+            await ends.until(round_)
+            bench.failing.discard(round_ - 1)
+            await database.reopen(batch.id)
+            at_work.begin(batch.id)
+        await ends.until(4)
+    ended = await database.batch_by_id(batch.id)
+    assert ended is not None
+    assert ended.status is BatchStatus.COMPLETED
+    assert len(bench.begun) == 3 + 3 + 2 + 1
 
 
 async def test_batch_is_processing_from_its_first_image_on(database: Database, batch_of: MakeBatch) -> None:

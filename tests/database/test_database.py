@@ -232,7 +232,8 @@ async def test_reopened_batch_has_its_failed_images_to_do(database: Database) ->
     batch = await published(database, 3)
     for outcome in (done(batch.id, 0), failed(batch.id, 1), failed(batch.id, 2)):
         await database.settle(outcome)
-    again = await database.reopen(batch.id)
+    again, images = await database.reopen(batch.id)
+    assert images == 2
     assert (again.status, again.pending, again.completed, again.failed) == (BatchStatus.PROCESSING, 2, 1, 0)
     assert again.finished_at is None
     for seq in (1, 2):
@@ -414,7 +415,7 @@ async def test_lost_files_are_reopened_and_counted_right(database: Database) -> 
     for outcome in outcomes:
         await database.settle(outcome)
     assert outcomes[0].compressed is not None
-    again = await database.reopen(batch.id, lost={outcomes[0].compressed.filename})
+    again, _ = await database.reopen(batch.id, lost={outcomes[0].compressed.filename})
     assert (again.pending, again.completed, again.output_bytes) == (1, 1, 7)
     await database.settle(outcomes[0])
     assert (await state(database, batch)).output_bytes == 12
