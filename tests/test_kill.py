@@ -1,12 +1,8 @@
 """`kill -9` at any moment: what was answered with 202 goes on by itself and ends right."""
 
 import asyncio
-import csv
-import io
 import random
-import re
 import signal
-import sqlite3
 from pathlib import Path
 
 import aiohttp
@@ -15,11 +11,8 @@ import pytest
 import photos
 from origin import Answer, Origin
 from process import get_json, server
-from resizer.images.codec import compress_file
-from resizer.models import OutputFormat, Recipe
+from recovery import check_files, check_integrity, expected, slots_of
 from service import SECRET, Inbox, catalogue, form
-
-NAME = re.compile(r"[0-9a-f]{32}\.(jpg|png|webp|gif)")
 
 
 def fill(origin: Origin, count: int) -> list[tuple[str, ...]]:
@@ -37,35 +30,6 @@ def fill(origin: Origin, count: int) -> list[tuple[str, ...]]:
             origin.add(f"/{name}", Answer(body=data, delay=0.05))
         rows.append((f"P{number}", origin.url(f"/{name}")))
     return rows
-
-
-def expected(origin: Origin, rows: list[tuple[str, ...]], folder: Path) -> list[str]:
-    """The name of each image's file, as compressing it here gives it; empty for those that fail."""
-    names = []
-    recipe = Recipe(quality=50, format=OutputFormat.KEEP)
-    for _, url in rows:
-        answer = origin.answers("/" + url.rpartition("/")[2])[-1]
-        if answer.status != 200:
-            names.append("")
-            continue
-        source, target = folder / "source", folder / "target"
-        source.write_bytes(answer.body)
-        made = compress_file(str(source), str(target), recipe=recipe, max_pixels=10**8)
-        names.append(made.filename)
-    return names
-
-
-def check_files(folder: Path) -> None:
-    """Every file is whole; nothing else lies about."""
-    for path in (folder / "compressed").iterdir():
-        assert NAME.fullmatch(path.name), path
-        photos.opened(path.read_bytes())
-    assert not list((folder / "spool").iterdir())
-
-
-def check_integrity(folder: Path) -> None:
-    with sqlite3.connect(folder / "resizer.db") as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 @pytest.mark.parametrize(
@@ -117,13 +81,11 @@ async def test_killed_at_random_moments_it_ends_every_image_once(
             assert status["status"] == "partial"
             assert status["images"]["completed"] == count - count // 10
             assert status["images"]["failed"] == count // 10
-            async with session.get(f"{url}/result/{request_id}") as response:
-                result = list(csv.reader(io.StringIO(await response.text(), newline="")))
-            assert [row[1] for row in result[1:]] == [row[0] for row in rows]
-            assert [row[3].rpartition("/")[2] for row in result[1:]] == expected(origin, rows, tmp_path)
-            for row in result[1:]:
-                if row[3]:
-                    assert (folder / "compressed" / row[3].rpartition("/")[2]).is_file()
+            slots = await slots_of(session, f"{url}/result/{request_id}", rows)
+            assert slots == expected(origin, rows)
+            for (name,) in slots:
+                if name:
+                    assert (folder / "compressed" / name).is_file()
             events = await inbox.events()
             assert {event["type"] for event in events} == {"request.partial"}
             assert len({event["webhook_id"] for event in events}) == 1

@@ -11,6 +11,7 @@ from resizer.catalog import CatalogReader
 from resizer.config import QueueSettings
 from resizer.database import Database, Intake, NewBatch
 from resizer.errors import QueueFull
+from resizer.failpoints import Point, reach
 from resizer.models import Batch, Product, Recipe
 
 #: cells and URLs read and written at once; a product may have two of them or a hundred thousand
@@ -74,7 +75,9 @@ class IntakeDesk:
             most = self._settings.max_pending_images
             async with self._database.intake(new, max_pending=most) as intake:
                 await _copy(iter(reader), intake)
-                return await intake.publish(key=submission.idempotency_key)
+                published = await intake.publish(key=submission.idempotency_key)
+                reach(Point.CSV_COMMITTED)
+                return published
 
 
 async def _copy(products: Iterator[Product], intake: Intake) -> None:

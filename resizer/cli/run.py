@@ -1,6 +1,7 @@
 """`resizer run`: the whole job in one go, without a server."""
 
 import asyncio
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from resizer.cli.options import configured, settings_from
 from resizer.cli.progress import show_progress
 from resizer.cli.serving import stop_on_signals
 from resizer.config import Settings
+from resizer.durable import sync_folder
 from resizer.errors import CatalogError
 from resizer.models import Batch, BatchStatus, ImageStatus, OutputFormat
 from resizer.web.keys import BATCHES, STORAGE
@@ -150,10 +152,16 @@ async def _follow(batches: Batches, batch: Batch, stop: asyncio.Event) -> Batch:
 async def _write_result(batches: Batches, batch: Batch, files_url: str, target: Path) -> None:
     """Write result.csv; it is whole or not there."""
     draft = target.with_name(f".{target.name}.draft")
-    async with aiofiles.open(draft, "wb") as file:
-        async for chunk in batches.result_csv(batch, files_url=files_url):
-            await file.write(chunk)
-    await aiofiles.os.replace(draft, target)
+    try:
+        async with aiofiles.open(draft, "wb") as file:
+            async for chunk in batches.result_csv(batch, files_url=files_url):
+                await file.write(chunk)
+            await file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
+        await aiofiles.os.replace(draft, target)
+        await asyncio.to_thread(sync_folder, target.parent)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 async def _report(batches: Batches, batch: Batch, target: Path) -> None:

@@ -17,7 +17,7 @@ from resizer.errors import ConfigError, WrongKey
 
 DEFAULT_FILE = Path("config.toml")
 #: variables with our prefix that are no keys of the configuration
-OTHER_VARIABLES = frozenset({"RESIZER_TOKEN"})
+OTHER_VARIABLES = frozenset({"RESIZER_TOKEN", "RESIZER_FAILPOINT"})
 
 
 def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

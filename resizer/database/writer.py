@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self, TypeVar
 import aiosqlite
 
 from resizer.database.reader import typed
+from resizer.failpoints import Point, reach
 from resizer.models import Batch, Outcome
 
 logger = logging.getLogger(__name__)
@@ -103,6 +104,8 @@ class Writer:
                 if not isinstance(job.operation, Outcome):
                     results.append((job, await self._one(job.operation)))
             await self._connection.execute("COMMIT")
+            if settling:
+                reach(Point.OUTCOMES_COMMITTED)
         except Exception as error:  # noqa: BLE001 - every caller gets it, none is left waiting
             await self._undo(error)
             finished = ()

@@ -8,6 +8,7 @@ from pathlib import Path
 from resizer.config import CompressSettings
 from resizer.engine.pool import CompressPool
 from resizer.errors import ImageError, PoolDown
+from resizer.failpoints import Point, reach
 from resizer.images.codec import BYTES_PER_PIXEL, compress_file
 from resizer.images.fetcher import Fetcher
 from resizer.models import Compressed, Fault, Outcome, Recipe, Task
@@ -36,6 +37,7 @@ class LocalEngine:
         try:
             async with self._fetcher.fetch(task.url) as fetched:
                 attempts = fetched.attempts
+                reach(Point.FETCHED)
                 compressed = await self._compress(fetched.path, task.recipe)
         except ImageError as error:
             return outcome(attempts=attempts or error.attempts, fault=Fault.of(error))
@@ -61,6 +63,7 @@ class LocalEngine:
                 # the child may be at it, and make the draft yet
                 call.add_done_callback(partial(_forget, draft))
             raise
+        reach(Point.COMPRESSED)
         await self._storage.put(draft, compressed.filename)
         return compressed
 

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import itertools
 import logging
+import math
 import os
 import secrets
 import time
@@ -15,7 +16,9 @@ from typing import Self
 
 import aiofiles.os
 
+from resizer.durable import make_folder, sync_folder
 from resizer.errors import ConfigError, StorageFailure
+from resizer.failpoints import Point, reach
 from resizer.storage.base import NAME
 
 logger = logging.getLogger(__name__)
@@ -123,6 +126,7 @@ class LocalStorage:
             os.close(file)
         # where two put one name at once the second replaces the first by the same bytes
         draft.replace(target)
+        reach(Point.RENAMED)
 
     async def _sync_folder(self) -> None:
         """Wait for a sync of the folder that began after this call; all who wait share it."""
@@ -133,10 +137,10 @@ class LocalStorage:
     async def _sync_after_the_running_one(self) -> None:
         async with self._syncing:
             self._next_sync = None  # who comes from here on is too late for this one
-            await asyncio.to_thread(_sync, self._folder)
+            await asyncio.to_thread(sync_folder, self._folder)
 
     def _open(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         umask = os.umask(0o077)  # there is no way to read it but to set it
         os.umask(umask)
         self._mode = 0o666 & ~umask
@@ -156,7 +160,8 @@ class LocalStorage:
     def _sweep(self, lock: int) -> None:
         """Remove what a crash left; beside a neighbour at work only what nobody can be at any more."""
         alone = _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        newest = time.time() if alone else time.time() - ABANDONED
+        # with nobody else there all are left by a crash, of whatever time the clock then was
+        newest = math.inf if alone else time.time() - ABANDONED
         for draft in self._folder.glob(DRAFTS):
             with suppress(FileNotFoundError):
                 if draft.stat().st_mtime <= newest:
@@ -169,14 +174,6 @@ class LocalStorage:
         if known:
             return known.format(folder=self._folder)
         return f"{error.strerror or 'a fault of the system'} ({error.filename or self._folder})"
-
-
-def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _write_probe(path: Path) -> None:

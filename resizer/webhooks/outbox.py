@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential
 from resizer.addresses import AddressPolicy, open_session, parse_url, redact, translate
 from resizer.config import WebhookSettings
 from resizer.errors import FetchTimeout, HttpStatusError, ImageError
+from resizer.failpoints import Point, reach
 from resizer.models import Attempt, Delivery, DeliveryStatus
 from resizer.retry_after import seconds_to_wait
 from resizer.version import VERSION
@@ -152,7 +153,9 @@ class Outbox:
         task.add_done_callback(ended)
 
     async def _try(self, delivery: Delivery) -> None:
+        reach(Point.WEBHOOK_DUE)
         attempt, retry_after = await self._send(delivery)
+        reach(Point.WEBHOOK_SENT)
         status, next_at = self._verdict(delivery, attempt, retry_after)
         number, url = len(delivery.attempts) + 1, redact(delivery.url)
         if attempt.error is None:

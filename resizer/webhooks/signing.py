@@ -14,6 +14,7 @@ from typing import Any
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from resizer.config import WebhookSettings, is_signing_secret
+from resizer.durable import make_folder, sync_folder
 from resizer.errors import ConfigError, SignatureError
 
 SECRET_FILE = "webhook.secret"  # noqa: S105 - its name, not its content
@@ -42,6 +43,9 @@ def load_secret(settings: WebhookSettings, data_folder: Path) -> str:
     try:
         if not path.exists():
             _create(path)
+        _sweep(path)
+        # before anything is signed with it: receivers are given it once
+        sync_folder(path.parent)
         text = path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise ConfigError.of(
@@ -63,7 +67,7 @@ def load_secret(settings: WebhookSettings, data_folder: Path) -> str:
 
 def _create(path: Path) -> None:
     """Make the file with a new secret, whole or not at all; leave one that another process has made first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     secret = PREFIX + base64.b64encode(secrets.token_bytes(SECRET_SIZE)).decode()
     descriptor, name = tempfile.mkstemp(prefix=f".{SECRET_FILE}-", dir=path.parent)  # mode 0600
     temporary = Path(name)
@@ -73,10 +77,17 @@ def _create(path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         # unlike a rename a link never replaces what is there: one of two processes wins, both read its secret
-        with contextlib.suppress(FileExistsError):
+        # and sweeps what the other left in the way
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
             path.hardlink_to(temporary)
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a crash left; the secret is there, so nobody needs it any more."""
+    for left in path.parent.glob(f".{SECRET_FILE}-*"):
+        left.unlink(missing_ok=True)
 
 
 def sign(secret: str, webhook_id: str, timestamp: int, body: str) -> dict[str, str]:

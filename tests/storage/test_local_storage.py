@@ -79,6 +79,14 @@ async def test_leftovers_of_a_crash_are_swept_and_files_stay(tmp_path: Path) -> 
     assert names_in(tmp_path) == [NAME, "notes.txt"]
 
 
+async def test_leftovers_are_swept_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    draft = tmp_path / ".0123456789abcdef-1.draft"
+    draft.write_bytes(b"half")
+    os.utime(draft, (2**32, 2**32))
+    async with LocalStorage(tmp_path):
+        assert not draft.exists()
+
+
 async def test_drafts_of_a_living_neighbour_stay(tmp_path: Path) -> None:
     with owner(tmp_path) as (_, draft):
         async with LocalStorage(tmp_path) as storage:
@@ -157,7 +165,7 @@ async def test_puts_share_the_syncs_of_their_folder(tmp_path: Path, monkeypatch:
         running.set()
         assert gate.wait(60)
 
-    monkeypatch.setattr(local, "_sync", slow)
+    monkeypatch.setattr(local, "sync_folder", slow)
     async with LocalStorage(tmp_path) as storage:
         names = [f"{number:032x}.jpg" for number in range(20)]
         first = asyncio.create_task(storage.put(written(storage), names[0]))
@@ -212,7 +220,7 @@ async def test_a_folder_sync_that_fails_fails_the_put(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     async with LocalStorage(tmp_path) as storage:
-        monkeypatch.setattr(local, "_sync", fail)
+        monkeypatch.setattr(local, "sync_folder", fail)
         with pytest.raises(StorageFailure, match="reports faults"):
             await storage.put(written(storage), NAME)
         monkeypatch.undo()
