@@ -10,9 +10,11 @@ from pathlib import Path
 
 from aiohttp import web
 
+from resizer import failpoints
 from resizer.batches import announcer, open_batches
 from resizer.config import Settings
 from resizer.database import Database, open_database
+from resizer.durable import make_folder
 from resizer.engine.base import Engine
 from resizer.engine.local import LocalEngine, memory_limit
 from resizer.engine.pool import CompressPool
@@ -39,6 +41,7 @@ def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
     `DataFolderInUse`, `DatabaseUnusable` and `ConfigError`.
     """
     check_available(settings)
+    failpoints.arm(os.environ)
     app = web.Application()
     app[SETTINGS] = settings
     app[RESUME] = resume
@@ -51,8 +54,6 @@ def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
 
 #: keys that are checked but not acted on yet
 PLANNED = (
-    "server.request_timeout",
-    "server.max_connections",
     "server.cors_origins",
     "fetch.revalidate",
     "retention.days",
@@ -129,7 +130,7 @@ async def stop_taking(app: web.Application) -> None:
 def _take_folder(settings: Settings, stack: ExitStack) -> None:
     folder = settings.data_folder
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         settings.spool_folder.mkdir(exist_ok=True)
         _lock(folder / "lock", stack, owned=folder)
         for left in settings.spool_folder.iterdir():
@@ -146,7 +147,7 @@ def _take_folder(settings: Settings, stack: ExitStack) -> None:
         # a database outside the folder could be another service's
         file = settings.database_file
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent)
             _lock(file.with_name(f"{file.name}.lock"), stack, owned=file)
         except OSError as error:
             raise DatabaseUnusable(str(file), error.strerror or str(error)) from error

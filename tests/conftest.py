@@ -27,9 +27,10 @@ async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Client]
     clients: list[Client] = []
 
     async def start(*, folder: Path = tmp_path / "data", **sections: dict[str, Any]) -> Client:
-        client = TestClient(TestServer(create_app(settings_for(folder, **sections))))
+        server = TestServer(create_app(settings_for(folder, **sections)))
+        client = TestClient(server)
         clients.append(client)
-        await client.start_server()
+        await server.start_server(auto_decompress=False)  # as the service's own protocol has it
         return client
 
     yield start

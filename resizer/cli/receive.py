@@ -47,4 +47,4 @@ def command(
     settings = settings_from(config_file, data_dir, webhook={"secret": secret})
     set_up_logging(settings.log)
     app = create_receiver(load_secret(settings.webhook, settings.data_folder), log_file)
-    asyncio.run(serve(app, host=host, port=port))
+    asyncio.run(serve(app, settings.server, host=host, port=port))

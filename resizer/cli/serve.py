@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from resizer.app import create_app
+from resizer.cli.descriptors import allow_descriptors, descriptors_needed
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, settings_from
 from resizer.cli.serving import serve
@@ -25,8 +26,10 @@ def command(host: str | None, port: int | None, config_file: Path | None, data_d
     settings = settings_from(config_file, data_dir, server={"host": host, "port": port})
     check_exposure(settings.server)
     set_up_logging(settings.log)
+    allow_descriptors(descriptors_needed(settings))
     asyncio.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
-    await serve(create_app(settings), host=settings.server.host, port=settings.server.port)
+    server = settings.server
+    await serve(create_app(settings), server, host=server.host, port=server.port)

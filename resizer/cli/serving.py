@@ -4,25 +4,30 @@ import asyncio
 import logging
 import os
 import signal
+from collections.abc import Callable
 
 from aiohttp import web
 
 from resizer.cli.logs import ACCESS
+from resizer.config import ServerSettings
 from resizer.errors import ConfigError
+from resizer.web.door import Door
 from resizer.web.protocol import Protocol
 
 logger = logging.getLogger(__name__)
 
 #: seconds that answers under way get when stopping; images have a limit of their own
 ANSWERS_GRACE = 5.0
-#: connections that the system holds until they are accepted
-BACKLOG = 128
+#: connections that the system holds until they are accepted; asyncio accepts as many at a go, during which
+#: nothing else happens, and one that finds no place here tries again only after a second, then after two …
+BACKLOG = 1024
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-async def serve(app: web.Application, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT, then stop in order; a second signal ends the process at once.
+async def serve(app: web.Application, settings: ServerSettings, *, host: str, port: int) -> None:
+    """Serve, within the limits of these settings, until SIGTERM or SIGINT, and then stop in order.
 
+    A second signal ends the process at once.
     Raises `ConfigError` where the address cannot be listened on, and what the app's resources raise.
     """
     stop = asyncio.Event()
@@ -30,7 +35,7 @@ async def serve(app: web.Application, *, host: str, port: int) -> None:
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=ANSWERS_GRACE)
     try:
         await runner.setup()
-        listener = await _listen(runner, host, port)
+        listener = await listen(runner, settings, host, port)
         bound = listener.sockets[0].getsockname()[1]
         logger.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, bound)
         await stop.wait()
@@ -41,17 +46,24 @@ async def serve(app: web.Application, *, host: str, port: int) -> None:
     logger.info("stopped")
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+async def listen(runner: web.AppRunner, settings: ServerSettings, host: str, port: int) -> asyncio.Server:
     manager = runner.server
     assert manager is not None  # noqa: S101 - the runner is set up
     loop = asyncio.get_running_loop()
     access_log = logging.getLogger(ACCESS)
 
-    def connect() -> Protocol:
-        return Protocol(manager, loop=loop, access_log=access_log)
+    def connect(left: Callable[[], None]) -> Protocol:
+        return Protocol(
+            manager,
+            loop=loop,
+            access_log=access_log,
+            request_timeout=settings.request_timeout,
+            left=left,
+        )
 
+    door = Door(connect, limit=settings.max_connections, timeout=settings.request_timeout)
     try:
-        return await loop.create_server(connect, host, port, backlog=BACKLOG)
+        return await loop.create_server(door, host, port, backlog=BACKLOG)
     except OSError as error:
         raise ConfigError.of(
             "server.port",

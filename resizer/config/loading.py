@@ -16,6 +16,8 @@ from resizer.config.sections import ENV_PREFIX, Section, ServerSettings, Setting
 from resizer.errors import ConfigError, WrongKey
 
 DEFAULT_FILE = Path("config.toml")
+#: keys whose values are never shown; of a URL it is its credentials and query that are secret
+SECRET_KEYS = frozenset({"server.api_tokens", "webhook.secret", "webhook.url", "engine.broker_url"})
 #: variables with our prefix that are no keys of the configuration
 OTHER_VARIABLES = frozenset({"RESIZER_TOKEN", "RESIZER_FAILPOINT"})
 
@@ -140,7 +142,7 @@ def _wrong_key(error: Mapping[str, Any]) -> WrongKey:
     expected = _description(location[:2])
     if expected is None:
         return WrongKey(key=key, problem="it is no section", remedy=f"write its keys below [{key}]")
-    shown = MASK if key in {"server.api_tokens", "webhook.secret"} else repr(error["input"])
+    shown = MASK if key in SECRET_KEYS else repr(error["input"])
     return WrongKey(
         key=key, problem=f"{shown} is not possible ({error['msg']})", remedy=f"expected {expected}"
     )

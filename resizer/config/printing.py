@@ -18,11 +18,21 @@ def to_toml(settings: Settings) -> str:
         document[key] = (
             {name: _plain(item) for name, item in value} if isinstance(value, Section) else _plain(value)
         )
-    engine = document["engine"]
-    url = yarl.URL(settings.engine.broker_url)
-    if url.password:
-        engine["broker_url"] = str(url.with_password(MASK))
+    document["engine"]["broker_url"] = _masked(settings.engine.broker_url)
+    document["webhook"]["url"] = _masked(settings.webhook.url)
     return tomlkit.dumps(document)
+
+
+def _masked(text: str) -> str:
+    """Return a URL with stars for its credentials and for the values of its query."""
+    url = yarl.URL(text)
+    if url.password is not None:
+        url = url.with_password(MASK)
+    elif url.user is not None:
+        url = url.with_user(MASK)  # alone it is a token
+    if url.query_string:
+        url = url.with_query([(name, MASK) for name in url.query])
+    return str(url)
 
 
 def _plain(value: object) -> object:

@@ -52,6 +52,9 @@ def _network(value: object) -> object:
 def _origin(value: str) -> str:
     if not value:
         return value
+    # yarl passes over white space before a URL, which a result's cell would begin with
+    if not value.isprintable() or " " in value:
+        raise ValueError("it holds white space or control characters")
     url = yarl.URL(value)
     if url.scheme not in {"http", "https"} or not url.host or url.query_string or url.fragment:
         raise ValueError("it is no http or https URL without a query")

@@ -8,6 +8,8 @@ ResizerError
 ├── CatalogError           a CSV is refused; lists its problems
 ├── UploadError            an upload is no CSV upload
 │   ├── UnsupportedBody    its body type is not one of ours
+│   ├── UnsupportedEncoding  its Content-Encoding is not one of ours
+│   ├── BodyTooSlow        it came at no living pace
 │   └── UploadTooLarge     it is larger than server.max_upload_size
 ├── OptionError            an option of a request is wrong
 ├── BatchNotFound          there is no such request
@@ -51,6 +53,7 @@ from resizer.errors.image import (
 )
 from resizer.errors.service import (
     BatchNotFound,
+    BodyTooSlow,
     CatalogError,
     ConfigError,
     DatabaseFailure,
@@ -67,6 +70,7 @@ from resizer.errors.service import (
     ResizerError,
     SignatureError,
     UnsupportedBody,
+    UnsupportedEncoding,
     UploadError,
     UploadTooLarge,
     WrongKey,
@@ -75,6 +79,7 @@ from resizer.errors.service import (
 __all__ = [
     "BatchNotFound",
     "BlockedAddress",
+    "BodyTooSlow",
     "CatalogError",
     "CompressCrash",
     "CompressTimeout",
@@ -107,6 +112,7 @@ __all__ = [
     "TooManyPixels",
     "TooManyRedirects",
     "UnsupportedBody",
+    "UnsupportedEncoding",
     "UnsupportedFormat",
     "UploadError",
     "UploadTooLarge",

@@ -121,6 +121,33 @@ class UnsupportedBody(UploadError):
         )
 
 
+class UnsupportedEncoding(UploadError):
+    """An upload with a Content-Encoding that cannot be undone."""
+
+    def __init__(self, encoding: str) -> None:
+        ResizerError.__init__(self, encoding)
+        self.encoding = encoding
+
+    def __str__(self) -> str:
+        return (
+            f"a body encoded as {self.encoding[:64]!r} cannot be read; send it plain, or as gzip or deflate"
+        )
+
+
+class BodyTooSlow(UploadError):
+    """A body that came at no living pace for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        ResizerError.__init__(self, seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return (
+            f"the body came too slowly for {self.seconds:g} s; "
+            "send it again over a faster line, or raise server.request_timeout"
+        )
+
+
 class UploadTooLarge(UploadError):
     """An upload larger than the limit, in bytes."""
 

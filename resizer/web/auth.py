@@ -19,9 +19,13 @@ def require_token(tokens: Iterable[SecretStr]) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not known or request.path in OPEN_PATHS or request.path.startswith(OPEN_PREFIX):
+        # as it came: decoded, a path that no route knows could look like an open one
+        path = request.rel_url.raw_path
+        if not known or path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
             return await handler(request)
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        given_headers = request.headers.getall("Authorization", ())
+        # of two it is not clear which one a proxy in front has judged
+        scheme, _, token = (given_headers[0] if len(given_headers) == 1 else "").partition(" ")
         given = _digest(token.strip())
         # every token is compared, in constant time, so that the time tells nothing
         matches = [hmac.compare_digest(given, each) for each in known]

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 
 from resizer.errors import (
     BatchNotFound,
+    BodyTooSlow,
     CatalogError,
     DatabaseFailure,
     IdempotencyConflict,
@@ -23,12 +24,14 @@ from resizer.errors import (
     QueueFull,
     ResizerError,
     UnsupportedBody,
+    UnsupportedEncoding,
     UploadError,
     UploadTooLarge,
 )
 
 logger = logging.getLogger(__name__)
 
+PROBLEM_JSON = "application/problem+json"
 RETRY_SOON = {"Retry-After": "1"}
 RETRY_LATER = {"Retry-After": "30"}
 
@@ -39,6 +42,12 @@ PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]]
     InvalidUrl: (HTTPStatus.UNPROCESSABLE_ENTITY, "option-refused", {}),
     IdempotencyConflict: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", {}),
     UnsupportedBody: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-body", {}),
+    UnsupportedEncoding: (
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "unsupported-encoding",
+        {"Accept-Encoding": "gzip, deflate"},
+    ),
+    BodyTooSlow: (HTTPStatus.REQUEST_TIMEOUT, "request-too-slow", {"Connection": "close"}),
     # the rest of the body is not wanted
     UploadTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large", {"Connection": "close"}),
     UploadError: (HTTPStatus.BAD_REQUEST, "not-a-csv-upload", {}),
@@ -59,25 +68,29 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        status = HTTPStatus(error.status)
-        # aiohttp's own text is "404: Not Found"; ours are sentences
-        own = error.text if error.text and not error.text.startswith(f"{error.status}:") else None
-        headers = {
-            name: error.headers[name] for name in ("Allow", "WWW-Authenticate") if name in error.headers
-        }
-        return problem(status, None, own or status.description or status.phrase, headers=headers)
+        return problem_of(error)
     except tuple(PROBLEMS) as error:
         status, name, extra = next(entry for kind, entry in PROBLEMS.items() if isinstance(error, kind))
         errors = [asdict(each) for each in error.problems] if isinstance(error, CatalogError) else None
         facts = {"errors": errors} if errors is not None else {}
         return problem(status, name, str(error), facts=facts, headers=extra)
     except Exception:
-        logger.exception("%s %s met a fault of the service", request.method, request.path)
+        # the path as it came: decoded it could hold a line break
+        logger.exception("%s %s met a fault of the service", request.method, request.rel_url.raw_path)
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             None,
             "a fault of the service, not of the request; the server's log has the details",
         )
+
+
+def problem_of(error: web.HTTPException) -> web.Response:
+    """Make a problem document of an error of aiohttp's."""
+    status = HTTPStatus(error.status)
+    # aiohttp's own text is "404: Not Found"; ours are sentences
+    own = error.text if error.text and not error.text.startswith(f"{error.status}:") else None
+    headers = {name: error.headers[name] for name in ("Allow", "WWW-Authenticate") if name in error.headers}
+    return problem(status, None, own or status.description or status.phrase, headers=headers)
 
 
 def problem(
@@ -89,19 +102,37 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """Make a problem document, with further `facts`; a problem without a name is of type `about:blank`."""
-    body: dict[str, Any] = {
+    text = _text(status, name, detail, facts or {})
+    return web.Response(status=status, text=text, content_type=PROBLEM_JSON, headers=headers)
+
+
+def raw_problem(
+    status: HTTPStatus, name: str, detail: str, *, headers: Mapping[str, str] | None = None
+) -> bytes:
+    """Make a whole answer, for a connection that has no request to answer and is closed after it."""
+    body = _text(status, name, detail, {}).encode()
+    fields = {
+        "Content-Type": f"{PROBLEM_JSON}; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        **(headers or {}),
+    }
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        *(f"{key}: {value}" for key, value in fields.items()),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _text(status: HTTPStatus, name: str | None, detail: str, facts: Mapping[str, Any]) -> str:
+    body = {
         "type": f"urn:resizer:problem:{name}" if name else "about:blank",
         "title": _title(name) if name else status.phrase,
         "status": int(status),
         "detail": detail,
-        **(facts or {}),
+        **facts,
     }
-    return web.Response(
-        status=status,
-        text=json.dumps(body, ensure_ascii=False),
-        content_type="application/problem+json",
-        headers=headers,
-    )
+    return json.dumps(body, ensure_ascii=False)
 
 
 def _title(name: str) -> str:

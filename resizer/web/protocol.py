@@ -1,19 +1,108 @@
-"""One connection: what cannot be read as a request is answered as a problem too."""
+"""One connection: who sends no request, or sends it at no pace, does not keep it."""
 
+import asyncio
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
-from resizer.web.problems import problem
+from resizer.errors import BodyTooSlow
+from resizer.web.access_log import AccessLogger
+from resizer.web.pace import Pace
+from resizer.web.problems import problem, problem_of, raw_problem
 
 logger = logging.getLogger(__name__)
 
+#: seconds that a connection may idle between two requests; longer than proxies keep theirs
+KEEPALIVE = 75.0
+#: seconds for which a body that nobody wants is read on, so that the client comes to read the answer
+LINGERING = 5.0
+
 
 class Protocol(web.RequestHandler):
-    """aiohttp's, but for errors that come before any of our code: they are the client's, and no news."""
+    """aiohttp's, with a clock for the headers and one for the body, and problem documents throughout.
 
-    __slots__ = ()
+    Bodies come as they were sent: whoever reads one undoes its Content-Encoding.
+    """
+
+    __slots__ = ("_begun", "_header_clock", "_left", "_pace", "_seen", "_timeout")
+
+    def __init__(
+        self,
+        manager: web.Server,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        access_log: logging.Logger,
+        request_timeout: float,
+        left: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            manager,
+            loop=loop,
+            access_log=access_log,
+            access_log_class=AccessLogger,
+            keepalive_timeout=max(KEEPALIVE, request_timeout),
+            lingering_time=min(LINGERING, request_timeout),
+            auto_decompress=False,
+        )
+        self._timeout = request_timeout
+        self._left = left
+        self._header_clock: asyncio.TimerHandle | None = None
+        #: something of the next request's header is there
+        self._begun = False
+        #: requests whose header was seen to end
+        self._seen = 0
+        self._pace: Pace | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._start_header_clock()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_header_clock()
+        if self._pace is not None:
+            self._pace.stop()
+        super().connection_lost(exc)
+        if self._pace is not None and not self._pace.over and self._current_request is None:
+            # nobody tells those who read on a body that nobody wanted
+            self._pace.body.feed_eof()
+        self._left()
+
+    def data_received(self, data: bytes) -> None:
+        between_requests = self._pace is None or self._pace.over
+        super().data_received(data)
+        # some clients end a body with a line break too many, which begins nothing
+        if not self._note_request() and between_requests and not self._begun and data.strip(b"\r\n"):
+            self._begun = True
+            if self._header_clock is None:
+                self._start_header_clock()
+
+    def pause_reading(self) -> None:
+        super().pause_reading()
+        if self._pace is not None:
+            self._pace.pause()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
+        super().resume_reading(resume_parser)
+        if self._pace is not None and not self._reading_paused:
+            self._pace.resume()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPException) and resp.status >= HTTPStatus.BAD_REQUEST:
+            resp = problem_of(resp)  # raised before any middleware: an Expect that nobody can meet
+        if isinstance(resp, web.Response) and not resp.prepared and not request.content.is_eof():
+            resp.force_close()
+        try:
+            return await super().finish_response(request, resp, start_time)
+        except TimeoutError as error:
+            raise ConnectionError("the client takes nothing of what is sent to it") from error
+        finally:
+            # an upgrade that was declined is followed by what came behind it
+            self._note_request()
 
     def handle_error(
         self,
@@ -24,10 +113,58 @@ class Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or request.writer.output_size:
             return super().handle_error(request, status, exc, message)
-        logger.debug("%s sent what is no request: %s", request.remote, exc)
+        # not what was sent: it may be half a header with a token in it
+        logger.debug("%s sent what is no request: %s", request.remote, type(exc).__name__)
         known = HTTPStatus(status)
         response = problem(
             known, None, f"this cannot be read as a request: {known.description or known.phrase}"
         )
         response.force_close()
         return response
+
+    def _note_request(self) -> bool:
+        """Turn from the header's clock to the body's; tells whether a header has ended."""
+        if self._request_count == self._seen:
+            return False
+        self._seen = self._request_count
+        self._begun = False
+        self._stop_header_clock()
+        if self._pace is not None:
+            self._pace.stop()
+        body = self._messages[-1][1]
+        # of several requests at once only the last can lack a part of its body
+        self._pace = (
+            None if body.is_eof() else Pace(body, span=self._timeout, too_slow=self._body_is_too_slow)
+        )
+        return True
+
+    def _start_header_clock(self) -> None:
+        self._header_clock = self._loop.call_later(self._timeout, self._header_is_late)
+
+    def _stop_header_clock(self) -> None:
+        if self._header_clock is not None:
+            self._header_clock.cancel()
+            self._header_clock = None
+
+    def _header_is_late(self) -> None:
+        self._header_clock = None
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self._waiter is None:
+            # the request before is still being answered
+            self._start_header_clock()
+            return
+        if self._begun:
+            detail = f"the header did not end within {self._timeout:g} s (server.request_timeout)"
+            self.transport.write(raw_problem(HTTPStatus.REQUEST_TIMEOUT, "request-too-slow", detail))
+        self.force_close()
+
+    def _body_is_too_slow(self) -> None:
+        request: Any = self._current_request
+        if self._messages and self._pace is not None:
+            self._pace.again()  # it is not its turn yet
+        elif request is not None:
+            request.content.set_exception(BodyTooSlow(self._timeout))
+            self._lingering_time = 0.0
+            self.close()
+        # else it was answered, and what is left of the body is read for `LINGERING` at most

@@ -23,12 +23,13 @@ from resizer.errors import OptionError
 from resizer.models import Batch, BatchStatus, ImageStatus
 from resizer.web.answers import answer_json
 from resizer.web.auth import require_token
+from resizer.web.files import send_image
 from resizer.web.health import healthz, readyz
 from resizer.web.keys import BATCHES, SETTINGS, STORAGE
 from resizer.web.origin import links_for
 from resizer.web.problems import answer_problems
 from resizer.web.results import send_csv
-from resizer.web.uploads import receive_upload, recipe_from, webhook_url_from
+from resizer.web.uploads import invite_later, receive_upload, recipe_from, webhook_url_from
 
 #: seconds; longest wait that `Prefer: wait=N` is granted (contract, section 5)
 LONGEST_WAIT = 60
@@ -43,23 +44,13 @@ LONGEST_KEY = 255
 
 S = TypeVar("S", bound=StrEnum)
 
-CONTENT_TYPES = {
-    ".jpg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".avif": "image/avif",
-    ".bmp": "image/bmp",
-    ".tiff": "image/tiff",
-}
-
 
 def setup_web(app: web.Application) -> None:
     """Add the middlewares and every route; what the handlers need is put into the app by its owner."""
     app.middlewares.append(answer_problems)
     app.middlewares.append(require_token(app[SETTINGS].server.api_tokens))
     app.on_response_prepare.append(cache_for_ever)
-    app.router.add_post("/upload", upload)
+    app.router.add_post("/upload", upload, expect_handler=invite_later)
     app.router.add_get("/status/{request_id}", status)
     app.router.add_get("/result/{request_id}", result)
     app.router.add_get("/compressed/{filename:.*}", compressed)
@@ -138,9 +129,7 @@ async def compressed(request: web.Request) -> web.StreamResponse:
     path = await request.app[STORAGE].find(request.match_info["filename"])
     if path is None:
         raise web.HTTPNotFound(text="there is no such image")
-    return web.FileResponse(
-        path, headers={"Content-Type": CONTENT_TYPES[path.suffix], "X-Content-Type-Options": "nosniff"}
-    )
+    return await send_image(request, path)
 
 
 async def cache_for_ever(request: web.Request, response: web.StreamResponse) -> None:
@@ -191,7 +180,8 @@ async def images(request: web.Request) -> web.Response:
     limit = _limit(request, *IMAGES_PAGE)
     after = _cursor(request)
     page = await batches.images(
-        batch, after=-1 if after is None else after, limit=limit + 1, status=_wanted(request, ImageStatus))
+        batch, after=-1 if after is None else after, limit=limit + 1, status=_wanted(request, ImageStatus)
+    )
     following = str(page[limit - 1].seq) if len(page) > limit else None
     return answer_json(page_body([image_body(image, links) for image in page[:limit]], following))
 

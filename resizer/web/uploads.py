@@ -8,17 +8,20 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import aiofiles
 import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase
-from aiohttp import BodyPartReader, ClientPayloadError, web
+from aiohttp import BodyPartReader, ClientPayloadError, MultipartReader, StreamReader, hdrs, web
+from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
 from resizer.addresses import parse_url
 from resizer.config import CompressSettings
 from resizer.errors import InvalidUrl, NoSpace, OptionError, UnsupportedBody, UploadError, UploadTooLarge
 from resizer.models import OutputFormat, Recipe
+from resizer.web.body import Body
 
 #: what an upload may say besides its CSV
 OPTIONS = frozenset({"webhook_url", "quality", "format", "max_width", "max_height"})
@@ -32,6 +35,8 @@ MULTIPART_OVERHEAD = 1_000_000
 MAX_SIDE = 1_000_000
 #: bytes written to the spool at once
 WRITE_SIZE = 1_048_576
+#: what a client sends as Expect that waits to be asked for its body
+INVITED = "100-continue"
 #: faults of the body rather than of the service
 BROKEN_BODY = (
     ValueError,
@@ -39,6 +44,7 @@ BROKEN_BODY = (
     KeyError,  # a Content-Type without its boundary
     RuntimeError,
     ConnectionError,
+    TimeoutError,  # what was lost on its way was never sent again
     ClientPayloadError,
     web.RequestPayloadError,
     HttpProcessingError,
@@ -60,7 +66,8 @@ class Upload:
 async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> AsyncIterator[Upload]:
     """Write the CSV of an upload to a file in `spool`, which is gone again on leaving.
 
-    Raises `UnsupportedBody`, `UploadTooLarge` as soon as it is known, `UploadError`, `NoSpace`.
+    Raises `UnsupportedBody`, `UnsupportedEncoding`, `UploadTooLarge` as soon as it is known, `BodyTooSlow`,
+    `UploadError`, `NoSpace`.
     """
     kind = request.content_type if "Content-Type" in request.headers else ""
     if kind not in {"multipart/form-data", "text/csv"}:
@@ -68,14 +75,16 @@ async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> As
     overhead = MULTIPART_OVERHEAD if kind == "multipart/form-data" else 0
     if request.content_length is not None and request.content_length > limit + overhead:
         raise UploadTooLarge(limit)
+    body = Body(request, most=limit + overhead, limit=limit)
     with _faults_named():
         path = Path(await asyncio.to_thread(_spool_file, spool))
     try:
         with _faults_named():
+            await _invite(request)
             if kind == "text/csv":
-                upload = await _plain(request, path, limit)
+                upload = await _plain(request, body, path, limit)
             else:
-                upload = await _multipart(request, path, limit)
+                upload = await _multipart(request, body, path, limit)
         yield upload
     finally:
         with suppress(FileNotFoundError):
@@ -117,18 +126,35 @@ def _number(options: Mapping[str, str], name: str, default: int, least: int, mos
     return int(text)
 
 
-async def _plain(request: web.Request, path: Path, limit: int) -> Upload:
+async def invite_later(request: web.Request) -> None:
+    """Leave `Expect: 100-continue` for `receive_upload`: who may not upload need not send it.
+
+    Any other expectation cannot be met.
+    """
+    expected = request.headers[hdrs.EXPECT]
+    if request.version >= HttpVersion11 and expected.lower() != INVITED:
+        raise web.HTTPExpectationFailed(text=f"the expectation {expected[:64]!r} cannot be met; leave it out")
+
+
+async def _invite(request: web.Request) -> None:
+    if request.version >= HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == INVITED:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # it counts what the answer has sent, and this is not the answer yet
+        request.writer.output_size = 0
+
+
+async def _plain(request: web.Request, body: Body, path: Path, limit: int) -> Upload:
     async with aiofiles.open(path, "wb") as file:
-        await _copy(request.content.iter_any(), file, limit)
+        await _copy(body.pieces(), file, limit)
     options = {name: value for name, value in request.query.items() if name in OPTIONS and value.strip()}
     return Upload(csv=path, filename="upload.csv", options=options)
 
 
-async def _multipart(request: web.Request, path: Path, limit: int) -> Upload:
+async def _multipart(request: web.Request, body: Body, path: Path, limit: int) -> Upload:
     filename: str | None = None
     options: dict[str, str] = {}
     fields = 0
-    reader = await request.multipart()
+    reader = MultipartReader(request.headers, cast(StreamReader, body))
     async with aiofiles.open(path, "wb") as file:
         async for part in reader:
             if not isinstance(part, BodyPartReader):

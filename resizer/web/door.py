@@ -1,0 +1,123 @@
+"""Let connections in up to a limit; who comes beyond it is told to come back."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+from resizer.web.problems import raw_problem
+
+logger = logging.getLogger(__name__)
+
+#: seconds that one who is refused gets to send its request, so that it reads the answer rather than a reset
+REFUSAL_WAIT = 1.0
+#: refused ones that may do so at once; further ones are answered and closed on the spot
+REFUSALS = 32
+#: milliseconds, a C int
+LONGEST_SILENCE = 2**31 - 1
+#: seconds between two warnings of a full house
+WARN_EVERY = 60.0
+
+FULL: Final = raw_problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "too-many-connections",
+    "the server has as many connections open as it may; try again in a few seconds, "
+    "or raise server.max_connections",
+    headers={"Retry-After": "5"},
+)
+
+
+class Door:
+    """Makes the protocol of each connection; `connect` is given what to call once it is lost."""
+
+    def __init__(
+        self, connect: Callable[[Callable[[], None]], asyncio.Protocol], *, limit: int, timeout: float
+    ) -> None:
+        self._connect = connect
+        self._limit = limit
+        self._timeout = timeout
+        self._inside = 0
+        self._refused = 0
+        self._next_warning = 0.0
+        #: refused ones that may still send their request
+        self.waiting = 0
+
+    def __call__(self) -> asyncio.Protocol:
+        return Visitor(self)
+
+    def enter(self, transport: asyncio.Transport) -> bool:
+        """Hand the connection to a protocol of the server, where there is room."""
+        limit_silence(transport, self._timeout)
+        if self._inside >= self._limit:
+            self._refused += 1
+            self._warn()
+            return False
+        self._inside += 1
+        protocol = self._connect(self._leave)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        return True
+
+    def _leave(self) -> None:
+        self._inside -= 1
+
+    def _warn(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._next_warning:
+            return
+        self._next_warning = now + WARN_EVERY
+        logger.warning(
+            "%s connections are open, which is server.max_connections: further ones get 503 (%s so far)",
+            self._inside,
+            self._refused,
+        )
+
+
+class Visitor(asyncio.Protocol):
+    """A connection of which it is not known yet whether there is room for it."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's is one
+        if self._door.enter(transport):
+            return
+        self._transport = transport
+        if self._door.waiting < REFUSALS:
+            self._door.waiting += 1
+            self._timer = asyncio.get_running_loop().call_later(REFUSAL_WAIT, self._refuse)
+        else:
+            self._refuse()
+
+    def data_received(self, data: bytes) -> None:
+        del data
+        self._refuse()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._door.waiting -= 1
+
+    def _refuse(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(FULL)
+            self._transport.close()
+
+
+def limit_silence(transport: asyncio.Transport, seconds: float) -> None:
+    """Have the system end the connection when the client takes nothing of what is sent to it for so long.
+
+    Below asyncio, so that it holds for sendfile, and for what is still to be sent after closing, too.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None:  # Linux has it
+        connection: socket.socket = transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, option, min(max(1, round(seconds * 1000)), LONGEST_SILENCE))

@@ -1,0 +1,63 @@
+"""Send a stored image, or the part of it that is asked for."""
+
+import asyncio
+import re
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+
+from resizer.web.problems import problem
+
+CONTENT_TYPES = {
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".avif": "image/avif",
+    ".bmp": "image/bmp",
+    ".tiff": "image/tiff",
+}
+#: one range of bytes; more at once, other units and what is malformed are passed over (RFC 9110, 14.2)
+RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII | re.IGNORECASE)
+#: with these it is not certain that the range counts
+CONDITIONS = frozenset({hdrs.IF_RANGE, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE})
+
+
+class ImageFile(web.FileResponse):
+    """aiohttp's, but for a Range that is none: then the whole is sent."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        if hdrs.RANGE in request.headers and _range_of(request) is None:
+            headers = request.headers.copy()
+            headers.popall(hdrs.RANGE)
+            request = request.clone(headers=headers)
+        return await super().prepare(request)
+
+
+async def send_image(request: web.Request, path: Path) -> web.StreamResponse:
+    """Answer with a compressed image, a part of it, or that it has no such part."""
+    wanted = _range_of(request)
+    if wanted is not None and CONDITIONS.isdisjoint(request.headers):
+        try:
+            size = (await asyncio.to_thread(path.stat)).st_size
+        except FileNotFoundError:
+            raise web.HTTPNotFound(text="there is no such image") from None
+        first, _, last = wanted.groups()
+        if int(first or 0) >= size or (last and not int(last)):
+            return problem(
+                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                None,
+                f"the image has {size} bytes, none of them in that range",
+                headers={"Content-Range": f"bytes */{size}"},
+            )
+    headers = {"Content-Type": CONTENT_TYPES[path.suffix], "X-Content-Type-Options": "nosniff"}
+    return ImageFile(path, headers=headers)
+
+
+def _range_of(request: web.BaseRequest) -> re.Match[str] | None:
+    found = RANGE.fullmatch(request.headers.get(hdrs.RANGE, ""))
+    if found and found[2] and int(found[2]) < int(found[1]):
+        return None
+    return found
