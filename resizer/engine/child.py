@@ -19,12 +19,15 @@ R = TypeVar("R")
 #: what the fork server imports once for all children
 PRELOAD = [__name__, "resizer.images.codec"]
 MEMORY_EXHAUSTED = 70  # exit status of a child; for whoever traces it
+ORPHAN_CHECK = 2.0  # seconds between two looks at whether the fork server is still there
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
     executor: ProcessPoolExecutor
     pid: int
+    #: file descriptor that stands for the process itself: its number may be another's once it is dead
+    handle: int | None
 
     @classmethod
     def start(cls, memory_limit: int | None) -> Self:
@@ -39,7 +42,8 @@ class Child:
                 1, mp_context=_context(), initializer=_prepare, initargs=(memory_limit,)
             )
             try:
-                return cls(executor, executor.submit(os.getpid).result())
+                pid = executor.submit(os.getpid).result()
+                return cls(executor, pid, _handle(pid))
             except BaseException:
                 executor.shutdown()
                 raise
@@ -48,12 +52,26 @@ class Child:
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+            if self.handle is None:
+                os.kill(self.pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 
     def end(self) -> None:
-        """Kill the process and free what belongs to it; blocks."""
+        """Kill the process and free what belongs to it, once; blocks."""
         self.kill()
         self.executor.shutdown()
+        if self.handle is not None:
+            os.close(self.handle)
+
+
+def _handle(pid: int) -> int | None:
+    if not hasattr(os, "pidfd_open"):
+        return None  # only Linux knows such
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None  # too old a kernel, too narrow a sandbox, or it is dead already
 
 
 def _context() -> BaseContext:
@@ -78,10 +96,12 @@ def _prepare(memory_limit: int | None) -> None:
 
 
 def _end_with_parent() -> None:
-    # a child that is idle waits on a pipe of which it holds both ends: it would wait for ever
-    parent = multiprocessing.parent_process()
+    # A child that is idle waits on a pipe of which it holds both ends: it would wait for ever. And one whose
+    # fork server is gone looks dead to its executor, which may not have learnt whom to kill.
+    parent, starter = multiprocessing.parent_process(), os.getppid()
     if parent is not None:
-        parent.join()
+        while parent.is_alive() and os.getppid() == starter:
+            parent.join(ORPHAN_CHECK)
         os._exit(0)
 
 

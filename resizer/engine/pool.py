@@ -208,7 +208,8 @@ class CompressPool:
         while not self._closed:
             try:
                 lane.child = await self._start_child()
-            except (OSError, EOFError, RuntimeError):
+            except Exception:
+                # whatever it is: a lane without a child would be lost for ever
                 logger.exception("a process for compressing cannot be started; trying again")
                 await asyncio.sleep(START_PAUSE)
             else:

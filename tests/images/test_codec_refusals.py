@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from heads import chunk, gif_head, png_head, tiff_head, webp_head
 from pictures import animated, balls, every_format, photo, pressed, saved
 from PIL import Image
 
@@ -18,34 +19,6 @@ from resizer.errors import CorruptImage, ImageError, NotAnImage, TooManyPixels, 
 from resizer.images.codec import Encoded
 
 EVERY = every_format()
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def png_head(width: int, height: int, *chunks: bytes) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks)
-
-
-def tiff_head(**extra: int) -> bytes:
-    tags = {256: 40000, 257: 40000, 258: 8, 259: 1, 262: 1, 273: 400, 277: 1, 278: 40000, 279: 1 << 30}
-    tags |= {int(name[1:]): value for name, value in extra.items()}
-    rows = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
-    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + rows + b"\0\0\0\0"
-
-
-def webp_head(width: int, height: int, frames: int) -> bytes:
-    body = b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0"
-    body += (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    body += b"ANIM" + struct.pack("<IIH", 6, 0, 0) + frames * (b"ANMF" + struct.pack("<I", 16) + bytes(16))
-    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
-
-
-def gif_head(width: int, height: int, frames: int) -> bytes:
-    image = b"," + struct.pack("<4HB", 0, 0, width, height, 0) + b"\x08\0"
-    return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + image * frames + b";"
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -164,6 +137,26 @@ def test_broken_exif_and_profile_fail_nothing() -> None:
         saved(picture.convert("CMYK"), "JPEG", icc_profile=b"x" * 200),
     ):
         assert pressed(data).width == 96
+
+
+@pytest.mark.parametrize("wanted", ["keep", "jpeg", "webp"])
+def test_palette_image_without_its_palette_is_corrupt(wanted: str) -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 3, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(4 * 5)))
+    with pytest.raises(CorruptImage):
+        pressed(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""), wanted)
+
+
+@pytest.mark.parametrize("wanted", ["keep", "webp", "avif"])
+def test_animation_without_its_palette_is_corrupt(wanted: str) -> None:
+    """It is met while the result is written, and must not look like a lack of memory."""
+    head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0)
+    first, second = (
+        b"!\xf9\x04\5\5\0\0\0," + struct.pack("<4HB", 0, 0, 1, 1, flags) + colours + b"\x02\x02\x44\1\0"
+        for flags, colours in ((0, b""), (0x80, bytes(6)))
+    )
+    with pytest.raises(CorruptImage):
+        pressed(head + first + second + b";", wanted)
 
 
 def test_damage_makes_no_noise(capfd: pytest.CaptureFixture[str]) -> None:

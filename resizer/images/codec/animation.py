@@ -29,12 +29,13 @@ def animate(image: ImageFile.ImageFile, plan: Plan) -> bytes:
     canvas = image.size
 
     def make(frame: int) -> tuple[Image.Image, float]:
+        # here too, since a writer that asks for frames takes every failure for a lack of memory
         with damage_told():
             image.seek(frame + first)
             image.load()
+            alpha = image.mode in ("RGBA", "LA") or image.info.get("transparency") is not None
+            picture = image.convert("RGBA" if alpha else "RGB")
         duration = image.info.get("duration", 0)
-        alpha = image.mode in ("RGBA", "LA") or image.info.get("transparency") is not None
-        picture = image.convert("RGBA" if alpha else "RGB")
         picture.info = {}
         if picture.size != canvas:
             # a later frame of a GIF may stick out

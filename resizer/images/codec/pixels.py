@@ -28,6 +28,9 @@ EQUIVALENT: Final = {"RGBX": "RGB", "YCbCr": "RGB", "HSV": "RGB", "RGBa": "RGBA"
 
 def plain(image: Image.Image, kind: Format, depth: int) -> Image.Image:
     """Bring it into 1, L, LA, P, RGB, RGBA, CMYK or LAB, with nothing but a palette's alpha in `info`."""
+    if image.mode == "P" and image.palette is None:
+        # Pillow opens such a PNG, and fails in many ways to write it
+        raise ValueError("numbers of colours, and no colours")
     key = image.info.get("transparency")
     if image.mode.startswith("I") or image.mode == "F":
         grey = _eight_bits(image)
