@@ -30,15 +30,16 @@ DNS_THREADS = 64  # lookups at once; twice the default queue.workers, so that ha
 KEEP_ALIVE = 4.0  # seconds; under the 5 s after which Apache and Node close an idle connection
 
 #: IANA's special-purpose addresses, multicast and reserved. Written out because `ipaddress.is_global`
-#: differs between patch releases of Python, and is true for multicast.
+#: differs between patch releases of Python, and is true for multicast. Those of AS112 and AMT count too: they
+#: are global, but lead to the nearest node, which is often inside, and none of them has an image.
 NOT_PUBLIC = tuple(
     map(
         ip_network,
         """
         0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24
-        192.0.2.0/24 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24
-        224.0.0.0/4 240.0.0.0/4
-        2001::/23 2001:db8::/32 3fff::/20
+        192.0.2.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24
+        198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4
+        2001::/23 2001:db8::/32 2620:4f:8000::/48 3fff::/20
         """.split(),  # noqa: SIM905 - a table reads better without quotes
     )
 )
@@ -124,12 +125,14 @@ def parse_url(text: str) -> URL:
         if parts.scheme not in {"http", "https"}:
             raise InvalidUrl("it does not begin with http:// or https://")
         site = URL(f"{parts.scheme}://{parts.netloc}")
+        site = site.with_host(_host(site.raw_host or ""))  # looks closer at what is in brackets
     except ValueError as error:
         # no word of the error's own: it may repeat the user's password
         raise InvalidUrl("its host or port cannot be read") from error
     if site.port == 0:
         raise InvalidUrl("its port is 0")
-    site = site.with_host(_host(site.raw_host or ""))
+    if site.is_default_port():
+        site = site.with_port(None)  # written out or not, it is the same URL
     path, query = (
         quote(part.encode(errors="surrogateescape"), safe=_URL_CHARACTERS)
         for part in (parts.path, parts.query)
@@ -141,7 +144,7 @@ def parse_url(text: str) -> URL:
 def _host(host: str) -> str:
     if not host:
         raise InvalidUrl("it has no host")
-    if ":" in host:  # yarl lets nothing but an IPv6 address be in brackets
+    if ":" in host:  # what is no IPv6 address in brackets, yarl refuses
         return host
     if _ENDS_IN_NUMBER.fullmatch(host):
         # 2130706433, 0x7f.1 and 0177.1 are addresses to a resolver and to a browser,
@@ -314,6 +317,8 @@ def translate(error: Exception, url: URL, policy: AddressPolicy) -> ImageError:
 
 
 def _reason(cause: Exception) -> str:
+    if isinstance(cause, aiohttp.ClientResponseError) and "content-encoding" in cause.message.lower():
+        return "the body is packed in a way that was not asked for"
     for kinds, reason in _REASONS:
         if isinstance(cause, kinds):
             return reason

@@ -204,6 +204,8 @@ class Delivery:
     #: the same on every try
     webhook_id: str
     url: str
+    #: what tells receivers apart
+    host: str
     #: JSON text that is signed and sent
     body: str
     status: DeliveryStatus

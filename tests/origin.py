@@ -30,7 +30,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Content-Length to claim instead of the true one
     length: int | None = None
-    #: sent in place of status line, headers and body, to the byte
+    #: sent in place of status line, headers and body, to the byte; an endless or a paced body follows it
     raw: bytes | None = None
     #: nothing is sent before it is set
     gate: asyncio.Event | None = None
@@ -239,7 +239,8 @@ class Origin:
 async def _send(answer: Answer, writer: asyncio.StreamWriter) -> None:
     writer.write(answer.head() if answer.raw is None else answer.raw)
     step = 1 if answer.pace else CHUNK
-    bodiless = answer.raw is not None or answer.status in BODILESS
+    endless = answer.endless or bool(answer.pace)
+    bodiless = answer.status in BODILESS or (answer.raw is not None and not endless)
     while not bodiless:
         for start in range(0, len(answer.body), step):
             writer.write(answer.body[start : start + step])

@@ -1,11 +1,14 @@
 """Nothing but public addresses is permitted, however it is written."""
 
-from ipaddress import ip_network
+import random
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inward import LOOPBACK_SPELLINGS, NO_ADDRESS, SPECIAL, Address, Network, edges, embedded
 from resizer.addresses import AddressPolicy, parse_url, redact
 from resizer.errors import InvalidUrl
 
@@ -31,6 +34,41 @@ PUBLIC = """
 2606:4700:4700::1111 2a00:1450:4001::1 2001:4860:4860::8888 2001:200::1
 ::ffff:8.8.8.8 64:ff9b::808:808 2002:808:808::1 2001:0:808:808::f7f7:f7f7
 """.split()  # noqa: SIM905 - a table reads better without quotes
+
+
+def ways_to(address: Address) -> Iterator[Address]:
+    """The address, and where it is IPv4 every IPv6 address that leads to it."""
+    yield address
+    if isinstance(address, IPv4Address):
+        yield from embedded(address)
+
+
+@pytest.mark.parametrize("network", SPECIAL, ids=str)
+def test_no_address_of_a_special_range_is_permitted(network: Network) -> None:
+    """Its first, last and middle one, and some of those between; IPv4 in every form of IPv6 too."""
+    chance = random.Random(str(network))
+    tried = [*edges(network), *(network[chance.randrange(network.num_addresses)] for _ in range(20))]
+    ways = [way for address in tried for way in ways_to(address)]
+    assert [str(way) for way in ways if PUBLIC_ONLY.permits(str(way))] == []
+
+
+def test_neighbours_of_special_ranges_are_permitted() -> None:
+    """Else a range would be written too wide."""
+    unicast, assigned_specially = IPv6Network("2000::/3"), IPv6Network("2001::/23")
+    outside = [
+        type(network[0])(number)
+        for network in SPECIAL
+        for number in (int(network[0]) - 1, int(network[-1]) + 1)
+        if 0 <= number < 2**network.max_prefixlen
+    ]
+    public = [
+        address
+        for address in outside
+        if not any(address in network for network in (*SPECIAL, assigned_specially))
+        and (isinstance(address, IPv4Address) or address in unicast)
+    ]
+    assert len(public) > 30
+    assert [str(address) for address in public if not PUBLIC_ONLY.permits(address)] == []
 
 
 @pytest.mark.parametrize("address", REFUSED)
@@ -102,6 +140,9 @@ def test_allowed_network_may_be_named_in_either_form(network: str, address: str,
         ("http://127.1.:8080/", "http://127.0.0.1:8080/"),
         ("http://①②⑦.⓪.⓪.①/", "http://127.0.0.1/"),
         ("http://0/", "http://0.0.0.0/"),
+        ("http://example.com:80/", "http://example.com/"),
+        ("https://[2606:4700::1111]:443/", "https://[2606:4700::1111]/"),
+        ("http://[fe80::1%25eth0]/", None),
     ],
 )
 def test_url_keeps_its_own_encoding(text: str, url: str | None) -> None:
@@ -132,6 +173,8 @@ def test_url_keeps_its_own_encoding(text: str, url: str | None) -> None:
         "http://user:sec ret@ho st/",
         "http://[::1/",
         "http://[secret]/",
+        "http://[v1.secret:a]/",
+        "http://[::1%25a%2fsecret]/",
         "http://a..b/",
         "http://.a/",
         "http://ex%41mple.com/",
@@ -158,7 +201,15 @@ def test_what_cannot_be_fetched_is_refused_without_repeating_it(text: str) -> No
     assert redact(text) == "(not a URL)"
 
 
-@given(st.one_of(st.text(), st.text().map("http://".__add__), st.text().map("https://u:p@h/".__add__)))
+@given(
+    st.one_of(
+        st.text(),
+        st.text().map("http://".__add__),
+        st.text().map("https://u:p@h/".__add__),
+        st.text("v1.:%25fe[]a", max_size=9).map("http://[{}]/".format),
+        st.text("a1x0.:@[]%８。①/?#", max_size=12).map("http://{}:80".format),
+    )
+)
 def test_any_text_is_a_url_or_refused(text: str) -> None:
     try:
         url = parse_url(text)
@@ -167,6 +218,21 @@ def test_any_text_is_a_url_or_refused(text: str) -> None:
     assert parse_url(str(url)) == url
     assert str(url).isascii()
     assert url.raw_host
+
+
+@pytest.mark.parametrize("host", [*LOOPBACK_SPELLINGS, *NO_ADDRESS])
+@pytest.mark.parametrize("scheme", ["http", "HTTPS"])
+def test_no_spelling_reads_as_a_public_address(scheme: str, host: str) -> None:
+    try:
+        url = parse_url(f"{scheme}://{host}:8080/a")
+    except InvalidUrl:
+        assert host in NO_ADDRESS
+        return
+    try:
+        address = ip_address(url.host or "")
+    except ValueError:
+        return  # a name, of which DNS is asked
+    assert not PUBLIC_ONLY.permits(address)
 
 
 def test_redacted_url_has_neither_credentials_nor_query() -> None:

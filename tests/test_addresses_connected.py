@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from inward import LOOPBACK_SPELLINGS, NO_ADDRESS, SPECIAL, Canary, Names, edges
 from origin import Answer, Origin
 from resizer.addresses import AddressPolicy, AddressRefused, open_session, parse_url, translate
-from resizer.errors import BlockedAddress, ConnectFailure, DnsFailure, ImageError
+from resizer.errors import BlockedAddress, ConnectFailure, DnsFailure, ImageError, InvalidUrl
 
 PUBLIC_ONLY = AddressPolicy(setting="fetch.allow_networks")
 LOOPBACK = AddressPolicy((ip_network("127.0.0.0/8"),), setting="fetch.allow_networks")
@@ -33,32 +34,32 @@ async def _fault(url: URL | str, policy: AddressPolicy = PUBLIC_ONLY) -> ImageEr
     return fault
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        "127.1",
-        "2130706433",
-        "0x7f000001",
-        "0x7f.1",
-        "0177.0.0.1",
-        "017700000001",
-        "127.0.0.1.",
-        "①②⑦.⓪.⓪.①",
-        "0.0.0.0",
-        "0",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "[0:0:0:0:0:ffff:127.0.0.1]",
-        "localhost",
-        "LOCALHOST",
-    ],
-)
-async def test_no_spelling_reaches_loopback(origin: Origin, host: str) -> None:
-    fault = await _fault(f"http://{host}:{origin.port}/canary")
-    assert isinstance(fault, BlockedAddress)
-    assert "fetch.allow_networks" in str(fault)
-    assert origin.connections == 0
+@pytest.fixture
+async def canary() -> AsyncIterator[Canary]:
+    async with Canary() as listening:
+        yield listening
+        assert listening.reached == 0
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_no_spelling_reaches_loopback(canary: Canary, names: Names, scheme: str) -> None:
+    for host in LOOPBACK_SPELLINGS:
+        fault = await _fault(f"{scheme}://{host}:{canary.port}/canary")
+        assert isinstance(fault, BlockedAddress), host
+        assert "fetch.allow_networks" in str(fault)
+    assert "printer.localhost" in names.asked
+    assert canary.reached == 0
+
+
+async def test_what_is_no_address_reaches_nothing(canary: Canary, names: Names) -> None:
+    for host in NO_ADDRESS:
+        try:
+            fault = await _fault(f"http://{host}:{canary.port}/canary")
+        except InvalidUrl:
+            continue
+        assert isinstance(fault, (BlockedAddress, DnsFailure, InvalidUrl)), host
+    assert names.asked
+    assert canary.reached == 0
 
 
 async def test_ipv6_loopback_is_not_reached() -> None:
@@ -68,21 +69,12 @@ async def test_ipv6_loopback_is_not_reached() -> None:
         assert origin.connections == 0
 
 
-Resolve = Callable[[str, list[str]], None]
-
-
 @pytest.fixture
-def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
-    """Let a host name resolve to addresses, at the outermost edge."""
-    names: dict[str, list[str]] = {}
-    system = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, port: Any, *rest: Any, **options: Any) -> list[Any]:
-        answers = [system(address, port, *rest, **options) for address in names.get(host, [host])]
-        return [entry for answer in answers for entry in answer]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return names.__setitem__
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Host names of the test's, at the outermost edge."""
+    world = Names()
+    monkeypatch.setattr(socket, "getaddrinfo", world.getaddrinfo)
+    return world
 
 
 @pytest.mark.parametrize(
@@ -95,17 +87,48 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
     ],
 )
 async def test_name_that_leads_inside_is_not_followed(
-    origin: Origin, resolve: Resolve, addresses: list[str]
+    origin: Origin, names: Names, addresses: list[str]
 ) -> None:
-    resolve("rebind.example", addresses)
+    names.add("rebind.example", addresses)
     fault = await _fault(origin.url("canary", host="rebind.example"))
     assert isinstance(fault, BlockedAddress)
     assert fault.host == "rebind.example"
     assert origin.connections == 0
 
 
-async def test_permitted_address_among_refused_ones_is_used(origin: Origin, resolve: Resolve) -> None:
-    resolve("mixed.example", ["10.0.0.1", "127.0.0.1", "::1"])
+async def test_no_name_reaches_a_special_range(names: Names) -> None:
+    """Each on its own, so that none is hidden behind another."""
+    async with open_session(PUBLIC_ONLY) as session:
+        for number, network in enumerate(SPECIAL):
+            for place, address in enumerate(edges(network)):
+                url = parse_url(f"http://{names.add(f'h{number}-{place}.example', [address])}/")
+                with pytest.raises(aiohttp.ClientConnectorError) as caught:
+                    await session.get(url)
+                assert isinstance(translate(caught.value, url, PUBLIC_ONLY), BlockedAddress), address
+
+
+async def test_name_that_leads_inside_at_its_second_lookup_is_not_followed(names: Names) -> None:
+    """DNS rebinding. One address of loopback stands for the public ones here."""
+    policy = AddressPolicy((ip_network("127.0.0.2/32"),), setting="fetch.allow_networks")
+    async with Origin(host="127.0.0.2") as origin, Canary(port=origin.port) as canary:
+        name = names.add("rebind.example", ["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1", "::1"])
+        origin.add("a", Answer(close=True))
+        url = parse_url(origin.url("a", host=name))
+        async with open_session(policy) as session:
+            async with session.get(url) as response:
+                assert response.status == 200
+            for _ in range(2):
+                assert isinstance(session.connector, aiohttp.TCPConnector)
+                session.connector.clear_dns_cache()
+                with pytest.raises(aiohttp.ClientConnectorError) as caught:
+                    await session.get(url)
+                assert isinstance(translate(caught.value, url, policy), BlockedAddress)
+        assert names.asked.count(name) == 3
+        assert canary.reached == 0
+
+
+async def test_permitted_address_among_refused_ones_is_used(origin: Origin, names: Names) -> None:
+    names.add("mixed.example", ["10.0.0.1", "127.0.0.1", "::1"])
     origin.add("a", Answer(body=b"here"))
     async with (
         open_session(LOOPBACK) as session,

@@ -8,6 +8,7 @@ from resizer.bodies import Links, event_body, status_body, webhook_body
 from resizer.config import WebhookSettings
 from resizer.database import Announce, NewDelivery
 from resizer.models import Batch
+from resizer.webhooks.outbox import receiver_of
 
 
 def announcer(settings: WebhookSettings) -> Announce:
@@ -23,6 +24,7 @@ def announcer(settings: WebhookSettings) -> Announce:
             yield NewDelivery(
                 webhook_id=webhook_id,
                 url=url,
+                host=receiver_of(url),
                 body=json.dumps(event_body(batch, status, batch.finished_at), ensure_ascii=False),
                 first_attempt_at=batch.finished_at + settings.schedule[0],
             )

@@ -27,6 +27,8 @@ RECORD_BACKOFF = (0.5, 30.0)
 #: seconds after which an image counts as slow: another worker stands in, so that hosts which hang or ask
 #: for a pause do not keep all workers to themselves
 SLOW = 5.0
+#: the same for an image of a host in doubt: a dead one holds its images for minutes, until the last try
+SLOW_IN_DOUBT = 0.5
 #: workers in all, as a multiple of queue.workers
 MOST_WORKERS = 4
 
@@ -208,7 +210,8 @@ class Dispatcher:
             with self._room_made(host):
                 self._places.slow(host)
 
-        timer = asyncio.get_running_loop().call_later(SLOW, stand_in)
+        seconds = SLOW_IN_DOUBT if self._places.in_doubt(host) else SLOW
+        timer = asyncio.get_running_loop().call_later(seconds, stand_in)
         try:
             outcome = await self._run(task)
         finally:

@@ -40,8 +40,12 @@ class Places:
         """Whether hosts in doubt wait for each other."""
         return self._in_doubt >= self._most_in_doubt
 
+    def in_doubt(self, host: str) -> bool:
+        """Whether the host did not answer when it was last heard of, or was never heard of."""
+        return not self._answers.get(host, False)
+
     def has_room(self, host: str) -> bool:
-        if not self._answers.get(host, False) and self.doubt_is_full:
+        if self.in_doubt(host) and self.doubt_is_full:
             return False
         return self._in_flight[host] < self._limit(host)
 
@@ -74,7 +78,7 @@ class Places:
         self._in_doubt += self._weight(host)
 
     def _weight(self, host: str) -> int:
-        return 0 if self._answers.get(host, False) else self._in_flight[host] - self._slow[host]
+        return self._in_flight[host] - self._slow[host] if self.in_doubt(host) else 0
 
     def _limit(self, host: str) -> int:
         match self._answers.get(host):

@@ -14,9 +14,9 @@ from typing import Any
 import aiosqlite
 
 from resizer.database.deliveries import Deliveries
-from resizer.database.intake import SUM_PENDING, Intake, NewBatch, find_by_key
+from resizer.database.intake import SUM_PENDING, Intake, NewBatch, check_space, find_by_key
 from resizer.database.migrations import MIGRATIONS, migrate
-from resizer.database.reader import Reader
+from resizer.database.reader import DAMAGED, Reader, reason_of
 from resizer.database.rows import (
     BATCH_COLUMNS,
     IMAGE_COLUMNS,
@@ -24,7 +24,8 @@ from resizer.database.rows import (
     image_from,
 )
 from resizer.database.writer import Writer
-from resizer.errors import DatabaseUnusable
+from resizer.durable import make_folder
+from resizer.errors import DatabaseUnusable, disk_fault
 from resizer.models import Batch, BatchStatus, Image, ImageStatus, Outcome, Recipe, Task
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,11 @@ PRAGMAS = (
     "PRAGMA synchronous = FULL",  # a commit is on disk
     "PRAGMA foreign_keys = ON",
     "PRAGMA busy_timeout = 10000",  # milliseconds; a backup or an SQLite tool may hold the file for a moment
+    # bytes that the journal keeps of the disk when it grew while it could not be brought into the file
+    "PRAGMA journal_size_limit = 33554432",
 )
+#: makes a start 0.2 s longer for 600,000 images, 2 s from a cold disk; damage is met before it is built on
+LOOK_FOR_DAMAGE = "PRAGMA quick_check(1)"
 #: products read at once for a result, and the number of their images at which a page ends
 RESULT_PAGE = 500
 RESULT_IMAGES = 1000
@@ -92,7 +97,7 @@ FINISH_BATCHES = """
     RETURNING id
 """
 INSERT_DELIVERY = """
-    INSERT INTO deliveries (batch_id, webhook_id, url, body, next_attempt_at) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO deliveries (batch_id, webhook_id, url, host, body, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?)
 """
 REOPEN_IMAGES = """
     UPDATE images SET status = 'pending', attempts = 0, filename = NULL, format = NULL, width = NULL,
@@ -113,6 +118,8 @@ class NewDelivery:
 
     webhook_id: str
     url: str
+    #: what tells receivers apart
+    host: str
     body: str
     #: seconds since the epoch
     first_attempt_at: float
@@ -134,7 +141,10 @@ Announce = Callable[[Batch], Iterable[NewDelivery]]
 class Database:
     """All that is kept; opened by `open_database`."""
 
-    def __init__(self, reader: Reader, writing: aiosqlite.Connection, announce: Announce) -> None:
+    def __init__(
+        self, reader: Reader, writing: aiosqlite.Connection, announce: Announce, *, folder: Path
+    ) -> None:
+        self._folder = folder
         self._reader = reader
         self._announce = announce
         self.writer = Writer(writing, self._settle)
@@ -165,8 +175,14 @@ class Database:
         return [batch_from(row) for row in rows]
 
     async def check(self) -> None:
-        """Write something that changes nothing. Raises `DatabaseFailure`, `NoSpace`."""
+        """Do what every upload needs, but change nothing. Raises `DatabaseFailure`, `NoSpace`."""
+        await self.check_space()
+        await self.pending_images()
         await self.writer.run(lambda connection: connection.execute(WRITE_NOTHING))
+
+    async def check_space(self) -> None:
+        """Raise `NoSpace` where uploads are not taken any more; what was accepted before goes on."""
+        await check_space(self._folder)
 
     async def pending_images(self) -> int:
         """Return how many images wait, of all batches."""
@@ -175,7 +191,7 @@ class Database:
 
     def intake(self, new: NewBatch, *, max_pending: int) -> Intake:
         """Begin to write a batch, after which no more than `max_pending` images may wait in all."""
-        return Intake(self.writer, new, max_pending=max_pending)
+        return Intake(self.writer, new, folder=self._folder, max_pending=max_pending)
 
     async def start(self, batch_id: int) -> None:
         """Note that the first image of a batch has been taken."""
@@ -269,7 +285,7 @@ class Database:
             (row,) = await connection.execute_fetchall(SELECT_BATCH_BY_ID, (batch_id,))
             batch = batch_from(row)
             events = [
-                (batch.id, event.webhook_id, event.url, event.body, event.first_attempt_at)
+                (batch.id, event.webhook_id, event.url, event.host, event.body, event.first_attempt_at)
                 for event in self._announce(batch)
             ]
             await connection.executemany(INSERT_DELIVERY, events)
@@ -308,24 +324,33 @@ def _settled(outcome: Outcome) -> tuple[Any, ...]:
     )
 
 
+async def _look_for_damage(connection: aiosqlite.Connection, path: str) -> None:
+    for (found,) in await connection.execute_fetchall(LOOK_FOR_DAMAGE):
+        if found != "ok":
+            raise DatabaseUnusable(path, f"{DAMAGED} (SQLite: {' '.join(found.split())})")
+
+
 @asynccontextmanager
 async def open_database(path: Path, announce: Announce) -> AsyncIterator[Database]:
     """Open the database, made or migrated if need be. Raises `DatabaseUnusable`."""
     async with AsyncExitStack() as stack:
         try:
-            await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(make_folder, path.parent)
             writing = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None))
             writing.row_factory = sqlite3.Row
             for pragma in PRAGMAS:
                 await writing.execute(pragma)
+            await _look_for_damage(writing, str(path))
             await migrate(writing, str(path))
             await writing.execute(DELETE_UNREADY)
             reader = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None))
             reader.row_factory = sqlite3.Row
             for pragma in (*PRAGMAS[2:], "PRAGMA query_only = ON"):
                 await reader.execute(pragma)
-        except (OSError, sqlite3.Error) as error:
-            raise DatabaseUnusable(str(path), str(error)) from error
-        database = Database(Reader(reader), writing, announce)
+        except OSError as error:
+            raise DatabaseUnusable(str(path), disk_fault(error, path.parent)) from error
+        except sqlite3.Error as error:
+            raise DatabaseUnusable(str(path), reason_of(error)) from error
+        database = Database(Reader(reader), writing, announce, folder=path.parent)
         await stack.enter_async_context(database.writer)
         yield database

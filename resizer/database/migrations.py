@@ -99,6 +99,8 @@ CREATE TABLE deliveries (
     batch_id INTEGER NOT NULL REFERENCES batches (id) ON DELETE CASCADE,
     webhook_id TEXT NOT NULL,
     url TEXT NOT NULL,
+    -- of the URL, with its port: what tells receivers apart
+    host TEXT NOT NULL,
     body TEXT NOT NULL,
     status TEXT NOT NULL DEFAULT 'pending',
     -- NULL once it is delivered or given up
@@ -106,7 +108,8 @@ CREATE TABLE deliveries (
     UNIQUE (webhook_id, url)
 ) STRICT;
 
-CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE status = 'pending';
+-- with the host, so that events of a receiver that is slow are passed over without being read
+CREATE INDEX deliveries_due ON deliveries (next_attempt_at, id, host) WHERE status = 'pending';
 CREATE INDEX deliveries_by_batch ON deliveries (batch_id);
 
 CREATE TABLE attempts (
@@ -158,7 +161,10 @@ MIGRATIONS: tuple[str, ...] = (_FIRST,)
 
 
 async def migrate(connection: aiosqlite.Connection, path: str) -> None:
-    """Bring the file up to the newest step. Raises `DatabaseUnusable` where it is newer than we know."""
+    """Bring the file up to the newest step.
+
+    Raises `DatabaseUnusable` where it is newer than we know, or another program's.
+    """
     rows = await connection.execute_fetchall("PRAGMA user_version")
     version = int(next(iter(rows))[0])
     if version > len(MIGRATIONS):
@@ -168,6 +174,8 @@ async def migrate(connection: aiosqlite.Connection, path: str) -> None:
             f"{len(MIGRATIONS)}); "
             "upgrade resizer, or restore a backup made before the upgrade",
         )
+    if version == 0 and await connection.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 1"):
+        raise DatabaseUnusable(path, "it belongs to another program; name another file as database.path")
     for number in range(version, len(MIGRATIONS)):
         # executescript commits what is open before it starts, so the transaction is part of the script
         await connection.executescript(

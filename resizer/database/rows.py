@@ -28,7 +28,7 @@ IMAGE_COLUMNS = """
     i.width, i.height, i.input_bytes, i.output_bytes, i.error_code, i.error_message, i.error_http_status
 """
 
-DELIVERY_COLUMNS = "id, batch_id, webhook_id, url, body, status, next_attempt_at"
+DELIVERY_COLUMNS = "id, batch_id, webhook_id, url, host, body, status, next_attempt_at"
 
 
 def batch_from(row: sqlite3.Row) -> Batch:
@@ -102,6 +102,7 @@ def delivery_from(row: sqlite3.Row, attempts: tuple[Attempt, ...]) -> Delivery:
         batch_id=row["batch_id"],
         webhook_id=row["webhook_id"],
         url=row["url"],
+        host=row["host"],
         body=row["body"],
         status=DeliveryStatus(row["status"]),
         attempts=attempts,

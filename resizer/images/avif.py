@@ -1,6 +1,6 @@
 """Find the metadata in the container of an AVIF and overwrite it where it stands.
 
-Nothing moves, so that every offset in the file stays right.
+Nothing moves, so that every offset in the file stays right; what follows the last box is cut off.
 """
 
 import struct
@@ -9,6 +9,8 @@ from typing import Final
 
 #: an EXIF without a tag: decoders refuse an image whose EXIF has no TIFF header
 EMPTY_EXIF: Final = b"\0\0\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
+#: top-level boxes that make up an image or a sequence of them; sidx and the like only help to stream it
+BOXES_KEPT: Final = frozenset({b"ftyp", b"meta", b"moov", b"mdat", b"moof"})
 #: version of an item's entry from which on it has a type
 TYPED: Final = 2
 #: version of an item's entry from which on its number takes 32 bits
@@ -17,7 +19,27 @@ WIDE_PLACES: Final = 2  # likewise of the table of places
 
 
 def strip(data: bytes) -> bytes:
-    """Blank EXIF and XMP; raises `ValueError`, `IndexError` and `struct.error` for an odd structure."""
+    """Blank EXIF, XMP and unknown boxes; raises `ValueError`, `IndexError`, `struct.error` if odd."""
+    data = data[: _end(data)]
+    blanked = bytearray(data)
+    for name, start, end in _boxes(data, 0, len(data)):
+        if name not in BOXES_KEPT:
+            blanked[start:end] = bytes(end - start)
+    kinds, places = _layout(data)
+    if any(blanked[at : at + length] != data[at : at + length] for _, at, length in places):
+        raise ValueError("an item in an unknown box")
+    for item, at, length in places:
+        if at + length > len(data):
+            raise ValueError("beyond the end")
+        if kinds.get(item) == b"Exif":
+            blanked[at : at + length] = EMPTY_EXIF[:length].ljust(length, b"\0")
+        elif kinds.get(item) == b"mime":
+            blanked[at : at + length] = b" " * length
+    return bytes(blanked)
+
+
+def _layout(data: bytes) -> tuple[dict[int, bytes], list[tuple[int, int, int]]]:
+    """Return the type of each item, and number, offset and length of each that stands in the file itself."""
     kinds: dict[int, bytes] = {}
     places: list[tuple[int, int, int]] = []
     for name, start, end in _boxes(data, 0, len(data)):
@@ -28,15 +50,25 @@ def strip(data: bytes) -> bytes:
                 kinds |= _items(data, first, last)
             elif inner == b"iloc":
                 places += _places(data, first)
-    blanked = bytearray(data)
-    for item, at, length in places:
-        if at + length > len(data):
-            raise ValueError("beyond the end")
-        if kinds.get(item) == b"Exif":
-            blanked[at : at + length] = EMPTY_EXIF[:length].ljust(length, b"\0")
-        elif kinds.get(item) == b"mime":
-            blanked[at : at + length] = b" " * length
-    return bytes(blanked)
+    return kinds, places
+
+
+def _end(data: bytes) -> int:
+    """Return where the last box that is known ends."""
+    at = end = 0
+    while at + 8 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, at)
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+        size = size or len(data) - at
+        whole = 8 <= size <= len(data) - at  # noqa: PLR2004  a head is no smaller
+        if name in BOXES_KEPT and not whole:
+            raise ValueError("cut off")
+        if not whole:
+            break  # no box: something that was hung on
+        at += size
+        end = at if name in BOXES_KEPT else end
+    return end
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +40,8 @@ BACKOFF = 0.5  # seconds before the second try; doubles with each further one
 MAX_BACKOFF = 30.0  # seconds
 MAX_RETRY_AFTER = 120.0  # seconds; who asks for more is not waited for, so that a request ends in its time
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: a Content-Range from the first byte on: the last one, and how many there are
+WHOLE_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
 #: no format by name: of an origin that offers several, the URL's own is wanted
 ACCEPT = "image/*, */*;q=0.8"
 
@@ -148,7 +152,7 @@ class Fetcher:
             ):
                 if response.status in REDIRECTS and "Location" in response.headers:
                     return _redirected(url, response.headers["Location"])
-                if not 200 <= response.status <= 299:  # noqa: PLR2004
+                if not 200 <= response.status <= 299 or _is_a_part(response):  # noqa: PLR2004
                     raise self._status_error(url, response)
                 return await self._keep(response, path)
         except aiohttp.ConnectionTimeoutError as error:
@@ -181,6 +185,14 @@ class Fetcher:
 
 def _worth_another_try(error: BaseException) -> bool:
     return isinstance(error, ImageError) and error.passing and (error.retry_after or 0.0) <= MAX_RETRY_AFTER
+
+
+def _is_a_part(response: aiohttp.ClientResponse) -> bool:
+    """Whether a range was answered, which nobody asked for: a part of an image may look like one."""
+    if response.status != HTTPStatus.PARTIAL_CONTENT:
+        return False
+    whole = WHOLE_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    return whole is None or int(whole[1]) + 1 != int(whole[2])
 
 
 def _redirected(url: URL, location: str) -> URL:

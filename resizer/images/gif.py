@@ -11,7 +11,6 @@ SEPARATOR: Final = 0x2C
 EXTENSION: Final = 0x21
 TRAILER: Final = 0x3B
 GRAPHIC_CONTROL: Final = 0xF9
-COMMENT: Final = 0xFE
 APPLICATION: Final = 0xFF
 KEEP: Final = 1
 CLEAR: Final = 2
@@ -58,15 +57,15 @@ def measure(data: bytes) -> tuple[int, int, int]:
 
 
 def strip(data: bytes) -> bytes | None:
-    """Leave out comments, XMP and whatever follows the end; None where the structure is odd."""
+    """Leave out comments, XMP and whatever nobody shows or follows the end; None where it is odd."""
     parts = [data[: _table_end(data, HEADER, data[10])]]
     for block in _blocks(data):
         if not block.whole:
             return None
-        if block.label == COMMENT:
-            continue
-        if block.label == APPLICATION and data[block.start + 3 : block.start + 14] not in APPLICATIONS_KEPT:
-            continue
+        if data[block.start] == EXTENSION and block.label != GRAPHIC_CONTROL:
+            named = data[block.start + 3 : block.start + 14]
+            if block.label != APPLICATION or named not in APPLICATIONS_KEPT:
+                continue
         parts.append(data[block.start : block.end])
     return b"".join((*parts, bytes([TRAILER])))
 

@@ -27,8 +27,13 @@ JFIF_BARE: Final = 14  # bytes of a JFIF segment up to the size of its thumbnail
 # PNG
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT: Final = frozenset(
-    b"tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD hIST sPLT pHYs acTL fcTL fdAT".split()
+    b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD hIST sPLT pHYs "
+    b"acTL fcTL fdAT".split()
 )
+
+# BMP
+BMP_INFO: Final = 40  # bytes of a head with width and height in 32 bits
+BMP_PLAIN: Final = frozenset({0, 3, 6})  # not packed, with or without masks
 
 # WebP
 WEBP_KEPT: Final = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH"})
@@ -37,7 +42,7 @@ EXIF_FLAG, XMP_FLAG = 0x08, 0x04
 
 def strip(data: bytes, kind: Format, *, orientation: int = UPRIGHT) -> bytes | None:
     """Return the file without its metadata, or None where that cannot be done."""
-    stripped = None  # what a TIFF says of itself is spread over the file, and a BMP says nothing
+    stripped = None  # what a TIFF says of itself is spread over the file
     with suppress(struct.error, IndexError, ValueError):
         match kind:
             case Format.JPEG:
@@ -50,6 +55,8 @@ def strip(data: bytes, kind: Format, *, orientation: int = UPRIGHT) -> bytes | N
                 stripped = gif.strip(data)
             case Format.AVIF:
                 stripped = avif.strip(data)
+            case Format.BMP:
+                stripped = data[: _bmp_end(data)]
     return stripped
 
 
@@ -131,13 +138,24 @@ def _png(data: bytes, orientation: int) -> Iterator[bytes]:
         end = at + 12 + length
         if end > len(data):
             raise ValueError("cut off")
-        critical = not name[0] & 0x20
-        if critical or name in PNG_KEPT:
+        if name in PNG_KEPT:  # not every critical one: readers pass over those of no known name too
             yield data[at:end]
         if name == b"IHDR" and orientation != UPRIGHT:
             exif = b"eXIf" + _orientation_tiff(orientation)
             yield struct.pack(">I", len(exif) - 4) + exif + struct.pack(">I", zlib.crc32(exif))
         at = end
+
+
+def _bmp_end(data: bytes) -> int:
+    """Return where the pixels end; a BMP says nothing of itself, but anything may follow."""
+    start, head = struct.unpack_from("<2I", data, 10)
+    if head < BMP_INFO:
+        raise ValueError("an old head")
+    width, height, _, depth, packing = struct.unpack_from("<2i2HI", data, 18)
+    if packing not in BMP_PLAIN:
+        raise ValueError("packed")
+    row = (width * depth + 31) // 32 * 4
+    return int(start + row * abs(height))
 
 
 def _riff(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from types import TracebackType
@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential
 
 from resizer.addresses import AddressPolicy, open_session, parse_url, redact, translate
 from resizer.config import WebhookSettings
-from resizer.errors import FetchTimeout, HttpStatusError, ImageError
+from resizer.errors import DatabaseFailure, FetchTimeout, HttpStatusError, ImageError, NoSpace
 from resizer.failpoints import Point, reach
 from resizer.models import Attempt, Delivery, DeliveryStatus
 from resizer.retry_after import seconds_to_wait
@@ -28,11 +28,10 @@ logger = logging.getLogger(__name__)
 
 TRIES = 64  # at once; each is one socket that mostly waits
 TRIES_PER_HOST = 4  # at once; so it takes 16 receivers that hang to hold up a seventeenth
-#: rows looked at for each try that ends: enough to fill all slots where no receiver is behind
+#: rows read at once; more than the tries under way, which may be among them
 PAGE = 2 * TRIES
-#: rows looked at once in `LOOK`, for what stands behind the backlog of a receiver that is slow
-DEEP_PAGE = 2048
 LOOK = 1.0  # seconds; while tries are under way the earliest due time is theirs and tells nothing of the next
+CLOCK_SLACK = 60.0  # seconds that a clock may be put back without anything being done about it
 LONGEST_SLEEP = 60.0  # seconds; someone may set the clock meanwhile
 STORE_PAUSE = 5.0  # seconds until a database that failed is asked again
 GRACE = 2.0  # seconds for tries under way when closing: time for an answer, none for a receiver that hangs
@@ -44,9 +43,13 @@ RESPONSE_BUFFER = 4096  # bytes; nobody reads the receiver's body, so no more th
 class DeliveryStore(Protocol):
     """What the outbox needs of the database."""
 
-    async def due_deliveries(self, now: float, *, limit: int) -> Sequence[Delivery]: ...
+    async def due_deliveries(
+        self, now: float, *, limit: int, without_hosts: Collection[str]
+    ) -> Sequence[Delivery]: ...
 
     async def next_delivery_at(self) -> float | None: ...
+
+    async def bring_forward(self, now: float, *, first_delay: float) -> int: ...
 
     async def record_attempt(
         self, delivery_id: int, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
@@ -68,7 +71,7 @@ class Outbox:
         self._woken = asyncio.Event()
         self._tries: dict[int, asyncio.Task[None]] = {}
         self._hosts: Counter[str] = Counter()
-        self._deep_look_at = 0.0
+        self._clock_was_checked = False
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -108,7 +111,11 @@ class Outbox:
         while True:
             self._woken.clear()
             try:
+                await self._check_clock()
                 pause = await self._start_due()
+            except (DatabaseFailure, NoSpace) as error:
+                logger.warning("webhook deliveries wait; next look in %g s: %s", STORE_PAUSE, error)
+                pause = STORE_PAUSE
             except Exception:
                 logger.exception("webhook deliveries cannot be read; next look in %g s", STORE_PAUSE)
                 pause = STORE_PAUSE
@@ -116,28 +123,41 @@ class Outbox:
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
 
+    async def _check_clock(self) -> None:
+        """Once after the start: do not wait until a clock that was put back is where it has been before."""
+        if self._clock_was_checked:
+            return
+        first_delay = self._settings.schedule[0] + CLOCK_SLACK
+        moved = await self._store.bring_forward(time.time(), first_delay=first_delay)
+        if moved:
+            logger.warning("the clock was put back: %d webhook events are tried now", moved)
+        self._clock_was_checked = True
+
     async def _start_due(self) -> float:
         """Start what is due and has a free slot; returns the seconds until the next look."""
-        if len(self._tries) >= TRIES:
-            return LOOK
-        limit = PAGE
-        if time.monotonic() >= self._deep_look_at:
-            limit = DEEP_PAGE
-            self._deep_look_at = time.monotonic() + LOOK
-        # a try that ends while the rows are read is in them as it was before
-        stale = set(self._tries)
-        for delivery in await self._store.due_deliveries(time.time(), limit=limit):
-            if len(self._tries) >= TRIES:
-                break
-            host = _host(delivery.url)
-            if delivery.id not in stale and self._hosts[host] < TRIES_PER_HOST:
-                self._start(delivery, host)
+        more = True
+        while more and len(self._tries) < TRIES:
+            # a try that ends while the rows are read is in them as it was before
+            stale = set(self._tries)
+            full = [host for host, tries in self._hosts.items() if tries >= TRIES_PER_HOST]
+            due = await self._store.due_deliveries(time.time(), limit=PAGE, without_hosts=full)
+            for delivery in due:
+                if (
+                    delivery.id not in stale
+                    and len(self._tries) < TRIES
+                    and self._hosts[delivery.host] < TRIES_PER_HOST
+                ):
+                    self._start(delivery)
+            # a whole page may be of receivers that have just got all they take; others stand behind it
+            more = len(due) == PAGE
         if self._tries:
             return LOOK
         at = await self._store.next_delivery_at()
         return LONGEST_SLEEP if at is None else min(max(at - time.time(), 0.0), LONGEST_SLEEP)
 
-    def _start(self, delivery: Delivery, host: str) -> None:
+    def _start(self, delivery: Delivery) -> None:
+        host = delivery.host
+
         def ended(task: asyncio.Task[None]) -> None:
             del self._tries[delivery.id]
             self._hosts[host] -= 1
@@ -220,11 +240,11 @@ class Outbox:
         return DeliveryStatus.PENDING, time.time() + max(schedule[tried] * stretch, asked)
 
 
-def _host(url: str) -> str:
-    """Return what tells receivers apart; the URL is looked at closely only when it is called."""
+def receiver_of(url: str) -> str:
+    """Return what tells receivers apart: a host and a port, however the URL spells them."""
     with contextlib.suppress(ImageError):
         parsed = parse_url(url)
-        return f"{parsed.host}:{parsed.port}"
+        return f"{(parsed.host or '').rstrip('.')}:{parsed.port}"
     return ""
 
 

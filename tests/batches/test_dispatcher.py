@@ -216,7 +216,8 @@ async def test_others_stand_in_for_workers_that_hosts_hold_up(
     database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More hosts hang than there are workers, all of them named before the one that answers."""
-    monkeypatch.setattr("resizer.batches.dispatcher.SLOW", 0.01)
+    monkeypatch.setattr("resizer.batches.dispatcher.SLOW", 600)
+    monkeypatch.setattr("resizer.batches.dispatcher.SLOW_IN_DOUBT", 0.01)
     bench, ends = Bench(), Ends(database)
     hanging = [f"hangs{number}" for number in range(5)]
     for name in hanging:
@@ -231,6 +232,26 @@ async def test_others_stand_in_for_workers_that_hosts_hold_up(
     ended = await database.batch_by_id(batch.id)
     assert ended is not None
     assert ended.completed == 35
+
+
+async def test_others_stand_in_for_workers_that_a_host_holds_up_which_answered_before(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not as early as for one that never did; that alone is told apart here."""
+    monkeypatch.setattr("resizer.batches.dispatcher.SLOW", 0.01)
+    monkeypatch.setattr("resizer.batches.dispatcher.SLOW_IN_DOUBT", 600)
+    bench, ends = Bench(), Ends(database)
+    known = await batch_of(["known", "fine"])
+    batch = await batch_of([*["known"] * 2, *["fine"] * 30])
+    async with dispatcher(database, bench, workers=2) as at_work:
+        at_work.begin(known.id)
+        await ends.until(1)
+        bench.gates["known"] = asyncio.Event()
+        at_work.begin(batch.id)
+        await bench.until(2 + 32)
+        bench.gates["known"].set()
+        await ends.until(2)
+    assert ends.order == [known.id, batch.id]
 
 
 async def test_database_that_fails_now_and_then_strands_no_batch(

@@ -31,6 +31,7 @@ def announce(batch: Batch) -> Iterator[NewDelivery]:
     yield NewDelivery(
         webhook_id=f"evt_{batch.request_id}_{batch.finished_at}",
         url="http://receiver/",
+        host="receiver:80",
         body=json.dumps({"status": batch.status}),
         first_attempt_at=10.0,
     )
@@ -178,7 +179,7 @@ async def test_intake_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 async def test_intake_that_a_crash_cut_off_is_forgotten_at_the_next_start(tmp_path: Path) -> None:
     async with opened(tmp_path) as database:
-        intake = Intake(database.writer, new_batch(), max_pending=10)
+        intake = Intake(database.writer, new_batch(), folder=tmp_path, max_pending=10)
         await intake.__aenter__()
         await intake.add(products(3))
     assert rows(tmp_path, "images") == 3

@@ -72,6 +72,23 @@ async def test_nothing_is_a_file_of_size_zero(origin: Origin, tmp_path: Path, an
     assert (fetched.size, body) == (0, b"")
 
 
+async def test_part_that_is_the_whole_is_taken(origin: Origin, tmp_path: Path) -> None:
+    answer = Answer(status=206, body=IMAGE, headers={"Content-Range": "bytes 0-699999/700000"})
+    async with fetcher(tmp_path) as fetching:
+        assert (await content(fetching, origin.add("a", answer)))[1] == IMAGE
+
+
+async def test_answer_to_nothing_is_not_taken_for_the_next_one(origin: Origin, tmp_path: Path) -> None:
+    """A host that sends a further answer unasked, for whatever is fetched from it next."""
+    poisoned = b"".join(
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body) for body in (b"one", b"bad")
+    )
+    urls = [origin.add("a", Answer(raw=poisoned)), origin.add("b", Answer(body=b"two"))]
+    async with fetcher(tmp_path, per_host=1) as fetching:
+        for _ in range(3):
+            assert [(await content(fetching, url))[1] for url in urls] == [b"one", b"two"]
+
+
 async def test_compressed_answer_is_kept_decompressed(origin: Origin, tmp_path: Path) -> None:
     async with fetcher(tmp_path) as fetching:
         fetched, body = await content(fetching, origin.add("a", Answer.bomb(3_000_000)))
@@ -263,7 +280,7 @@ class _Recorder:
 async def test_typical_image_is_two_writes() -> None:
     """Each write is a trip to a thread; network chunks are often a few KB."""
     file: Any = _Recorder()
-    spool = Spool(file)
+    spool = Spool(file, Path())
     for _ in range(100):
         await spool.add(bytes(4096))
     await spool.flush()

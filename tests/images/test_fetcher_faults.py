@@ -68,6 +68,8 @@ def cut(text: str) -> Answer:
         (cut("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\nxyz\nabcde\n"), ""),
         (cut("HTTP/1.1 200 OK\nContent-Length: 12\nContent-Encoding: gzip\n\nno gzip data"), "decoded"),
         (cut("HTTP/1.1 200 OK\nContent-Length: 12\nContent-Encoding: deflate\n\nno zlib data"), "decoded"),
+        (cut("HTTP/1.1 200 OK\nContent-Length: 3\nContent-Encoding: br\n\nabc"), "not asked for"),
+        (cut("HTTP/1.1 200 OK\nContent-Length: 3\nContent-Encoding: zstd\n\nabc"), "not asked for"),
         (cut("HTTP/1.1 200 OK\nContent-Length: abc\n\n"), "no valid HTTP"),
         (cut("HTTP/1.1 200 OK\nContent-Length: -1\n\n"), "no valid HTTP"),
         (cut("HTTP/1.1 twohundred OK\n\n"), "no valid HTTP"),
@@ -122,6 +124,20 @@ async def test_status_that_is_no_success(
     found = await fault(tmp_path, origin.add("a", Answer(status=status, body=b"sorry")))
     assert isinstance(found, HttpStatusError)
     assert (found.http_status, found.passing) == (status, passing)
+
+
+@pytest.mark.parametrize(
+    "content_range",
+    ["bytes 0-9/100", "bytes 90-99/100", "bytes 0-9/*", "", "bytes 0-99/ 100", f"bytes 0-{'9' * 5000}/1"],
+)
+async def test_part_that_nobody_asked_for_is_no_image(
+    origin: Origin, tmp_path: Path, content_range: str
+) -> None:
+    """It may look like one: half of an animation is one too."""
+    answer = Answer(status=206, body=bytes(10), headers={"Content-Range": content_range})
+    found = await fault(tmp_path, origin.add("a", answer), retries=3)
+    assert isinstance(found, HttpStatusError)
+    assert (found.http_status, found.attempts) == (206, 1)
 
 
 async def test_redirect_to_nowhere_is_its_status(origin: Origin, tmp_path: Path) -> None:
@@ -225,7 +241,17 @@ async def test_claimed_size_over_the_limit_is_not_read(origin: Origin, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer.without_end(), Answer.bomb(1_000_001), Answer(body=bytes(1_000_001), close=True)]
+    "answer",
+    [
+        Answer.without_end(),
+        Answer.bomb(1_000_001),
+        Answer(body=bytes(1_000_001), close=True),
+        Answer(
+            raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            body=b"40\r\n" + bytes(64) + b"\r\n",
+            endless=True,
+        ),
+    ],
 )
 async def test_size_over_the_limit_is_told_while_it_arrives(
     origin: Origin, tmp_path: Path, answer: Answer

@@ -2,6 +2,7 @@
 
 import random
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from pictures import (
 )
 from PIL import Image, PngImagePlugin
 
-from resizer.images import metadata
+from resizer.images import avif, metadata
 from resizer.images.formats import Format
 
 SECRET = "Secret garden at 52.5N 13.4E"
@@ -248,6 +249,62 @@ def test_odd_structure_is_told_or_survived(kind: str) -> None:
 def test_bmp_and_tiff_are_kept_as_they_are(kind: str) -> None:
     data = tight(kind)
     assert pressed(data).data == data
+
+
+SCRIPT = b"<html><script>alert(1)</script></html>"
+
+
+def with_script(kind: str, data: bytes) -> bytes:
+    """Put the script where readers of the format pass over it; behind the end is tried apart."""
+    match kind:
+        case "JPEG":
+            return data[:2] + b"\xff\xe5" + struct.pack(">H", len(SCRIPT) + 2) + SCRIPT + data[2:]
+        case "PNG":  # a critical chunk, which readers ought to refuse
+            chunk = b"HTML" + SCRIPT
+            crc = struct.pack(">I", zlib.crc32(chunk))
+            return data[:33] + struct.pack(">I", len(SCRIPT)) + chunk + crc + data[33:]
+        case "WEBP":
+            body = data[8:] + b"HTML" + struct.pack("<I", len(SCRIPT)) + SCRIPT
+            return b"RIFF" + struct.pack("<I", len(body)) + body
+        case "GIF":
+            block = bytes([0x21, 0x99, len(SCRIPT)]) + SCRIPT + b"\0"
+            return data[:-1] + block + data[-1:]
+        case _:  # AVIF
+            return data + struct.pack(">I", len(SCRIPT) + 8) + b"html" + SCRIPT
+
+
+@pytest.mark.parametrize(
+    "behind", [SCRIPT, b"PK\5\6" + SCRIPT + bytes(18), struct.pack(">I", 46) + b"free" + SCRIPT]
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP"])
+def test_what_hangs_on_behind_a_kept_image_is_cut_off(kind: str, behind: bytes) -> None:
+    """A file may be an image and a page, a script or an archive in one."""
+    bare = tight(kind)
+    result = pressed(bare + behind)
+    assert b"script" not in result.data
+    assert len(result.data) <= len(bare)
+    assert far(shown(result.data), shown(bare)) == 0
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF"])
+def test_what_no_reader_shows_is_not_kept_within_an_image(kind: str) -> None:
+    bare = tight(kind, metadata=False)
+    data = with_script(kind, bare)
+    assert b"script" in data
+    assert far(shown(data), shown(bare)) == 0
+    stripped = metadata.strip(data, Format(kind.lower()))
+    assert stripped is not None
+    assert b"script" not in stripped
+    assert far(shown(stripped), shown(bare)) == 0
+    assert b"script" not in pressed(data).data
+
+
+def test_avif_that_keeps_its_image_in_an_odd_box_is_left_as_it_is() -> None:
+    data = tight("AVIF", metadata=False)
+    with pytest.raises(ValueError, match="unknown box"):
+        avif.strip(data.replace(b"mdat", b"odd!") + b"\0\0\0\x08mdat")
+    with pytest.raises(ValueError, match="cut off"):
+        avif.strip(data[:-1])
 
 
 def test_photo_in_a_small_frame_of_exif_is_compressed_all_the_same() -> None:

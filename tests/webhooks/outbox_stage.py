@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
@@ -27,7 +27,7 @@ from resizer.models import (
     Product,
     Recipe,
 )
-from resizer.webhooks.outbox import DeliveryStore, Outbox
+from resizer.webhooks.outbox import DeliveryStore, Outbox, receiver_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = '{"type": "request.completed", "timestamp": "2026-01-31T12:00:00Z", "data": {}}'
@@ -46,13 +46,18 @@ class Watched:
         self.recorded: asyncio.Queue[Record] = asyncio.Queue()
         self.looked: asyncio.Queue[int] = asyncio.Queue()
 
-    async def due_deliveries(self, now: float, *, limit: int) -> Sequence[Delivery]:
-        due = await self.deliveries.due_deliveries(now, limit=limit)
+    async def due_deliveries(
+        self, now: float, *, limit: int, without_hosts: Collection[str]
+    ) -> Sequence[Delivery]:
+        due = await self.deliveries.due_deliveries(now, limit=limit, without_hosts=without_hosts)
         self.looked.put_nowait(len(due))
         return due
 
     async def next_delivery_at(self) -> float | None:
         return await self.deliveries.next_delivery_at()
+
+    async def bring_forward(self, now: float, *, first_delay: float) -> int:
+        return await self.deliveries.bring_forward(now, first_delay=first_delay)
 
     async def record_attempt(
         self, delivery_id: int, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
@@ -79,6 +84,7 @@ class Watched:
             NewDelivery(
                 webhook_id=f"msg_{number}",
                 url=url,
+                host=receiver_of(url),
                 body=BODY,
                 # a millisecond apart, so that one is older than the other
                 first_attempt_at=time.time() + due_in + (number - first - len(urls)) / 1000,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 from unittest.mock import ANY
 
 import outbox_stage
@@ -174,8 +175,8 @@ async def test_event_delivered_while_rows_are_read_is_not_sent_again(
     class Slow(Watched):
         go = asyncio.Event()
 
-        async def due_deliveries(self, now: float, *, limit: int) -> Sequence[Delivery]:
-            due = await super().due_deliveries(now, limit=limit)
+        async def due_deliveries(self, now: float, **options: Any) -> Sequence[Delivery]:
+            due = await super().due_deliveries(now, **options)
             await self.go.wait()
             return due
 
