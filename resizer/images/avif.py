@@ -1,7 +1,4 @@
-"""Find the metadata in the container of an AVIF and overwrite it where it stands.
-
-Nothing moves, so that every offset in the file stays right; what follows the last box is cut off.
-"""
+"""Look into the container of an AVIF: where its metadata stands, and where its pixels."""
 
 import struct
 from collections.abc import Iterator
@@ -16,10 +13,15 @@ TYPED: Final = 2
 #: version of an item's entry from which on its number takes 32 bits
 WIDE_NUMBERS: Final = 3
 WIDE_PLACES: Final = 2  # likewise of the table of places
+#: how the offset of an item's piece is meant: from the start of the file, or else of the box idat
+IN_FILE: Final = 0
 
 
 def strip(data: bytes) -> bytes:
-    """Blank EXIF, XMP and unknown boxes; raises `ValueError`, `IndexError`, `struct.error` if odd."""
+    """Blank EXIF, XMP and unknown boxes; raises `ValueError`, `IndexError`, `struct.error` if odd.
+
+    Nothing moves, so that every offset in the file stays right; what follows the last box is cut off.
+    """
     data = data[: _end(data)]
     blanked = bytearray(data)
     for name, start, end in _boxes(data, 0, len(data)):
@@ -38,6 +40,46 @@ def strip(data: bytes) -> bytes:
     return bytes(blanked)
 
 
+def streams(data: bytes) -> Iterator[bytes]:
+    """Give each item, and the first chunk of each track with all behind it: what a decoder may be given.
+
+    Raises `ValueError`, `IndexError`, `struct.error` if odd.
+    """
+    for name, start, end in _boxes(data, 0, len(data)):
+        if name == b"meta":
+            yield from _items_whole(data, start + 4, end)
+        elif name == b"moov":
+            for track in _bodies(data, start, end, b"trak"):
+                for table in _bodies(data, *track, b"mdia", b"minf", b"stbl"):
+                    yield from _first_chunk(data, *table)
+
+
+def _items_whole(data: bytes, start: int, end: int) -> Iterator[bytes]:
+    inner = {name: (first, last) for name, first, last in _boxes(data, start, end)}
+    own = inner.get(b"idat", (len(data), len(data)))[0]
+    pieces: dict[int, list[bytes]] = {}
+    for item, method, offset, length in _places(data, inner[b"iloc"][0]):
+        at = offset if method == IN_FILE else own + offset
+        # nothing said of the length means all there is
+        pieces.setdefault(item, []).append(data[at : at + (length or len(data))])
+    yield from (b"".join(each) for each in pieces.values())
+
+
+def _first_chunk(data: bytes, start: int, end: int) -> Iterator[bytes]:
+    for name, at, _ in _boxes(data, start, end):
+        if name in (b"stco", b"co64"):
+            # after version, flags and the number of chunks
+            (offset,) = struct.unpack_from(">I" if name == b"stco" else ">Q", data, at + 8)
+            yield data[offset:]
+
+
+def _bodies(data: bytes, start: int, end: int, name: bytes, *further: bytes) -> Iterator[tuple[int, int]]:
+    """Give start and end of the boxes of that name, or of what is in them by the further names."""
+    for found, first, last in _boxes(data, start, end):
+        if found == name:
+            yield from _bodies(data, first, last, *further) if further else [(first, last)]
+
+
 def _layout(data: bytes) -> tuple[dict[int, bytes], list[tuple[int, int, int]]]:
     """Return the type of each item, and number, offset and length of each that stands in the file itself."""
     kinds: dict[int, bytes] = {}
@@ -49,7 +91,11 @@ def _layout(data: bytes) -> tuple[dict[int, bytes], list[tuple[int, int, int]]]:
             if inner == b"iinf":
                 kinds |= _items(data, first, last)
             elif inner == b"iloc":
-                places += _places(data, first)
+                places += [
+                    (item, at, length)
+                    for item, method, at, length in _places(data, first)
+                    if method == IN_FILE
+                ]
     return kinds, places
 
 
@@ -98,8 +144,8 @@ def _items(data: bytes, start: int, end: int) -> dict[int, bytes]:
     return kinds
 
 
-def _places(data: bytes, start: int) -> Iterator[tuple[int, int, int]]:
-    """Give number, offset and length of each item that stands in the file itself."""
+def _places(data: bytes, start: int) -> Iterator[tuple[int, int, int, int]]:
+    """Give number, method, offset and length of each piece of an item."""
     version = data[start]
     sizes = data[start + 4 : start + 6]
     offset_size, length_size, base_size = sizes[0] >> 4, sizes[0] & 15, sizes[1] >> 4
@@ -122,5 +168,4 @@ def _places(data: bytes, start: int) -> Iterator[tuple[int, int, int]]:
                 raise ValueError("cut off")
             number(index_size)
             offset, length = number(offset_size), number(length_size)
-            if method == 0:
-                yield item, base + offset, length
+            yield item, method, base + offset, length

@@ -166,6 +166,12 @@ def exif_in_circles() -> bytes:
             lambda: avif_claiming(16384, 16384, photo(48, 32)), "too_many_pixels", "16384 × 16384", id="avif"
         ),
         pytest.param(
+            lambda: avif_claiming(16, 16, Image.new("L", (8000, 7000))),
+            "too_many_pixels",
+            "8000 × 7000",
+            id="avif-inside",
+        ),
+        pytest.param(
             lambda: avif_claiming(2**32 - 1, 2**32 - 1, photo(48, 32)), "corrupt_image", "", id="avif-huge"
         ),
         pytest.param(

@@ -5,7 +5,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import Final
 
@@ -19,7 +19,7 @@ from PIL import (
 )
 
 from resizer.errors import CorruptImage, TooManyPixels
-from resizer.images import gif, metadata
+from resizer.images import av1, avif, gif, metadata
 from resizer.images.formats import Format
 from resizer.images.plan import ORIENTATIONS, UPRIGHT
 
@@ -72,6 +72,8 @@ def open_image(data: bytes, kind: Format, max_pixels: int) -> ImageFile.ImageFil
         check_pixels(*extent, max_pixels)
         frames = extent[2]
     image = Image.open(BytesIO(data), formats=(kind.upper(),))
+    if kind is Format.AVIF:
+        _check_streams(data, max_pixels)
     if kind in (Format.PNG, Format.AVIF):
         frames = getattr(image, "n_frames", 1)
     check_pixels(*image.size, frames, max_pixels)
@@ -85,6 +87,15 @@ def open_image(data: bytes, kind: Format, max_pixels: int) -> ImageFile.ImageFil
 def check_pixels(width: int, height: int, frames: int, limit: int) -> None:
     if width * height * frames > limit:
         raise TooManyPixels(width, height, frames, limit)
+
+
+def _check_streams(data: bytes, limit: int) -> None:
+    """Count what the decoder will make, which the container's size does not bind."""
+    # what is too odd for us the decoder may read all the same, within the limits of its process
+    with suppress(ValueError, LookupError, struct.error):
+        for stream in avif.streams(data):
+            for width, height in av1.extents(stream):
+                check_pixels(width, height, 1, limit)
 
 
 def orientation_of(image: Image.Image) -> int:
