@@ -18,7 +18,7 @@ from resizer.durable import make_folder
 from resizer.engine.base import Engine
 from resizer.engine.local import LocalEngine, memory_limit
 from resizer.engine.pool import CompressPool
-from resizer.errors import ConfigError, DatabaseUnusable, DataFolderInUse
+from resizer.errors import ConfigError, DatabaseUnusable, DataFolderInUse, disk_fault
 from resizer.images.fetcher import Fetcher
 from resizer.storage.local import LocalStorage
 from resizer.web import setup_web
@@ -140,17 +140,17 @@ def _take_folder(settings: Settings, stack: ExitStack) -> None:
     except OSError as error:
         raise ConfigError.of(
             "data_dir",
-            f"the folder {folder} cannot be used: {error.strerror}",
+            f"the folder {folder} cannot be used: {disk_fault(error, folder)}",
             "name a folder that can be created and written to",
         ) from error
-    if settings.database.path:
-        # a database outside the folder could be another service's
-        file = settings.database_file
-        try:
-            make_folder(file.parent)
-            _lock(file.with_name(f"{file.name}.lock"), stack, owned=file)
-        except OSError as error:
-            raise DatabaseUnusable(str(file), error.strerror or str(error)) from error
+    # a database outside the folder could be another service's, and that in it could be named by another;
+    # the lock stands beside the file itself, whatever link leads there
+    file = settings.database_file.resolve()
+    try:
+        make_folder(file.parent)
+        _lock(file.with_name(f"{file.name}.lock"), stack, owned=file)
+    except OSError as error:
+        raise DatabaseUnusable(str(file), disk_fault(error, file.parent)) from error
 
 
 def _lock(path: Path, stack: ExitStack, *, owned: Path) -> None:

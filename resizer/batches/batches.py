@@ -37,7 +37,7 @@ class Batches:
         database.writer.on_finished = self._finished
 
     async def check_room(self) -> None:
-        """Raise `QueueFull` where nothing more can be taken in."""
+        """Raise `QueueFull` or `NoSpace` where nothing more can be taken in."""
         await self._desk.check_room()
 
     async def submit(self, submission: Submission) -> Batch:

@@ -41,7 +41,8 @@ class IntakeDesk:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def check_room(self) -> None:
-        """Raise `QueueFull` where nothing more can be taken in, whatever its size."""
+        """Raise `QueueFull` or `NoSpace` where nothing more can be taken in, whatever its size."""
+        await self._database.check_space()
         pending = await self._database.pending_images()
         if pending >= self._settings.max_pending_images:
             raise QueueFull(pending, self._settings.max_pending_images)

@@ -21,7 +21,7 @@ from resizer.cli.progress import show_progress
 from resizer.cli.serving import stop_on_signals
 from resizer.config import Settings
 from resizer.durable import sync_folder
-from resizer.errors import CatalogError
+from resizer.errors import CatalogError, disk_fault
 from resizer.models import Batch, BatchStatus, ImageStatus, OutputFormat
 from resizer.web.keys import BATCHES, STORAGE
 
@@ -89,7 +89,9 @@ def command(
     try:
         sys.exit(asyncio.run(_run(settings, csv, folder)))
     except OSError as error:
-        raise click.UsageError(f"{error.filename or folder} cannot be used: {error.strerror}") from error
+        raise click.UsageError(
+            f"{error.filename or folder} cannot be used: {disk_fault(error, folder)}"
+        ) from error
     except CatalogError as error:
         for problem in error.problems:
             click.echo(f"{csv}:{problem.line}:{problem.column}: {problem.message}", err=True)

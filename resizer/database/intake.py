@@ -1,12 +1,15 @@
 """Write a batch while its CSV is being read; nobody sees it before it is whole."""
 
+import asyncio
 import json
 import logging
+import shutil
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +27,10 @@ KEY_LIFETIME = 24 * 3600.0
 
 #: rows deleted at once
 FORGET = 20_000
+
+#: bytes of the disk that uploads leave to what was accepted before them: with none left no outcome can be
+#: recorded, nor can what a refused upload has written be forgotten
+RESERVE = 33_554_432
 
 #: `json.dumps` with an option makes an encoder for each call, which shows in a CSV of a million rows
 to_json = json.JSONEncoder(ensure_ascii=False).encode
@@ -72,8 +79,9 @@ class NewBatch:
 class Intake:
     """One batch on its way in: `add` products, then `publish`; left without that, all of it goes again."""
 
-    def __init__(self, writer: Writer, new: NewBatch, *, max_pending: int) -> None:
+    def __init__(self, writer: Writer, new: NewBatch, *, folder: Path, max_pending: int) -> None:
         self._writer = writer
+        self._folder = folder
         self._new = new
         self._max_pending = max_pending
         self._batch_id = 0
@@ -134,7 +142,11 @@ class Intake:
         await self._writer.run(delete)
 
     async def add(self, products: Sequence[Product]) -> None:
-        """Append products, in the order of the CSV. Raises `QueueFull` once they are too many images."""
+        """Append products, in the order of the CSV.
+
+        Raises `QueueFull` once they are too many images, and `NoSpace`.
+        """
+        await check_space(self._folder)
         batch_id, ordinal, seq = self._batch_id, self._products, self._images
 
         async def insert(connection: aiosqlite.Connection) -> None:
@@ -194,6 +206,13 @@ def _image_rows(
         for position, url in enumerate(product.urls, 1):
             yield batch_id, seq, number, position, url, host_of(url)
             seq += 1
+
+
+async def check_space(folder: Path) -> None:
+    """Raise `NoSpace` where an upload would take the last of the disk."""
+    usage = await asyncio.to_thread(shutil.disk_usage, folder)
+    if usage.free < RESERVE:
+        raise NoSpace
 
 
 async def find_by_key(connection: aiosqlite.Connection, key: str, digest: str, now: float) -> Batch | None:

@@ -31,6 +31,7 @@ An instance hands its facts to ``super().__init__`` in the order of its paramete
 survives pickling on its way out of a pool child, and writes its message in ``__str__``.
 """
 
+from resizer.errors.disk import OUT_OF_SPACE, disk_fault
 from resizer.errors.image import (
     BlockedAddress,
     CompressCrash,
@@ -77,6 +78,7 @@ from resizer.errors.service import (
 )
 
 __all__ = [
+    "OUT_OF_SPACE",
     "BatchNotFound",
     "BlockedAddress",
     "BodyTooSlow",
@@ -117,4 +119,5 @@ __all__ = [
     "UploadError",
     "UploadTooLarge",
     "WrongKey",
+    "disk_fault",
 ]

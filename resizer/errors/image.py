@@ -258,13 +258,14 @@ class CompressCrash(ImageError):
 
 
 class StorageFailure(ImageError):
-    """The compressed image could not be kept."""
+    """The download or the compressed image could not be kept."""
 
     code = ErrorCode.STORAGE
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, what: str = "compressed image") -> None:
+        super().__init__(reason, what)
         self.reason = reason
+        self.what = what
 
     def __str__(self) -> str:
-        return f"the compressed image could not be stored: {self.reason}"
+        return f"the {self.what} could not be stored: {self.reason}"

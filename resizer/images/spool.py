@@ -1,6 +1,5 @@
 """Write a stream to a file in few large pieces."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
-from resizer.errors import StorageFailure
+from resizer.errors import StorageFailure, disk_fault
 
 PIECE = 256 * 1024  # bytes; each write is a trip to a thread, and most images take two
 
@@ -16,8 +15,9 @@ PIECE = 256 * 1024  # bytes; each write is a trip to a thread, and most images t
 class Spool:
     """A file that is being written; holds back at most `PIECE` and one chunk."""
 
-    def __init__(self, file: AsyncBufferedIOBase) -> None:
+    def __init__(self, file: AsyncBufferedIOBase, folder: Path) -> None:
         self._file = file
+        self._folder = folder
         self._chunks: list[bytes] = []
         self._held = 0
 
@@ -32,7 +32,7 @@ class Spool:
         self._chunks.clear()
         self._held = 0
         if piece:
-            with _storage_failures():
+            with _storage_failures(self._folder):
                 await self._file.write(piece)
 
 
@@ -40,7 +40,7 @@ class Spool:
 async def write_spool(path: Path) -> AsyncIterator[Spool]:
     """Open a new or emptied file at the path; on leaving it is whole. Raises `StorageFailure`."""
     file = _create(path)
-    spool = Spool(file)
+    spool = Spool(file, path.parent)
     try:
         yield spool
         await spool.flush()
@@ -49,21 +49,20 @@ async def write_spool(path: Path) -> AsyncIterator[Spool]:
         with suppress(OSError):
             await file.close()
         raise
-    with _storage_failures():
+    with _storage_failures(path.parent):
         await file.close()
 
 
 def _create(path: Path) -> AsyncBufferedIOBase:
     # Not in a thread: one that outlives a cancelled wait would create the file after its removal.
-    with _storage_failures():
+    with _storage_failures(path.parent):
         file: AsyncBufferedIOBase = wrap(path.open("wb"))
         return file
 
 
 @contextmanager
-def _storage_failures() -> Iterator[None]:
+def _storage_failures(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else "input/output error"
-        raise StorageFailure(f"the download could not be kept: {reason}") from error
+        raise StorageFailure(disk_fault(error, folder), what="download") from error

@@ -17,7 +17,7 @@ from typing import Self
 import aiofiles.os
 
 from resizer.durable import make_folder, sync_folder
-from resizer.errors import ConfigError, StorageFailure
+from resizer.errors import ConfigError, StorageFailure, disk_fault
 from resizer.failpoints import Point, reach
 from resizer.storage.base import NAME
 
@@ -27,15 +27,6 @@ logger = logging.getLogger(__name__)
 PROBE_SIZE = 4096
 DRAFTS = ".*.draft"
 ABANDONED = 24 * 3600.0  # seconds; no image is worked on for as long
-
-REASONS = {
-    errno.ENOSPC: "no space left on the disk of {folder}; free some",
-    errno.EDQUOT: "the disk quota of {folder} is used up; raise it, or free some space",
-    errno.EACCES: "no permission to write to {folder}; let the service's user write there",
-    errno.EPERM: "no permission to write to {folder}; let the service's user write there",
-    errno.EROFS: "the disk of {folder} is mounted read-only",
-    errno.EIO: "the disk of {folder} reports faults; check it",
-}
 
 
 class LocalStorage:
@@ -61,7 +52,7 @@ class LocalStorage:
         except OSError as error:
             raise ConfigError.of(
                 "storage.path",
-                f"the folder {self._folder} cannot be used: {self._reason(error)}",
+                f"the folder {self._folder} cannot be used: {disk_fault(error, self._folder)}",
                 "name a folder that can be created and written to",
             ) from error
         return self
@@ -84,7 +75,7 @@ class LocalStorage:
             # also where the name was there: whoever renamed it may not have come to its sync yet
             await self._sync_folder()
         except OSError as error:
-            raise StorageFailure(self._reason(error)) from error
+            raise StorageFailure(disk_fault(error, self._folder)) from error
         finally:
             # after a cancellation the thread above may still be at work; it makes no draft anew
             _remove(draft)
@@ -94,7 +85,7 @@ class LocalStorage:
         try:
             await asyncio.to_thread(_write_probe, probe)
         except OSError as error:
-            raise StorageFailure(self._reason(error)) from error
+            raise StorageFailure(disk_fault(error, self._folder)) from error
         finally:
             _remove(probe)
 
@@ -111,7 +102,7 @@ class LocalStorage:
             with suppress(FileNotFoundError):
                 await aiofiles.os.remove(self._folder / name)
         except OSError as error:
-            raise StorageFailure(self._reason(error)) from error
+            raise StorageFailure(disk_fault(error, self._folder)) from error
 
     def _take_over(self, draft: Path, target: Path) -> None:
         if target.exists():
@@ -168,12 +159,6 @@ class LocalStorage:
                     logger.info("removing %s, left by a crash", draft)
                     _remove(draft)
         _locked(lock, fcntl.LOCK_SH)
-
-    def _reason(self, error: OSError) -> str:
-        known = REASONS.get(error.errno or 0)
-        if known:
-            return known.format(folder=self._folder)
-        return f"{error.strerror or 'a fault of the system'} ({error.filename or self._folder})"
 
 
 def _write_probe(path: Path) -> None:

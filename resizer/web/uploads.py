@@ -1,7 +1,6 @@
 """Take an upload's body to the spool, whichever of its two forms it has."""
 
 import asyncio
-import errno
 import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -19,7 +18,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from resizer.addresses import parse_url
 from resizer.config import CompressSettings
-from resizer.errors import InvalidUrl, NoSpace, OptionError, UnsupportedBody, UploadError, UploadTooLarge
+from resizer.errors import (
+    OUT_OF_SPACE,
+    InvalidUrl,
+    NoSpace,
+    OptionError,
+    UnsupportedBody,
+    UploadError,
+    UploadTooLarge,
+)
 from resizer.models import OutputFormat, Recipe
 from resizer.web.body import Body
 
@@ -49,7 +56,6 @@ BROKEN_BODY = (
     web.RequestPayloadError,
     HttpProcessingError,
 )
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,7 +231,7 @@ def _faults_named() -> Iterator[None]:
     except BROKEN_BODY as error:
         raise UploadError("the body is broken or was cut off; send it again, whole") from error
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in OUT_OF_SPACE:
             raise NoSpace from error
         raise
 

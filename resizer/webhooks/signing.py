@@ -15,7 +15,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from resizer.config import WebhookSettings, is_signing_secret
 from resizer.durable import make_folder, sync_folder
-from resizer.errors import ConfigError, SignatureError
+from resizer.errors import ConfigError, SignatureError, disk_fault
 
 SECRET_FILE = "webhook.secret"  # noqa: S105 - its name, not its content
 PREFIX = "whsec_"
@@ -50,8 +50,8 @@ def load_secret(settings: WebhookSettings, data_folder: Path) -> str:
     except OSError as error:
         raise ConfigError.of(
             "webhook.secret",
-            f"{path} cannot be made or read: {error.strerror}",
-            "correct the permissions of the file and its folder, or set webhook.secret",
+            f"{path} cannot be made or read: {disk_fault(error, path.parent)}",
+            "correct that, or set webhook.secret",
         ) from error
     except UnicodeDecodeError:
         text = ""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageFile
 
-from resizer.errors import StorageFailure
+from resizer.errors import StorageFailure, disk_fault
 from resizer.images import metadata
 from resizer.images.codec.animation import animate, write_gif
 from resizer.images.codec.colours import coloured
@@ -63,7 +63,7 @@ def compress_file(source: str, target: str, *, recipe: Recipe, max_pixels: int) 
         encoded = compress(data, recipe=recipe, max_pixels=max_pixels)
         Path(target).write_bytes(encoded.data)
     except OSError as error:
-        raise StorageFailure(error.strerror or "the disk failed") from error
+        raise StorageFailure(disk_fault(error, Path(error.filename or target).parent)) from error
     name = blake2b(f"{GENERATION};{recipe.key()}\n".encode(), digest_size=16)
     name.update(data)
     return Compressed(

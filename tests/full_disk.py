@@ -1,0 +1,147 @@
+"""A small disk that a test fills up and frees again; it is pretended where none may be mounted."""
+
+import errno
+import functools
+import io
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+#: of one write, largest first: a disk is full when not one byte more finds a place
+FILLING = (1 << 16, 1 << 12, 1)
+
+
+class Disk(Protocol):
+    """A folder that can be out of space."""
+
+    folder: Path
+
+    def fill(self) -> None: ...
+
+    def free(self) -> None: ...
+
+
+class Tmpfs:
+    """A file system of its own in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._filler = folder / "filler"
+
+    def fill(self) -> None:
+        file = os.open(self._filler, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        try:
+            for size in FILLING:
+                _write_until_full(file, bytes(size))
+        finally:
+            os.close(file)
+
+    def free(self) -> None:
+        self._filler.unlink(missing_ok=True)
+
+
+def _write_until_full(file: int, piece: bytes) -> None:
+    while True:
+        try:
+            os.write(file, piece)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return
+
+
+class Pretended:
+    """A folder whose files this process cannot write while it is full; compressing children can."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._full = False
+        writing = functools.partial(self._open, io.open)
+        patch.setattr("io.open", writing)
+        patch.setattr("aiofiles.threadpool.sync_open", writing)
+        patch.setattr("os.fsync", functools.partial(self._fsync, os.fsync))
+        patch.setattr("sqlite3.connect", functools.partial(self._connect, sqlite3.connect))
+
+    def fill(self) -> None:
+        self._full = True
+
+    def free(self) -> None:
+        self._full = False
+
+    def takes(self, path: str | Path) -> bool:
+        return not (self._full and Path(path).is_relative_to(self.folder))
+
+    def _open(self, real: Any, file: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        if isinstance(file, (str, Path)) and "r" not in mode and not self.takes(file):
+            real(file, mode, *rest, **options).close()  # a name needs no space
+            return real("/dev/full", mode, *rest, **options)
+        return real(file, mode, *rest, **options)
+
+    def _fsync(self, real: Any, file: int) -> None:
+        path = Path(f"/proc/self/fd/{file}").readlink()
+        if not self.takes(path) and not path.is_dir():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file)
+
+    def _connect(self, real: Any, path: Any, **options: Any) -> sqlite3.Connection:
+        disk = self
+
+        class Connection(sqlite3.Connection):
+            def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+                if statement == "COMMIT" and not disk.takes(path):
+                    # SQLite's own way: what does not fit ends the whole transaction
+                    super().execute("ROLLBACK")
+                    error = sqlite3.OperationalError("database or disk is full")
+                    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                    raise error
+                return super().execute(statement, *values)
+
+        connection: sqlite3.Connection = real(path, factory=Connection, **options)
+        return connection
+
+
+@contextmanager
+def tmpfs(folder: Path, size: str) -> Iterator[Tmpfs | None]:
+    """Mount a file system of its own there; None where that is not permitted."""
+    folder.mkdir()
+    if not _ran("mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)):
+        yield None
+        return
+    try:
+        yield Tmpfs(folder)
+    finally:
+        # lazily: a child that is about to end may still have a file open
+        _ran("umount", "-l", str(folder))
+
+
+def _ran(*command: str) -> bool:
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[bool]:
+    """Let nobody write there; gives False where that cannot be arranged."""
+    if os.geteuid():
+        mode = path.stat().st_mode
+        path.chmod(mode & 0o555)
+        try:
+            yield True
+        finally:
+            path.chmod(mode)
+        return
+    # modes do not bind root
+    mounted = _ran("mount", "--bind", str(path), str(path))
+    try:
+        yield mounted and _ran("mount", "-o", "remount,bind,ro", str(path))
+    finally:
+        if mounted:
+            _ran("umount", "-l", str(path))
