@@ -29,8 +29,6 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     """A disk of 12 MB; where none may be mounted both kinds are pretended."""
     with tmpfs(tmp_path / "disk", "12m") as real:
         if real and request.param == "real":
-            # uploads would leave all of so small a disk to others
-            monkeypatch.setattr("resizer.database.intake.RESERVE", 2**20)
             yield real
         else:
             yield Pretended(tmp_path / "pretended", monkeypatch)
@@ -252,7 +250,7 @@ async def test_upload_leaves_others_the_space_to_go_on(
     small_disk: Tmpfs, serve: Serve, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused before the disk is full: what it wrote goes again, and images under way are recorded."""
-    monkeypatch.setattr("resizer.database.intake.RESERVE", 10 * 2**20)
+    monkeypatch.setattr("resizer.database.intake.RESERVED_PART", 2)
     monkeypatch.setattr("resizer.batches.intake.CHUNK", 2000)
     file = small_disk.folder / "resizer.db"
     client = await serve(database={"path": str(file)})

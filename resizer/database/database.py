@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
@@ -40,6 +41,8 @@ PRAGMAS = (
 )
 #: makes a start 0.2 s longer for 600,000 images, 2 s from a cold disk; damage is met before it is built on
 LOOK_FOR_DAMAGE = "PRAGMA quick_check(1)"
+#: bytes; a larger file is not looked through, as a start must not take ever longer
+MOST_LOOKED_THROUGH = 256 * 2**20
 #: products read at once for a result, and the number of their images at which a page ends
 RESULT_PAGE = 500
 RESULT_IMAGES = 1000
@@ -325,6 +328,9 @@ def _settled(outcome: Outcome) -> tuple[Any, ...]:
 
 
 async def _look_for_damage(connection: aiosqlite.Connection, path: str) -> None:
+    if (await asyncio.to_thread(os.stat, path)).st_size > MOST_LOOKED_THROUGH:
+        logger.info("%s is too large to be looked through for damage at each start", path)
+        return
     for (found,) in await connection.execute_fetchall(LOOK_FOR_DAMAGE):
         if found != "ok":
             raise DatabaseUnusable(path, f"{DAMAGED} (SQLite: {' '.join(found.split())})")

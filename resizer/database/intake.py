@@ -31,6 +31,8 @@ FORGET = 20_000
 #: bytes of the disk that uploads leave to what was accepted before them: with none left no outcome can be
 #: recorded, nor can what a refused upload has written be forgotten
 RESERVE = 33_554_432
+#: of a disk that is small itself no more than this part of it
+RESERVED_PART = 10
 
 #: `json.dumps` with an option makes an encoder for each call, which shows in a CSV of a million rows
 to_json = json.JSONEncoder(ensure_ascii=False).encode
@@ -211,7 +213,7 @@ def _image_rows(
 async def check_space(folder: Path) -> None:
     """Raise `NoSpace` where an upload would take the last of the disk."""
     usage = await asyncio.to_thread(shutil.disk_usage, folder)
-    if usage.free < RESERVE:
+    if usage.free < min(RESERVE, usage.total // RESERVED_PART):
         raise NoSpace
 
 
