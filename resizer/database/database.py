@@ -109,7 +109,7 @@ REOPEN_IMAGES = """
     WHERE batch_id = ?
         AND (status IN ('failed', 'cancelled') OR filename IN (SELECT value FROM json_each(?)))
 """
-REOPEN_BATCH = "UPDATE batches SET status = 'processing', finished_at = NULL WHERE id = ? AND pending > 0"
+REOPEN_BATCH = "UPDATE batches SET status = 'processing', finished_at = NULL WHERE id = ?"
 #: the schema's number stands on the first page, which is written even where it stays the same
 WRITE_NOTHING = f"PRAGMA user_version = {len(MIGRATIONS)}"
 DELETE_UNREADY = "DELETE FROM batches WHERE NOT ready"
@@ -219,7 +219,8 @@ class Database:
 
         async def reopen(connection: aiosqlite.Connection) -> tuple[Batch, int]:
             images = await connection.execute(REOPEN_IMAGES, (batch_id, json.dumps([*lost])))
-            await connection.execute(REOPEN_BATCH, (batch_id,))
+            if images.rowcount:
+                await connection.execute(REOPEN_BATCH, (batch_id,))
             (row,) = await connection.execute_fetchall(SELECT_BATCH_BY_ID, (batch_id,))
             return batch_from(row), images.rowcount
 

@@ -410,6 +410,15 @@ async def test_listener_that_fails_does_not_end_the_writer(
     assert "could not be told" in caplog.text
 
 
+async def test_batch_of_which_nothing_is_reopened_stays_as_it_is(database: Database) -> None:
+    batch = await published(database, 2)
+    assert await database.reopen(batch.id) == (batch, 0)
+    await database.settle(done(batch.id, 0))
+    await database.settle(done(batch.id, 1))
+    ended = await state(database, batch)
+    assert await database.reopen(batch.id) == (ended, 0)
+
+
 async def test_lost_files_are_reopened_and_counted_right(database: Database) -> None:
     batch = await published(database, 2)
     outcomes = [done(batch.id, 0, size=5), done(batch.id, 1, size=7)]
