@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -23,6 +24,7 @@ from resizer.images.fetcher import Fetcher
 from resizer.storage.local import LocalStorage
 from resizer.web import setup_web
 from resizer.web.keys import BATCHES, CHECKS, SETTINGS, STORAGE
+from resizer.web.uploads import check_spool
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret
 
@@ -77,6 +79,7 @@ async def data_folder(app: web.Application) -> AsyncIterator[None]:
     """Own the data folder: a second process on it is refused, and what a crash left half done goes."""
     with ExitStack() as stack:
         await asyncio.to_thread(_take_folder, app[SETTINGS], stack)
+        app[CHECKS]["spool"] = partial(check_spool, app[SETTINGS].spool_folder)
         yield
 
 

@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 
 #: `POINT`, or `POINT:N` to let it be passed N - 1 times
 VARIABLE = "RESIZER_FAILPOINT"
+#: digits of N
+LONGEST = 9
 EXIT_CODE = 86  # no shell's, no signal's and none of ours, so that a test knows whose it is
 
 
@@ -51,7 +53,7 @@ def arm(environment: Mapping[str, str]) -> None:
     name, _, number = given.partition(":")
     if name not in set(Point):
         raise ConfigError.of(VARIABLE, f"{name!r} is no failpoint", "use one of " + ", ".join(Point))
-    if number and not (number.isascii() and number.isdigit() and int(number)):
+    if number and not (number.isascii() and number.isdigit() and len(number) <= LONGEST and int(number)):
         raise ConfigError.of(VARIABLE, f"{number!r} is no number of passings", f"use {name} or {name}:N")
     _armed, _last = Point(name), int(number or 1)
     logger.warning("%s is set, for tests only: the process ends at %s", VARIABLE, given)

@@ -79,6 +79,7 @@ def test_sizes_take_units(text: str, size: int, empty_folder: Path) -> None:
         ('[fetch]\ntimeout = "soon"', "fetch.timeout", "expected a number of seconds above 0"),
         ("[fetch]\ntimeout = 0", "fetch.timeout", "expected a number of seconds above 0"),
         ("[fetch]\ntimeout = inf", "fetch.timeout", "expected a number of seconds above 0"),
+        ("[server]\nrequest_timeout = 1e306", "server.request_timeout", "a number of seconds"),
         ("fetch = 3", "fetch", "[fetch]"),
         ('[fetch]\nmax_size = "much"', "fetch.max_size", 'expected a size such as "25 MB"'),
         ('[fetch]\nallow_networks = ["ten"]', "fetch.allow_networks", 'such as ["10.0.0.0/8"]'),
@@ -128,8 +129,10 @@ def test_unknown_variable_is_refused(name: str, key: str, monkeypatch: pytest.Mo
 def test_secret_is_not_shown_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESIZER_WEBHOOK__SECRET", "hunter2")
     monkeypatch.setenv("RESIZER_SERVER__API_TOKENS", "good,letmein here")
+    monkeypatch.setenv("RESIZER_WEBHOOK__URL", "https://user:sesame\uff1fret@h")
     text = "".join(wrong_keys().values())
     assert "hunter2" not in text
+    assert "sesame" not in text
     assert "letmein" not in text
 
 

@@ -76,6 +76,7 @@ class IntakeDesk:
             most = self._settings.max_pending_images
             async with self._database.intake(new, max_pending=most) as intake:
                 await _copy(iter(reader), intake)
+                await self._database.check_file()
                 published = await intake.publish(key=submission.idempotency_key)
                 reach(Point.CSV_COMMITTED)
                 return published

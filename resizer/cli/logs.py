@@ -3,7 +3,10 @@
 import json
 import logging
 import sys
+import warnings
 from datetime import UTC, datetime
+
+from aiohttp import BadContentDispositionHeader, BadContentDispositionParam
 
 from resizer.config import LogSettings
 
@@ -33,6 +36,9 @@ def set_up_logging(settings: LogSettings) -> None:
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     if settings.level != "debug":
         logging.getLogger(ACCESS).setLevel(logging.WARNING)
+    # what a client sends in a form would come as raw lines, whatever the log's format
+    for category in (BadContentDispositionHeader, BadContentDispositionParam):
+        warnings.simplefilter("ignore", category)
     # one line a statement and one a connection: not even of use at debug
     for noisy in ("aiosqlite", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

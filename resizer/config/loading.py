@@ -142,10 +142,10 @@ def _wrong_key(error: Mapping[str, Any]) -> WrongKey:
     expected = _description(location[:2])
     if expected is None:
         return WrongKey(key=key, problem="it is no section", remedy=f"write its keys below [{key}]")
-    shown = MASK if key in SECRET_KEYS else repr(error["input"])
-    return WrongKey(
-        key=key, problem=f"{shown} is not possible ({error['msg']})", remedy=f"expected {expected}"
-    )
+    # the message of a library may repeat the value
+    secret = key in SECRET_KEYS
+    shown = f"{MASK} is not possible" if secret else f"{error['input']!r} is not possible ({error['msg']})"
+    return WrongKey(key=key, problem=shown, remedy=f"expected {expected}")
 
 
 def _description(location: list[str]) -> str | None:

@@ -100,7 +100,8 @@ def _token(value: SecretStr) -> SecretStr:
 Seconds = Annotated[
     float,
     BeforeValidator(_number),
-    Field(gt=0, allow_inf_nan=False, description="a number of seconds above 0, such as 30"),
+    # more than four months are a mistake, and beyond what timers can take
+    Field(gt=0, le=1e7, allow_inf_nan=False, description="a number of seconds above 0, such as 30"),
 ]
 Count = Annotated[int, BeforeValidator(_number), Field(ge=1, description="a whole number of 1 or more")]
 Limit = Annotated[int, BeforeValidator(_number), Field(ge=0, description="a whole number of 0 or more")]

@@ -26,7 +26,7 @@ from resizer.database.rows import (
 )
 from resizer.database.writer import Writer
 from resizer.durable import make_folder
-from resizer.errors import DatabaseUnusable, disk_fault
+from resizer.errors import DatabaseFailure, DatabaseUnusable, disk_fault
 from resizer.models import Batch, BatchStatus, Image, ImageStatus, Outcome, Recipe, Task
 
 logger = logging.getLogger(__name__)
@@ -139,15 +139,25 @@ class ResultRow:
 
 #: makes the webhook events of a batch that has just got its final status
 Announce = Callable[[Batch], Iterable[NewDelivery]]
+#: device and number of a file
+Identity = tuple[int, int]
 
 
 class Database:
     """All that is kept; opened by `open_database`."""
 
     def __init__(
-        self, reader: Reader, writing: aiosqlite.Connection, announce: Announce, *, folder: Path
+        self,
+        reader: Reader,
+        writing: aiosqlite.Connection,
+        announce: Announce,
+        *,
+        path: Path,
+        identity: Identity,
     ) -> None:
-        self._folder = folder
+        self._path = path
+        self._identity = identity
+        self._folder = path.parent
         self._reader = reader
         self._announce = announce
         self.writer = Writer(writing, self._settle)
@@ -180,12 +190,28 @@ class Database:
     async def check(self) -> None:
         """Do what every upload needs, but change nothing. Raises `DatabaseFailure`, `NoSpace`."""
         await self.check_space()
+        await self.check_file()
         await self.pending_images()
         await self.writer.run(lambda connection: connection.execute(WRITE_NOTHING))
 
     async def check_space(self) -> None:
         """Raise `NoSpace` where uploads are not taken any more; what was accepted before goes on."""
         await check_space(self._folder)
+
+    async def check_file(self) -> None:
+        """Raise `DatabaseFailure` where the path leads to another file than was opened, or to none.
+
+        SQLite goes on writing to the file that it has open, of which the next start knows nothing.
+        """
+        try:
+            found = await asyncio.to_thread(_identity_of, self._path)
+        except OSError:
+            found = None
+        if found != self._identity:
+            raise DatabaseFailure(
+                f"the database file {self._path} was moved, deleted or replaced while the service runs; "
+                "put it back, or restart"
+            )
 
     async def pending_images(self) -> int:
         """Return how many images wait, of all batches."""
@@ -337,6 +363,11 @@ async def _look_for_damage(connection: aiosqlite.Connection, path: str) -> None:
             raise DatabaseUnusable(path, f"{DAMAGED} (SQLite: {' '.join(found.split())})")
 
 
+def _identity_of(path: Path) -> Identity:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 @asynccontextmanager
 async def open_database(path: Path, announce: Announce) -> AsyncIterator[Database]:
     """Open the database, made or migrated if need be. Raises `DatabaseUnusable`."""
@@ -354,10 +385,11 @@ async def open_database(path: Path, announce: Announce) -> AsyncIterator[Databas
             reader.row_factory = sqlite3.Row
             for pragma in (*PRAGMAS[2:], "PRAGMA query_only = ON"):
                 await reader.execute(pragma)
+            identity = await asyncio.to_thread(_identity_of, path)
         except OSError as error:
             raise DatabaseUnusable(str(path), disk_fault(error, path.parent)) from error
         except sqlite3.Error as error:
             raise DatabaseUnusable(str(path), reason_of(error)) from error
-        database = Database(Reader(reader), writing, announce, folder=path.parent)
+        database = Database(Reader(reader), writing, announce, path=path, identity=identity)
         await stack.enter_async_context(database.writer)
         yield database

@@ -17,7 +17,7 @@ import aiosqlite
 
 from resizer.database.rows import BATCH_COLUMNS, batch_from
 from resizer.database.writer import Writer
-from resizer.errors import DatabaseFailure, IdempotencyConflict, NoSpace, QueueFull
+from resizer.errors import DatabaseFailure, IdempotencyConflict, NoSpace, QueueFull, disk_fault
 from resizer.models import Batch, BatchStatus, Product, Recipe
 
 logger = logging.getLogger(__name__)
@@ -212,7 +212,10 @@ def _image_rows(
 
 async def check_space(folder: Path) -> None:
     """Raise `NoSpace` where an upload would take the last of the disk."""
-    usage = await asyncio.to_thread(shutil.disk_usage, folder)
+    try:
+        usage = await asyncio.to_thread(shutil.disk_usage, folder)
+    except OSError as error:
+        raise DatabaseFailure(disk_fault(error, folder)) from error
     if usage.free < min(RESERVE, usage.total // RESERVED_PART):
         raise NoSpace
 

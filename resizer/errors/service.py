@@ -245,6 +245,17 @@ class NoSpace(ResizerError):
         return "there is no space left on the disk of the data folder; free some"
 
 
+class SpoolFailure(ResizerError):
+    """An upload cannot be written to the spool."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"uploads cannot be written down: {self.reason}"
+
+
 class SignatureError(ResizerError):
     """A webhook does not carry a signature made with the secret."""
 

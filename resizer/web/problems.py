@@ -23,6 +23,7 @@ from resizer.errors import (
     OptionError,
     QueueFull,
     ResizerError,
+    SpoolFailure,
     UnsupportedBody,
     UnsupportedEncoding,
     UploadError,
@@ -57,6 +58,7 @@ PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]]
     QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, "queue-full", RETRY_LATER),
     NoSpace: (HTTPStatus.INSUFFICIENT_STORAGE, "no-space", RETRY_LATER),
     DatabaseFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "database-unavailable", RETRY_LATER),
+    SpoolFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "spool-unavailable", RETRY_LATER),
 }
 
 

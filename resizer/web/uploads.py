@@ -23,9 +23,11 @@ from resizer.errors import (
     InvalidUrl,
     NoSpace,
     OptionError,
+    SpoolFailure,
     UnsupportedBody,
     UploadError,
     UploadTooLarge,
+    disk_fault,
 )
 from resizer.models import OutputFormat, Recipe
 from resizer.web.body import Body
@@ -73,7 +75,7 @@ async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> As
     """Write the CSV of an upload to a file in `spool`, which is gone again on leaving.
 
     Raises `UnsupportedBody`, `UnsupportedEncoding`, `UploadTooLarge` as soon as it is known, `BodyTooSlow`,
-    `UploadError`, `NoSpace`.
+    `UploadError`, `NoSpace`, `SpoolFailure`.
     """
     kind = request.content_type if "Content-Type" in request.headers else ""
     if kind not in {"multipart/form-data", "text/csv"}:
@@ -82,10 +84,10 @@ async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> As
     if request.content_length is not None and request.content_length > limit + overhead:
         raise UploadTooLarge(limit)
     body = Body(request, most=limit + overhead, limit=limit)
-    with _faults_named():
+    with _faults_named(spool):
         path = Path(await asyncio.to_thread(_spool_file, spool))
     try:
-        with _faults_named():
+        with _faults_named(spool):
             await _invite(request)
             if kind == "text/csv":
                 upload = await _plain(request, body, path, limit)
@@ -95,6 +97,12 @@ async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> As
     finally:
         with suppress(FileNotFoundError):
             await aiofiles.os.remove(path)
+
+
+async def check_spool(spool: Path) -> None:
+    """Raise `SpoolFailure` or `NoSpace` where an upload could not be written to this folder."""
+    with _faults_named(spool):
+        await aiofiles.os.remove(await asyncio.to_thread(_spool_file, spool))
 
 
 def recipe_from(options: Mapping[str, str], defaults: CompressSettings) -> Recipe:
@@ -225,7 +233,7 @@ def clean_filename(name: str | None) -> str:
 
 
 @contextmanager
-def _faults_named() -> Iterator[None]:
+def _faults_named(spool: Path) -> Iterator[None]:
     try:
         yield
     except BROKEN_BODY as error:
@@ -233,7 +241,7 @@ def _faults_named() -> Iterator[None]:
     except OSError as error:
         if error.errno in OUT_OF_SPACE:
             raise NoSpace from error
-        raise
+        raise SpoolFailure(disk_fault(error, spool)) from error
 
 
 def _spool_file(spool: Path) -> str:

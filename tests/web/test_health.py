@@ -1,12 +1,14 @@
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from resizer.engine.pool import CompressPool
 from resizer.errors import DatabaseFailure, NoSpace, ResizerError, StorageFailure
 from resizer.web.keys import CHECKS, STORAGE
-from service import Client, problem
+from service import Client, catalogue, form, problem
 
 Serve = Callable[..., Awaitable[Client]]
 
@@ -63,3 +65,46 @@ async def test_pool_without_a_process_is_at_fault(serve: Serve, monkeypatch: pyt
     monkeypatch.setattr(CompressPool, "pids", [])
     async with client.get("/readyz") as response:
         assert (await problem(response, 503))["failing"] == ["pool"]
+
+
+def without_spool(data: Path) -> None:
+    shutil.rmtree(data / "spool")
+
+
+def without_database(data: Path) -> None:
+    (data / "resizer.db").rename(data / "moved.db")
+
+
+def with_another_database(data: Path) -> None:
+    shutil.copy(data / "resizer.db", data / "copy.db")
+    (data / "copy.db").replace(data / "resizer.db")
+
+
+def moved_away(data: Path) -> None:
+    data.rename(data.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize(
+    "spoil, part",
+    [
+        (without_spool, "spool"),
+        (without_database, "database"),
+        (with_another_database, "database"),
+        (moved_away, "database"),
+    ],
+)
+async def test_folder_that_is_changed_under_the_service_is_told_and_nothing_is_taken(
+    spoil: Callable[[Path], None],
+    part: str,
+    serve: Serve,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = await serve()
+    spoil(tmp_path / "data")
+    async with client.get("/readyz") as response:
+        assert part in (await problem(response, 503))["failing"]
+    data = catalogue([("One", "http://127.0.0.1:1/a.jpg")])
+    async with client.post("/upload", data=form(data)) as response:
+        await problem(response, 503)
+    assert "Traceback" not in caplog.text
