@@ -64,6 +64,10 @@ async def listen(runner: web.AppRunner, settings: ServerSettings, host: str, por
     door = Door(connect, limit=settings.max_connections, timeout=settings.request_timeout)
     try:
         return await loop.create_server(door, host, port, backlog=BACKLOG)
+    except UnicodeError as error:
+        raise ConfigError.of(
+            "server.host", f"{host[:100]!r} is no host name", "use a name or address of this machine"
+        ) from error
     except OSError as error:
         raise ConfigError.of(
             "server.port",

@@ -1,6 +1,7 @@
 """Send a stored image, or the part of it that is asked for."""
 
 import asyncio
+import os
 import re
 from http import HTTPStatus
 from pathlib import Path
@@ -26,10 +27,13 @@ CONDITIONS = frozenset({hdrs.IF_RANGE, hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINC
 
 
 class ImageFile(web.FileResponse):
-    """aiohttp's, but for a Range that is none: then the whole is sent."""
+    """aiohttp's, but for a Range that is none, or that is of another file: then the whole is sent."""
+
+    #: whether a Range is passed over
+    whole = False
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        if hdrs.RANGE in request.headers and _range_of(request) is None:
+        if hdrs.RANGE in request.headers and (self.whole or _range_of(request) is None):
             headers = request.headers.copy()
             headers.popall(hdrs.RANGE)
             request = request.clone(headers=headers)
@@ -38,22 +42,33 @@ class ImageFile(web.FileResponse):
 
 async def send_image(request: web.Request, path: Path) -> web.StreamResponse:
     """Answer with a compressed image, a part of it, or that it has no such part."""
-    wanted = _range_of(request)
-    if wanted is not None and CONDITIONS.isdisjoint(request.headers):
-        try:
-            size = (await asyncio.to_thread(path.stat)).st_size
-        except FileNotFoundError:
-            raise web.HTTPNotFound(text="there is no such image") from None
-        first, _, last = wanted.groups()
-        if int(first or 0) >= size or (last and not int(last)):
-            return problem(
-                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-                None,
-                f"the image has {size} bytes, none of them in that range",
-                headers={"Content-Range": f"bytes */{size}"},
-            )
     headers = {"Content-Type": CONTENT_TYPES[path.suffix], "X-Content-Type-Options": "nosniff"}
-    return ImageFile(path, headers=headers)
+    image = ImageFile(path, headers=headers)
+    wanted = _range_of(request)
+    if wanted is None:
+        return image
+    try:
+        found = await asyncio.to_thread(path.stat)
+    except FileNotFoundError:
+        raise web.HTTPNotFound(text="there is no such image") from None
+    image.whole = _is_of_another_file(request, found)
+    first, _, last = wanted.groups()
+    beyond = int(first or 0) >= found.st_size or (last and not int(last))
+    if beyond and not image.whole and CONDITIONS.isdisjoint(request.headers):
+        return problem(
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+            None,
+            f"the image has {found.st_size} bytes, none of them in that range",
+            headers={"Content-Range": f"bytes */{found.st_size}"},
+        )
+    return image
+
+
+def _is_of_another_file(request: web.BaseRequest, found: os.stat_result) -> bool:
+    """Tell whether the client has a part of another file (RFC 9110, 13.1.5); aiohttp looks at dates alone."""
+    known = request.headers.get(hdrs.IF_RANGE, "").strip()
+    # the tag that aiohttp gives a file
+    return known.endswith('"') and known != f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
 
 
 def _range_of(request: web.BaseRequest) -> re.Match[str] | None:

@@ -102,6 +102,8 @@ async def test_port_in_use_is_said_plainly(tmp_path: Path) -> None:
     [
         (["--host", "0.0.0.0"], {}, "server.api_tokens"),
         (["--port", "99999"], {}, "--port"),
+        (["--host", "a..b"], {"RESIZER_SERVER__ALLOW_ANONYMOUS": "true"}, "server.host"),
+        ([], {"RESIZER_FAILPOINT": "fetched:" + "9" * 5000}, "RESIZER_FAILPOINT"),
         (["--config", "nowhere.toml"], {}, "nowhere.toml"),
         ([], {"RESIZER_FETCH__TIMOUT": "1"}, "fetch.timeout"),
         ([], {"RESIZER_STORAGE__KIND": "s3"}, "storage.kind"),

@@ -170,3 +170,7 @@ async def test_condition_comes_before_the_range(tmp_path: Path) -> None:
         assert await get(Range="bytes=999999-", If_None_Match=etags[0]) == 304
         assert await get(Range="bytes=999999-", If_Range="Sat, 01 Jan 2000 00:00:00 GMT") == 200
         assert await get(Range="bytes=0-1", If_None_Match='"other"') == 206
+        assert await get(Range="bytes=0-1", If_Range=etags[0]) == 206
+        for another in ('"other"', f"W/{etags[0]}"):
+            assert await get(Range="bytes=0-1", If_Range=another) == 200
+            assert await get(Range="bytes=999999-", If_Range=another) == 200
