@@ -61,7 +61,7 @@ async def listen(runner: web.AppRunner, settings: ServerSettings, host: str, por
             left=left,
         )
 
-    door = Door(connect, limit=settings.max_connections, timeout=settings.request_timeout)
+    door = Door(connect, limit=settings.max_connections)
     try:
         return await loop.create_server(door, host, port, backlog=BACKLOG)
     except UnicodeError as error:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
@@ -15,8 +14,6 @@ logger = logging.getLogger(__name__)
 REFUSAL_WAIT = 1.0
 #: refused ones that may do so at once; further ones are answered and closed on the spot
 REFUSALS = 32
-#: milliseconds, a C int
-LONGEST_SILENCE = 2**31 - 1
 #: seconds between two warnings of a full house
 WARN_EVERY = 60.0
 
@@ -32,12 +29,9 @@ FULL: Final = raw_problem(
 class Door:
     """Makes the protocol of each connection; `connect` is given what to call once it is lost."""
 
-    def __init__(
-        self, connect: Callable[[Callable[[], None]], asyncio.Protocol], *, limit: int, timeout: float
-    ) -> None:
+    def __init__(self, connect: Callable[[Callable[[], None]], asyncio.Protocol], *, limit: int) -> None:
         self._connect = connect
         self._limit = limit
-        self._timeout = timeout
         self._inside = 0
         self._refused = 0
         self._next_warning = 0.0
@@ -49,7 +43,6 @@ class Door:
 
     def enter(self, transport: asyncio.Transport) -> bool:
         """Hand the connection to a protocol of the server, where there is room."""
-        limit_silence(transport, self._timeout)
         if self._inside >= self._limit:
             self._refused += 1
             self._warn()
@@ -110,14 +103,3 @@ class Visitor(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(FULL)
             self._transport.close()
-
-
-def limit_silence(transport: asyncio.Transport, seconds: float) -> None:
-    """Have the system end the connection when the client takes nothing of what is sent to it for so long.
-
-    Below asyncio, so that it holds for sendfile, and for what is still to be sent after closing, too.
-    """
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if option is not None:  # Linux has it
-        connection: socket.socket = transport.get_extra_info("socket")
-        connection.setsockopt(socket.IPPROTO_TCP, option, min(max(1, round(seconds * 1000)), LONGEST_SILENCE))

@@ -36,7 +36,7 @@ class Pace:
     def stop(self) -> None:
         self._timer.cancel()
 
-    def again(self) -> None:
+    def restart(self) -> None:
         """Begin a new span, which owes nothing to the one before."""
         if self._waiting_since is not None:
             self._waiting_since = self._loop.time()
@@ -63,6 +63,6 @@ class Pace:
             # paused for a while; a tenth at least, so that a long pause costs few looks
             self._timer = self._loop.call_later(max(left, self._span / 10), self._check)
         elif self.body.total_bytes - self._arrived >= MIN_RATE * self._span:
-            self.again()
+            self.restart()
         else:
             self._too_slow()

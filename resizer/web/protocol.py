@@ -4,14 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from resizer.errors import BodyTooSlow
 from resizer.web.access_log import AccessLogger
 from resizer.web.pace import Pace
 from resizer.web.problems import problem, problem_of, raw_problem
+from resizer.web.taking import Taking
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 KEEPALIVE = 75.0
 #: seconds for which a body that nobody wants is read on, so that the client comes to read the answer
 LINGERING = 5.0
+#: how many times `server.request_timeout` a client may take nothing of its answer: one that reads slowly into
+#: a large buffer gives no sign for that long
+TAKING_SPANS = 4
 
 
 class Protocol(web.RequestHandler):
@@ -27,7 +30,7 @@ class Protocol(web.RequestHandler):
     Bodies come as they were sent: whoever reads one undoes its Content-Encoding.
     """
 
-    __slots__ = ("_begun", "_header_clock", "_left", "_pace", "_seen", "_timeout")
+    __slots__ = ("_begun", "_header_clock", "_left", "_pace", "_seen", "_taking", "_timeout")
 
     def __init__(
         self,
@@ -58,17 +61,25 @@ class Protocol(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream's is one
+        self._taking = Taking(transport, span=TAKING_SPANS * self._timeout)
         self._start_header_clock()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_header_clock()
+        self._taking.stop()
         if self._pace is not None:
             self._pace.stop()
+        handling: asyncio.Task[None] | None = self._task_handler
         super().connection_lost(exc)
         if self._pace is not None and not self._pace.over and self._current_request is None:
             # nobody tells those who read on a body that nobody wanted
             self._pace.body.feed_eof()
-        self._left()
+        if handling is None or handling.done():
+            self._left()
+        else:
+            # the place is taken for as long as someone works for the client that has gone
+            handling.add_done_callback(lambda _: self._left())
 
     def data_received(self, data: bytes) -> None:
         between_requests = self._pace is None or self._pace.over
@@ -98,8 +109,6 @@ class Protocol(web.RequestHandler):
             resp.force_close()
         try:
             return await super().finish_response(request, resp, start_time)
-        except TimeoutError as error:
-            raise ConnectionError("the client takes nothing of what is sent to it") from error
         finally:
             # an upgrade that was declined is followed by what came behind it
             self._note_request()
@@ -131,6 +140,10 @@ class Protocol(web.RequestHandler):
         self._stop_header_clock()
         if self._pace is not None:
             self._pace.stop()
+            if not self._pace.over:
+                # what follows a body that has not ended is no request: its framing is broken, which aiohttp
+                # tells whoever comes next, and not the one who reads on
+                self._end_body(self._pace.body, web.RequestPayloadError("the body's framing is broken"))
         body = self._messages[-1][1]
         # of several requests at once only the last can lack a part of its body
         self._pace = (
@@ -160,11 +173,18 @@ class Protocol(web.RequestHandler):
         self.force_close()
 
     def _body_is_too_slow(self) -> None:
-        request: Any = self._current_request
-        if self._messages and self._pace is not None:
-            self._pace.again()  # it is not its turn yet
-        elif request is not None:
-            request.content.set_exception(BodyTooSlow(self._timeout))
-            self._lingering_time = 0.0
-            self.close()
+        assert self._pace is not None  # noqa: S101 - it is what calls
+        if self._messages:
+            self._pace.restart()  # it is not its turn yet
+        elif self._current_request is not None:
+            self._end_body(self._pace.body, BodyTooSlow(self._timeout))
         # else it was answered, and what is left of the body is read for `LINGERING` at most
+
+    def _end_body(self, body: StreamReader, fault: Exception) -> None:
+        """Tell whoever reads the body that no more of it comes, and close after the answer."""
+        if self._current_request is None:
+            body.feed_eof()  # answered already: only what is left of it is being read off
+        else:
+            body.set_exception(fault)
+        self._lingering_time = 0.0
+        self.close()

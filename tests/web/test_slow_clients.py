@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from test_upload import requests_made
 
 from resizer.app import create_app
 from resizer.web.pace import MIN_RATE, Pace
+from resizer.web.protocol import TAKING_SPANS
 from service import catalogue, settings_for
 from wire import PATIENCE, Wire, errors_in, listening
 
@@ -158,6 +160,46 @@ async def test_slow_body_behind_an_upgrade_that_is_declined_is_answered_408(tmp_
         assert left_nothing(tmp_path)
 
 
+CHUNKED = post(0, Transfer_Encoding="chunked").replace(b"Content-Length: 0\r\n", b"")
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        CHUNKED,
+        CHUNKED.replace(b"text/csv", b"multipart/form-data; boundary=b"),
+        CHUNKED.removesuffix(b"\r\n") + UPGRADE,
+        CHUNKED.replace(b"/upload", b"/nowhere"),
+    ],
+    ids=["csv", "form", "upgrade", "unwanted"],
+)
+@pytest.mark.parametrize(
+    "broken",
+    [b"ZZ\r\n", b"0\r\nX: " + bytes([120]) * 20_000 + b"\r\n\r\n", b"0\r\n" + b"X: y\r\n" * 200 + b"\r\n"],
+    ids=["chunk", "trailer", "trailers"],
+)
+async def test_body_whose_framing_breaks_is_answered_and_closed(
+    head: bytes, broken: bytes, tmp_path: Path
+) -> None:
+    """In a packet of its own, when the body is being read already."""
+    async with service(tmp_path, request_timeout=PATIENCE) as port, await Wire.to(port) as wire:
+        await wire.send(head + b"5\r\n--b\r\n\r\n")
+        if b"/nowhere" in head:
+            (await wire.reply()).problem(404)
+        else:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    if list((tmp_path / "data" / "spool").iterdir()):
+                        break
+                    await asyncio.sleep(0.01)
+        await wire.send(broken)
+        if b"/nowhere" not in head:
+            (await wire.reply()).problem(400)
+        await wire.closed()
+        assert left_nothing(tmp_path)
+
+
 async def test_time_in_which_the_server_reads_nothing_does_not_count() -> None:
     """A client sends all it can at once; the handler comes to it three limits later."""
 
@@ -236,6 +278,54 @@ async def test_who_never_reads_its_answer_is_closed(
         await stuck.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         await served(port)
     assert errors_in(caplog.records) == []
+
+
+@pytest.mark.parametrize("path", ["/pieces", "/whole", "/file"])
+async def test_who_reads_slowly_is_not_closed(path: str, endless: web.Application) -> None:
+    """A little at a time through a small buffer, and for longer than one may take nothing."""
+    loop = asyncio.get_running_loop()
+    async with listening(endless, request_timeout=TIMEOUT) as port:
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 20_000)
+            slow.setblocking(False)  # noqa: FBT003 - so it is called
+            await loop.sock_connect(slow, ("127.0.0.1", port))
+            await loop.sock_sendall(slow, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            began = loop.time()
+            while loop.time() < began + 2 * TAKING_SPANS * TIMEOUT:
+                assert await loop.sock_recv(slow, 20_000)
+                await asyncio.sleep(TIMEOUT / 4)
+            async with asyncio.timeout(PATIENCE):
+                for _ in range(100):
+                    assert await loop.sock_recv(slow, 100_000)
+
+
+async def test_place_is_taken_for_as_long_as_someone_works_for_who_has_gone() -> None:
+    at_work, through = asyncio.Event(), asyncio.Event()
+
+    async def work(request: web.Request) -> web.Response:
+        del request
+        at_work.set()
+        await through.wait()
+        return web.Response()
+
+    async def ping(request: web.Request) -> web.Response:
+        del request
+        return web.Response(text="pong")
+
+    app = web.Application()
+    app.router.add_get("/work", work)
+    app.router.add_get("/ping", ping)
+    async with listening(app, max_connections=1) as port:
+        async with await Wire.to(port) as gone:
+            await gone.send(b"GET /work HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(PATIENCE):
+                await at_work.wait()
+            cast(asyncio.Transport, gone.writer.transport).abort()
+        async with await Wire.to(port) as refused:
+            await refused.send(GET)
+            (await refused.reply()).problem(503)
+        through.set()
+        await served(port)
 
 
 async def test_expectation_is_met_when_the_body_is_wanted(tmp_path: Path) -> None:
