@@ -20,6 +20,7 @@ def to_toml(settings: Settings) -> str:
         )
     document["engine"]["broker_url"] = _masked(settings.engine.broker_url)
     document["webhook"]["url"] = _masked(settings.webhook.url)
+    document["storage"]["endpoint"] = _masked(settings.storage.endpoint)
     return tomlkit.dumps(document)
 
 
