@@ -1,17 +1,13 @@
 """Read a request's body: its Content-Encoding undone, counted, and no more of it than allowed."""
 
 import asyncio
-import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 from aiohttp import StreamReader, hdrs, web
 
-from resizer.errors import UnsupportedEncoding, UploadError, UploadTooLarge
+from resizer.errors import UploadError, UploadTooLarge
+from resizer.web.inflater import inflater_for
 
-#: bytes that are decompressed at once
-PIECE = 262_144
-#: low half of the first byte of what has zlib's header (RFC 1950: the method is deflate)
-ZLIB = 8
 #: bytes of a line that belongs to the form itself: a boundary or a part's header
 LONGEST_LINE = 8190
 
@@ -26,7 +22,7 @@ class Body:
 
     def __init__(self, request: web.Request, *, most: int, limit: int) -> None:
         self._content: StreamReader = request.content
-        self._inflater = _inflater_for(request.headers.get(hdrs.CONTENT_ENCODING, ""))
+        self._inflater = inflater_for(request.headers.get(hdrs.CONTENT_ENCODING, ""))
         self._most = most
         self._limit = limit
         self._sent = 0
@@ -91,54 +87,3 @@ class Body:
     def _check(self, size: int) -> None:
         if size > self._most:
             raise UploadTooLarge(self._limit)
-
-
-class Inflater:
-    """gzip (of any number of members) or deflate, undone step by step."""
-
-    def __init__(self, *, gzip: bool) -> None:
-        self._gzip = gzip
-        self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS) if gzip else None
-        self._empty = True
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what this decompresses to, at most `PIECE` bytes at once."""
-        if self._stream is None:
-            # some send deflate without the zlib header that belongs to it
-            self._stream = zlib.decompressobj(zlib.MAX_WBITS if data[0] & 0x0F == ZLIB else -zlib.MAX_WBITS)
-        self._empty = False
-        piece = b""
-        # the decompressor may hold more than it was allowed to give
-        while data or len(piece) == PIECE:
-            if self._stream.eof:
-                data = self._next_member(data)
-                if not data:
-                    return
-            try:
-                piece = self._stream.decompress(data, PIECE)
-            except zlib.error as error:
-                raise UploadError("the body is not what its Content-Encoding says") from error
-            data = self._stream.unused_data or self._stream.unconsumed_tail
-            yield piece
-
-    def close(self) -> None:
-        """Check that the end was there."""
-        if not self._empty and not (self._stream and self._stream.eof):
-            raise UploadError("the compressed body is cut off; send it again, whole")
-
-    def _next_member(self, data: bytes) -> bytes:
-        data = data.lstrip(b"\0") if self._gzip else b""  # as gzip pads and reads them
-        if data:
-            self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        return data
-
-
-def _inflater_for(encoding: str) -> Inflater | None:
-    match encoding.strip().lower():
-        case "" | "identity":
-            return None
-        case "gzip" | "x-gzip":
-            return Inflater(gzip=True)
-        case "deflate":
-            return Inflater(gzip=False)
-    raise UnsupportedEncoding(encoding)

@@ -24,7 +24,7 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Say whether an upload would be taken and its images stored; 503 names the parts at fault."""
+    """Say whether what every upload and image needs can do its work; 503 names what cannot."""
     checks = request.app[CHECKS]
     faults = await asyncio.gather(*map(_fault_of, checks.values()))
     failing = {part: fault for part, fault in zip(checks, faults, strict=True) if fault}

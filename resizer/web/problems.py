@@ -33,6 +33,7 @@ from resizer.errors import (
 logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
+#: seconds after which a client may ask again
 RETRY_SOON = {"Retry-After": "1"}
 RETRY_LATER = {"Retry-After": "30"}
 

@@ -27,14 +27,12 @@ from resizer.web.files import send_image
 from resizer.web.health import healthz, readyz
 from resizer.web.keys import BATCHES, SETTINGS, STORAGE
 from resizer.web.origin import links_for
-from resizer.web.problems import answer_problems
+from resizer.web.problems import RETRY_SOON, answer_problems
 from resizer.web.results import send_csv
-from resizer.web.uploads import invite_later, receive_upload, recipe_from, webhook_url_from
+from resizer.web.uploads import check_expectation, receive_upload, recipe_from, webhook_url_from
 
 #: seconds; longest wait that `Prefer: wait=N` is granted (contract, section 5)
 LONGEST_WAIT = 60
-#: seconds after which a client may ask again
-RETRY_AFTER = "1"
 #: requests a page when nothing is said, and at most (contract, section 5)
 REQUESTS_PAGE = (20, 100)
 #: images a page when nothing is said, and at most
@@ -50,7 +48,7 @@ def setup_web(app: web.Application) -> None:
     app.middlewares.append(answer_problems)
     app.middlewares.append(require_token(app[SETTINGS].server.api_tokens))
     app.on_response_prepare.append(cache_for_ever)
-    app.router.add_post("/upload", upload, expect_handler=invite_later)
+    app.router.add_post("/upload", upload, expect_handler=check_expectation)
     app.router.add_get("/status/{request_id}", status)
     app.router.add_get("/result/{request_id}", result)
     app.router.add_get("/compressed/{filename:.*}", compressed)
@@ -84,7 +82,7 @@ async def upload(request: web.Request) -> web.Response:
             idempotency_key=key,
         )
         batch = await batches.submit(submission)
-    headers = {"Location": status_url(batch, links), "Retry-After": RETRY_AFTER}
+    headers = {"Location": status_url(batch, links), **RETRY_SOON}
     return answer_json(upload_body(batch, links), status=HTTPStatus.ACCEPTED, headers=headers)
 
 
@@ -101,7 +99,7 @@ async def status(request: web.Request) -> web.Response:
         headers["Preference-Applied"] = f"wait={seconds}"
         headers["Vary"] = "Prefer"
     if not batch.done:
-        headers["Retry-After"] = RETRY_AFTER
+        headers.update(RETRY_SOON)
     body = json.dumps(await _status(request, batch), ensure_ascii=False)
     etag = hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
     headers["ETag"] = f'"{etag}"'
@@ -169,7 +167,7 @@ async def retry(request: web.Request) -> web.Response:
     """Try a request's failed and cancelled images anew."""
     batch = await request.app[BATCHES].retry(request.match_info["request_id"])
     location = status_url(batch, links_for(request))
-    headers = {"Location": location, "Retry-After": RETRY_AFTER}
+    headers = {"Location": location, **RETRY_SOON}
     return answer_json(await _status(request, batch), status=HTTPStatus.ACCEPTED, headers=headers)
 
 

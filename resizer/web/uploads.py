@@ -45,7 +45,7 @@ MAX_SIDE = 1_000_000
 #: bytes written to the spool at once
 WRITE_SIZE = 1_048_576
 #: what a client sends as Expect that waits to be asked for its body
-INVITED = "100-continue"
+CONTINUE = "100-continue"
 #: faults of the body rather than of the service
 BROKEN_BODY = (
     ValueError,
@@ -140,18 +140,18 @@ def _number(options: Mapping[str, str], name: str, default: int, least: int, mos
     return int(text)
 
 
-async def invite_later(request: web.Request) -> None:
+async def check_expectation(request: web.Request) -> None:
     """Leave `Expect: 100-continue` for `receive_upload`: who may not upload need not send it.
 
     Any other expectation cannot be met.
     """
     expected = request.headers[hdrs.EXPECT]
-    if request.version >= HttpVersion11 and expected.lower() != INVITED:
+    if request.version >= HttpVersion11 and expected.lower() != CONTINUE:
         raise web.HTTPExpectationFailed(text=f"the expectation {expected[:64]!r} cannot be met; leave it out")
 
 
 async def _invite(request: web.Request) -> None:
-    if request.version >= HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == INVITED:
+    if request.version >= HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == CONTINUE:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # it counts what the answer has sent, and this is not the answer yet
         request.writer.output_size = 0
