@@ -30,7 +30,7 @@ class Protocol(web.RequestHandler):
     Bodies come as they were sent: whoever reads one undoes its Content-Encoding.
     """
 
-    __slots__ = ("_begun", "_header_clock", "_left", "_pace", "_seen", "_taking", "_timeout")
+    __slots__ = ("_answered", "_begun", "_header_clock", "_left", "_pace", "_seen", "_taking", "_timeout")
 
     def __init__(
         self,
@@ -58,6 +58,8 @@ class Protocol(web.RequestHandler):
         #: requests whose header was seen to end
         self._seen = 0
         self._pace: Pace | None = None
+        #: body of the request that was answered last
+        self._answered: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -84,8 +86,13 @@ class Protocol(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         between_requests = self._pace is None or self._pace.over
         super().data_received(data)
+        if self._header_has_ended():
+            following = self._after_last_request(data)
+            self._turn_to_body()
+        else:
+            following = data if between_requests else b""
         # some clients end a body with a line break too many, which begins nothing
-        if not self._note_request() and between_requests and not self._begun and data.strip(b"\r\n"):
+        if not self._begun and following.strip(b"\r\n"):
             self._begun = True
             if self._header_clock is None:
                 self._start_header_clock()
@@ -103,15 +110,19 @@ class Protocol(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
+        self._answered = request.content
         if isinstance(resp, web.HTTPException) and resp.status >= HTTPStatus.BAD_REQUEST:
             resp = problem_of(resp)  # raised before any middleware: an Expect that nobody can meet
         if isinstance(resp, web.Response) and not resp.prepared and not request.content.is_eof():
             resp.force_close()
         try:
             return await super().finish_response(request, resp, start_time)
+        except TimeoutError as error:
+            raise ConnectionError("the system has given the client up") from error
         finally:
             # an upgrade that was declined is followed by what came behind it
-            self._note_request()
+            if self._header_has_ended():
+                self._turn_to_body()
 
     def handle_error(
         self,
@@ -131,10 +142,19 @@ class Protocol(web.RequestHandler):
         response.force_close()
         return response
 
-    def _note_request(self) -> bool:
-        """Turn from the header's clock to the body's; tells whether a header has ended."""
-        if self._request_count == self._seen:
-            return False
+    def _header_has_ended(self) -> bool:
+        return self._request_count != self._seen
+
+    def _after_last_request(self, data: bytes) -> bytes:
+        """Return what came behind the last request, as far as its end is to be seen."""
+        message, body = self._messages[-1]
+        # a body of a given length may hold blank lines; all else ends with one
+        if not body.is_eof() or (body.total_bytes and not getattr(message, "chunked", False)):
+            return b""
+        return data.rpartition(b"\r\n\r\n")[2]
+
+    def _turn_to_body(self) -> None:
+        """Stop the header's clock, and watch the body instead."""
         self._seen = self._request_count
         self._begun = False
         self._stop_header_clock()
@@ -143,13 +163,12 @@ class Protocol(web.RequestHandler):
             if not self._pace.over:
                 # what follows a body that has not ended is no request: its framing is broken, which aiohttp
                 # tells whoever comes next, and not the one who reads on
-                self._end_body(self._pace.body, web.RequestPayloadError("the body's framing is broken"))
+                self._end_body(web.RequestPayloadError("the body's framing is broken"))
         body = self._messages[-1][1]
         # of several requests at once only the last can lack a part of its body
         self._pace = (
             None if body.is_eof() else Pace(body, span=self._timeout, too_slow=self._body_is_too_slow)
         )
-        return True
 
     def _start_header_clock(self) -> None:
         self._header_clock = self._loop.call_later(self._timeout, self._header_is_late)
@@ -173,18 +192,17 @@ class Protocol(web.RequestHandler):
         self.force_close()
 
     def _body_is_too_slow(self) -> None:
-        assert self._pace is not None  # noqa: S101 - it is what calls
-        if self._messages:
+        if self._messages and self._pace is not None:
             self._pace.restart()  # it is not its turn yet
-        elif self._current_request is not None:
-            self._end_body(self._pace.body, BodyTooSlow(self._timeout))
-        # else it was answered, and what is left of the body is read for `LINGERING` at most
-
-    def _end_body(self, body: StreamReader, fault: Exception) -> None:
-        """Tell whoever reads the body that no more of it comes, and close after the answer."""
-        if self._current_request is None:
-            body.feed_eof()  # answered already: only what is left of it is being read off
         else:
-            body.set_exception(fault)
+            self._end_body(BodyTooSlow(self._timeout))
+
+    def _end_body(self, fault: Exception) -> None:
+        """Fail whoever reads the body, or is about to, and close after the answer."""
+        assert self._pace is not None  # noqa: S101 - there is a body
+        if self._pace.body is self._answered:
+            self._pace.body.feed_eof()  # what is left of it is being read off
+        else:
+            self._pace.body.set_exception(fault)
         self._lingering_time = 0.0
         self.close()

@@ -6,6 +6,7 @@ import socket
 import struct
 import sys
 import termios
+from contextlib import suppress
 from typing import Final
 
 #: where struct tcp_info of Linux 4.1 and newer holds tcpi_bytes_acked, a number of 64 bits
@@ -49,7 +50,8 @@ class Taking:
     def _end(self) -> None:
         # not by the transport: whoever sends a file there would wait on for a socket that is closed
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # it has ended by itself just now
+            self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def bytes_acked(connection: socket.socket) -> int:

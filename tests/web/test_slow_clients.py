@@ -15,7 +15,7 @@ from test_upload import requests_made
 
 from resizer.app import create_app
 from resizer.web.pace import MIN_RATE, Pace
-from resizer.web.protocol import TAKING_SPANS
+from resizer.web.protocol import TAKING_SPANS, Protocol
 from service import catalogue, settings_for
 from wire import PATIENCE, Wire, errors_in, listening
 
@@ -30,6 +30,9 @@ def post(length: int, path: str = "/upload", **headers: str) -> bytes:
     fields = {"Host": "x", "Content-Type": "text/csv", "Content-Length": str(length), **given}
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode()
+
+
+CHUNKED = post(0, Transfer_Encoding="chunked").replace(b"Content-Length: 0\r\n", b"")
 
 
 @asynccontextmanager
@@ -103,6 +106,18 @@ async def test_half_a_header_on_a_kept_connection_is_answered_408(begun: bytes, 
         assert await wire.closed() == b""
 
 
+@pytest.mark.parametrize("body", [b"", b"5\r\n12345\r\n0\r\n\r\n"])
+async def test_half_a_header_in_one_packet_with_a_request_is_answered_408(
+    body: bytes, tmp_path: Path
+) -> None:
+    whole = CHUNKED + body if body else GET
+    async with service(tmp_path) as port, await Wire.to(port) as wire:
+        await wire.send(whole + b"GET /ping HTTP/1.1\r\nHost: x\r\n")
+        await wire.reply()
+        (await wire.reply()).problem(408)
+        assert await wire.closed() == b""
+
+
 async def test_who_idles_between_two_requests_is_not_closed(tmp_path: Path) -> None:
     async with service(tmp_path) as port, await Wire.to(port) as wire:
         await wire.send(GET)
@@ -160,7 +175,6 @@ async def test_slow_body_behind_an_upgrade_that_is_declined_is_answered_408(tmp_
         assert left_nothing(tmp_path)
 
 
-CHUNKED = post(0, Transfer_Encoding="chunked").replace(b"Content-Length: 0\r\n", b"")
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
@@ -197,6 +211,32 @@ async def test_body_whose_framing_breaks_is_answered_and_closed(
         if b"/nowhere" not in head:
             (await wire.reply()).problem(400)
         await wire.closed()
+        assert left_nothing(tmp_path)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_body_whose_framing_breaks_before_it_is_read_is_not_taken_for_whole(
+    turns: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The next packet comes so soon that its handler may not have begun."""
+    receive = Protocol.data_received
+
+    def received(self: Protocol, data: bytes) -> None:
+        def follow(left: int) -> None:
+            if left:
+                asyncio.get_running_loop().call_soon(follow, left - 1)
+            else:
+                receive(self, b"ZZ\r\n")
+
+        receive(self, data)
+        if data:
+            follow(turns)
+
+    monkeypatch.setattr(Protocol, "data_received", received)
+    async with service(tmp_path, request_timeout=PATIENCE) as port, await Wire.to(port) as wire:
+        await wire.send(CHUNKED + f"{len(CSV):x}\r\n".encode() + CSV + b"\r\n")
+        (await wire.reply()).problem(400)
+        assert await wire.closed() == b""
         assert left_nothing(tmp_path)
 
 
@@ -292,7 +332,7 @@ async def test_who_reads_slowly_is_not_closed(path: str, endless: web.Applicatio
             await loop.sock_sendall(slow, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             began = loop.time()
             while loop.time() < began + 2 * TAKING_SPANS * TIMEOUT:
-                assert await loop.sock_recv(slow, 20_000)
+                assert await loop.sock_recv(slow, 4_000)
                 await asyncio.sleep(TIMEOUT / 4)
             async with asyncio.timeout(PATIENCE):
                 for _ in range(100):
