@@ -30,7 +30,7 @@ SLOW = 5.0
 #: the same for an image of a host in doubt: a dead one holds its images for minutes, until the last try
 SLOW_IN_DOUBT = 0.5
 #: workers in all, as a multiple of queue.workers
-MOST_WORKERS = 4
+MOST_WORKERS = 16
 
 
 class Dispatcher:

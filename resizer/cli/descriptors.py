@@ -3,12 +3,13 @@
 import logging
 import resource
 
+from resizer.batches.dispatcher import MOST_WORKERS
 from resizer.config import Settings
 
 logger = logging.getLogger(__name__)
 
-#: connections of a worker at most: while hosts hold them up there are four times as many, each with a file
-BY_WORKER = 8
+#: of a worker: while hosts hold them up there are many times as many, each with a connection or a file
+BY_WORKER = 2 * MOST_WORKERS
 #: what a connection can hold: itself, and the file that is sent or written
 BY_CONNECTION = 2
 #: database, pipes to the compressing processes, webhooks, refused connections

@@ -254,6 +254,28 @@ async def test_others_stand_in_for_workers_that_a_host_holds_up_which_answered_b
     assert ends.order == [known.id, batch.id]
 
 
+async def test_many_dead_hosts_do_not_hold_up_one_that_nobody_knows_yet(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six for each worker, in a batch that came before."""
+    monkeypatch.setattr("resizer.batches.dispatcher.SLOW_IN_DOUBT", 0.01)
+    bench, ends = Bench(), Ends(database)
+    dead = [f"dead{number}" for number in range(12)]
+    for name in dead:
+        bench.gates[name] = asyncio.Event()
+    before = await batch_of(dead * 3)
+    new = await batch_of(["new"] * 10)
+    async with dispatcher(database, bench, workers=2) as at_work:
+        at_work.begin(before.id)
+        await bench.until(2 * len(dead))
+        at_work.begin(new.id)
+        await ends.until(1)
+        assert ends.order == [new.id]
+        for gate in bench.gates.values():
+            gate.set()
+        await ends.until(2)
+
+
 async def test_database_that_fails_now_and_then_strands_no_batch(
     database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

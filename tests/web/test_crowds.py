@@ -100,7 +100,7 @@ async def test_hundred_posts_with_one_key_make_one_request(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "hard, soft, warned",
-    [(4096, 2512, False), (2512, 2512, False), (1000, 1000, True)],
+    [(4096, 3280, False), (3280, 3280, False), (1000, 1000, True)],
 )
 def test_limit_of_open_files_is_raised_as_far_as_the_system_lets_it(
     hard: int, soft: int, warned: bool
