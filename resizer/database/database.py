@@ -157,7 +157,6 @@ class Database:
     ) -> None:
         self._path = path
         self._identity = identity
-        self._folder = path.parent
         self._reader = reader
         self._announce = announce
         self.writer = Writer(writing, self._settle)
@@ -196,7 +195,7 @@ class Database:
 
     async def check_space(self) -> None:
         """Raise `NoSpace` where uploads are not taken any more; what was accepted before goes on."""
-        await check_space(self._folder)
+        await check_space(self._path.parent)
 
     async def check_file(self) -> None:
         """Raise `DatabaseFailure` where the path leads to another file than was opened, or to none.
@@ -220,7 +219,7 @@ class Database:
 
     def intake(self, new: NewBatch, *, max_pending: int) -> Intake:
         """Begin to write a batch, after which no more than `max_pending` images may wait in all."""
-        return Intake(self.writer, new, folder=self._folder, max_pending=max_pending)
+        return Intake(self.writer, new, folder=self._path.parent, max_pending=max_pending)
 
     async def start(self, batch_id: int) -> None:
         """Note that the first image of a batch has been taken."""

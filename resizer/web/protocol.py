@@ -75,8 +75,8 @@ class Protocol(web.RequestHandler):
         handling: asyncio.Task[None] | None = self._task_handler
         super().connection_lost(exc)
         if self._pace is not None and not self._pace.over and self._current_request is None:
-            # nobody tells those who read on a body that nobody wanted
-            self._pace.body.feed_eof()
+            # aiohttp tells only who is at work on the request
+            self._fail_body(self._pace.body, ConnectionResetError("the client has gone"))
         if handling is None or handling.done():
             self._left()
         else:
@@ -198,11 +198,15 @@ class Protocol(web.RequestHandler):
             self._end_body(BodyTooSlow(self._timeout))
 
     def _end_body(self, fault: Exception) -> None:
-        """Fail whoever reads the body, or is about to, and close after the answer."""
+        """Fail the body, and close after the answer."""
         assert self._pace is not None  # noqa: S101 - there is a body
-        if self._pace.body is self._answered:
-            self._pace.body.feed_eof()  # what is left of it is being read off
-        else:
-            self._pace.body.set_exception(fault)
+        self._fail_body(self._pace.body, fault)
         self._lingering_time = 0.0
         self.close()
+
+    def _fail_body(self, body: StreamReader, fault: Exception) -> None:
+        """Fail whoever reads the body, or is about to: what is cut off must not be taken for whole."""
+        if body is self._answered:
+            body.feed_eof()  # what is left of it is being read off
+        else:
+            body.set_exception(fault)
