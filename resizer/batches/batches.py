@@ -31,10 +31,11 @@ class Batches:
         self._database = database
         self._outbox = outbox
         self._settings = settings
-        self._watchers = Watchers()
+        self.watchers = Watchers()
         self._desk = IntakeDesk(database, settings.queue)
         self.dispatcher = Dispatcher(database, engine, settings.queue, per_host=settings.fetch.per_host)
         database.writer.on_finished = self._finished
+        database.writer.on_settled = self.watchers.changed
 
     async def check_room(self) -> None:
         """Raise `QueueFull` or `NoSpace` where nothing more can be taken in."""
@@ -80,7 +81,7 @@ class Batches:
     async def wait(self, request_id: str, seconds: float) -> Batch:
         """Return the batch once it is final, or as it is after `seconds`. Raises `BatchNotFound`."""
         batch = await self.batch(request_id)
-        with self._watchers.watch(batch.id) as ended:
+        with self.watchers.watch(batch.id) as ended:
             batch = await self.batch(request_id)
             if batch.done:
                 return batch
@@ -148,10 +149,10 @@ class Batches:
     def stop_taking(self) -> None:
         """Begin no further image and wake everyone who waits, as the service is about to stop."""
         self.dispatcher.stop_taking()
-        self._watchers.close()
+        self.watchers.close()
 
     def _finished(self, batch: Batch) -> None:
-        self._watchers.finished(batch.id)
+        self.watchers.finished(batch.id)
         self._outbox.wake()
         logger.info(
             "request %s %s: %s completed, %s failed, %s bytes in, %s bytes out, %.1f s",

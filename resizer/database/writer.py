@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -51,6 +51,8 @@ class Writer:
         self._settle = settle
         #: told of each batch that has got its final status, once that is on disk
         self.on_finished: Callable[[Batch], None] | None = None
+        #: told of the batches of which images were settled, once that is on disk
+        self.on_settled: Callable[[Collection[int]], None] | None = None
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
@@ -94,9 +96,9 @@ class Writer:
     async def _commit(self, jobs: Sequence[_Job]) -> None:
         results: list[tuple[_Job, Any]] = []
         finished: Sequence[Batch] = ()
+        settling = [job for job in jobs if isinstance(job.operation, Outcome)]
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
-            settling = [job for job in jobs if isinstance(job.operation, Outcome)]
             if settling:
                 finished, settled = await self._settle_all(settling)
                 results += settled
@@ -119,6 +121,10 @@ class Writer:
                 job.done.set_result(result)
         for batch in finished:
             self._tell(batch)
+        if settling and self.on_settled is not None:
+            self.on_settled(
+                {job.operation.batch_id for job in settling if isinstance(job.operation, Outcome)}
+            )
 
     async def _settle_all(self, jobs: Sequence[_Job]) -> tuple[Sequence[Batch], list[tuple[_Job, Any]]]:
         """Settle together; where one of the outcomes cannot be written at all, each by itself."""
