@@ -107,6 +107,31 @@ class Compressed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """What was learnt of a URL when its origin was last asked."""
+
+    #: of the image's bytes, decompressed: 32 hexadecimal digits
+    digest: str
+    #: what the origin gave to be asked with whether the image has changed
+    etag: str | None = None
+    last_modified: str | None = None
+    #: URL that gave the bytes in the end; None where that is the image's own
+    location: str | None = None
+    #: seconds since the epoch
+    asked_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What is already there of a task: its source as of the last time, and the file made of it."""
+
+    source: Source
+    compressed: Compressed
+    #: learnt by the same batch, or by one beside it: the origin need not be asked again
+    fresh: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     """All that is needed to process one image, on this machine or on another."""
 
@@ -115,6 +140,7 @@ class Task:
     seq: int
     url: str
     recipe: Recipe
+    known: Known | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +152,8 @@ class Outcome:
     #: tries to fetch it
     attempts: int
     compressed: Compressed | None = None
+    #: what it was made of
+    source: Source | None = None
     fault: Fault | None = None
 
     @property
@@ -162,9 +190,16 @@ class Batch:
     started_at: float | None
     finished_at: float | None
 
+    #: its pending images are being cancelled
+    cancelling: bool = False
+
     @property
     def done(self) -> bool:
         return self.status in FINAL
+
+    def expires_at(self, seconds: float) -> float | None:
+        """Return when it goes where finished batches are kept for so long; None: not, or not known yet."""
+        return self.finished_at + seconds if seconds and self.finished_at is not None else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,3 +247,7 @@ class Delivery:
     attempts: tuple[Attempt, ...]
     #: seconds since the epoch; None once it is final
     next_attempt_at: float | None
+    #: tries before it was asked for once more, which the schedule does not count
+    earlier_tries: int = 0
+    #: of the batch
+    request_id: str = ""

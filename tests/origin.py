@@ -9,7 +9,7 @@ import subprocess
 import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +44,8 @@ class Answer:
     close: bool = False
     #: the connection is reset (RST) after the answer
     reset: bool = False
+    #: whoever has what the headers tell of (ETag, Last-Modified) is answered 304
+    conditional: bool = False
 
     @classmethod
     def redirect(cls, location: str, status: int = 302) -> Self:
@@ -206,7 +208,7 @@ class Origin:
                 self.requests.append(seen)
                 self.hits[seen.path] += 1
                 self._arrival.notify_all()
-            answer = self._answer(seen.path)
+            answer = _condition(self._answer(seen.path), seen)
             if answer.gate:
                 await _first(answer.gate.wait(), reader)
             if answer.delay:
@@ -234,6 +236,13 @@ class Origin:
             yield
         finally:
             self._under_way -= 1
+
+
+def _condition(answer: Answer, seen: Seen) -> Answer:
+    etag, modified = answer.headers.get("ETag"), answer.headers.get("Last-Modified")
+    known, since = seen.headers.get("if-none-match"), seen.headers.get("if-modified-since")
+    same = known == etag if known else since is not None and since == modified
+    return replace(answer, body=b"", status=304) if answer.conditional and same else answer
 
 
 async def _send(answer: Answer, writer: asyncio.StreamWriter) -> None:

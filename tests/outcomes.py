@@ -1,9 +1,11 @@
 """Outcomes of images that were never fetched."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import blake2b
 
 from resizer.errors import ErrorCode
-from resizer.models import Batch, Compressed, Fault, Outcome
+from resizer.models import Batch, Compressed, Fault, Outcome, Recipe
+from resizer.naming import DIGEST_SIZE, stem_of
 
 #: makes a batch with one image at each of these hosts
 MakeBatch = Callable[[Sequence[str]], Awaitable[Batch]]
@@ -14,6 +16,11 @@ def done(batch_id: int, seq: int, *, size: int = 1) -> Outcome:
         filename=f"{seq:032x}.jpg", format="jpeg", width=1, height=1, input_bytes=2 * size, output_bytes=size
     )
     return Outcome(batch_id=batch_id, seq=seq, attempts=1, compressed=compressed)
+
+
+def stem(data: bytes, recipe: Recipe) -> str:
+    """What the name of the file begins with that is made of these bytes."""
+    return stem_of(blake2b(data, digest_size=DIGEST_SIZE).hexdigest(), recipe)
 
 
 def failed(

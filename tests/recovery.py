@@ -15,6 +15,7 @@ import aiohttp
 
 import photos
 from origin import Origin
+from outcomes import stem
 from resizer.errors import ImageError
 from resizer.images.codec import compress_file
 from resizer.models import OutputFormat, Recipe
@@ -32,7 +33,9 @@ def name_of(body: bytes) -> str:
         source.write_bytes(body)
         recipe = Recipe(quality=50, format=OutputFormat.KEEP)
         try:
-            return compress_file(str(source), str(target), recipe=recipe, max_pixels=10**8).filename
+            return compress_file(
+                str(source), str(target), stem=stem(body, recipe), recipe=recipe, max_pixels=10**8
+            ).filename
         except ImageError:
             return ""
 

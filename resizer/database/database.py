@@ -3,30 +3,33 @@
 import asyncio
 import json
 import logging
+import math
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiosqlite
 
 from resizer.database.deliveries import Deliveries
 from resizer.database.intake import SUM_PENDING, Intake, NewBatch, check_space, find_by_key
+from resizer.database.known import KnownUrls
 from resizer.database.migrations import MIGRATIONS, migrate
+from resizer.database.outcomes import Announce, Outcomes
 from resizer.database.reader import DAMAGED, Reader, reason_of
+from resizer.database.removal import Removal
 from resizer.database.rows import (
     BATCH_COLUMNS,
     IMAGE_COLUMNS,
     batch_from,
     image_from,
 )
-from resizer.database.writer import Writer
 from resizer.durable import make_folder
 from resizer.errors import DatabaseFailure, DatabaseUnusable, disk_fault
+from resizer.metrics import Metrics
 from resizer.models import Batch, BatchStatus, Image, ImageStatus, Outcome, Recipe, Task
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,8 @@ PRAGMAS = (
 LOOK_FOR_DAMAGE = "PRAGMA quick_check(1)"
 #: bytes; a larger file is not looked through, as a start must not take ever longer
 MOST_LOOKED_THROUGH = 256 * 2**20
+#: no row of SQLite's has a higher one
+MAX_ID = 2**63 - 1
 #: products read at once for a result, and the number of their images at which a page ends
 RESULT_PAGE = 500
 RESULT_IMAGES = 1000
@@ -57,8 +62,13 @@ SELECT_UNFINISHED = f"""
 """
 SELECT_NEWEST = f"""
     SELECT {BATCH_COLUMNS} FROM batches
-    WHERE ready AND (? IS NULL OR id < ?) AND (? IS NULL OR status = ?) ORDER BY id DESC LIMIT ?
+    WHERE ready AND id < ? ORDER BY id DESC LIMIT ?
 """
+SELECT_NEWEST_WITH_STATUS = f"""
+    SELECT {BATCH_COLUMNS} FROM batches
+    WHERE ready AND status = ? AND id < ? ORDER BY id DESC LIMIT ?
+"""
+COUNT_BY_STATUS = "SELECT status, count(*) FROM batches WHERE ready GROUP BY status"
 SELECT_COLUMNS = "SELECT columns FROM batches WHERE id = ?"
 SELECT_PRODUCTS = """
     SELECT ordinal, cells, first_image, images FROM products
@@ -85,47 +95,9 @@ START_BATCH = """
     UPDATE batches SET status = 'processing', started_at = coalesce(started_at, ?)
     WHERE id = ? AND status = 'pending'
 """
-SETTLE_IMAGE = """
-    UPDATE images SET status = ?, attempts = ?, filename = ?, format = ?, width = ?, height = ?,
-        input_bytes = ?, output_bytes = ?, error_code = ?, error_message = ?, error_http_status = ?
-    WHERE batch_id = ? AND seq = ? AND status = 'pending'
-"""
-FINISH_BATCHES = """
-    UPDATE batches SET finished_at = ?, status = CASE
-        WHEN cancelled > 0 THEN 'cancelled'
-        WHEN failed = 0 THEN 'completed'
-        WHEN completed = 0 THEN 'failed'
-        ELSE 'partial' END
-    WHERE id IN (SELECT value FROM json_each(?)) AND pending = 0 AND finished_at IS NULL AND ready
-    RETURNING id
-"""
-INSERT_DELIVERY = """
-    INSERT INTO deliveries (batch_id, webhook_id, url, host, body, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?)
-"""
-REOPEN_IMAGES = """
-    UPDATE images SET status = 'pending', attempts = 0, filename = NULL, format = NULL, width = NULL,
-        height = NULL, input_bytes = NULL, output_bytes = NULL, error_code = NULL, error_message = NULL,
-        error_http_status = NULL
-    WHERE batch_id = ?
-        AND (status IN ('failed', 'cancelled') OR filename IN (SELECT value FROM json_each(?)))
-"""
-REOPEN_BATCH = "UPDATE batches SET status = 'processing', finished_at = NULL WHERE id = ?"
 #: the schema's number stands on the first page, which is written even where it stays the same
 WRITE_NOTHING = f"PRAGMA user_version = {len(MIGRATIONS)}"
-DELETE_UNREADY = "DELETE FROM batches WHERE NOT ready"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewDelivery:
-    """A webhook event to be written with the final status that it tells of."""
-
-    webhook_id: str
-    url: str
-    #: what tells receivers apart
-    host: str
-    body: str
-    #: seconds since the epoch
-    first_attempt_at: float
+DELETE_UNREADY = "DELETE FROM batches WHERE NOT ready AND NOT forgotten"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,8 +109,6 @@ class ResultRow:
     images: tuple[Image, ...]
 
 
-#: makes the webhook events of a batch that has just got its final status
-Announce = Callable[[Batch], Iterable[NewDelivery]]
 #: device and number of a file
 Identity = tuple[int, int]
 
@@ -149,8 +119,7 @@ class Database:
     def __init__(
         self,
         reader: Reader,
-        writing: aiosqlite.Connection,
-        announce: Announce,
+        outcomes: Outcomes,
         *,
         path: Path,
         identity: Identity,
@@ -158,9 +127,11 @@ class Database:
         self._path = path
         self._identity = identity
         self._reader = reader
-        self._announce = announce
-        self.writer = Writer(writing, self._settle)
+        self.outcomes = outcomes
+        self.writer = outcomes.writer
         self.deliveries = Deliveries(reader, self.writer)
+        self.known = KnownUrls(reader)
+        self.removal = Removal(reader, self.writer)
 
     async def batch(self, request_id: str) -> Batch | None:
         return await self._one_batch(SELECT_BATCH, request_id)
@@ -183,7 +154,11 @@ class Database:
         self, *, before: int | None = None, limit: int, status: BatchStatus | None = None
     ) -> list[Batch]:
         """Return batches with a lower id than `before`, newest first."""
-        rows = await self._reader.fetch(SELECT_NEWEST, (before, before, status, status, limit))
+        end = MAX_ID if before is None else before
+        if status is None:
+            rows = await self._reader.fetch(SELECT_NEWEST, (end, limit))
+        else:
+            rows = await self._reader.fetch(SELECT_NEWEST_WITH_STATUS, (status, end, limit))
         return [batch_from(row) for row in rows]
 
     async def check(self) -> None:
@@ -212,6 +187,10 @@ class Database:
                 "put it back, or restart"
             )
 
+    async def count_by_status(self) -> Mapping[BatchStatus, int]:
+        """Return how many batches stand where."""
+        return {BatchStatus(status): count for status, count in await self._reader.fetch(COUNT_BY_STATUS)}
+
     async def pending_images(self) -> int:
         """Return how many images wait, of all batches."""
         (row,) = await self._reader.fetch(SUM_PENDING)
@@ -229,27 +208,16 @@ class Database:
 
         await self.writer.run(start)
 
-    async def settle(self, outcome: Outcome) -> None:
-        """Record what became of an image; what comes together is committed together.
+    async def settle(self, outcome: Outcome, *, begun: float = math.inf) -> None:
+        """Record what became of an image by a task that was begun then, in loop time.
 
-        An image that is not pending any more (cancelled meanwhile) is left as it is.
+        An image that is not pending any more (cancelled meanwhile) is left as it is. Raises `FileRemoved`
+        where its file was removed meanwhile, so that the task has to be done again.
         """
-        await self.writer.settle(outcome)
-
-    async def reopen(self, batch_id: int, *, lost: Collection[str] = ()) -> tuple[Batch, int]:
-        """Set failed and cancelled images of a batch, and those whose file is lost, back to pending.
-
-        Returns the batch as it is then, and how many images were set back.
-        """
-
-        async def reopen(connection: aiosqlite.Connection) -> tuple[Batch, int]:
-            images = await connection.execute(REOPEN_IMAGES, (batch_id, json.dumps([*lost])))
-            if images.rowcount:
-                await connection.execute(REOPEN_BATCH, (batch_id,))
-            (row,) = await connection.execute_fetchall(SELECT_BATCH_BY_ID, (batch_id,))
-            return batch_from(row), images.rowcount
-
-        return await self.writer.run(reopen)
+        if self.removal.is_doubtful(begun):
+            await self.outcomes.settle_alone(outcome, self.removal.check)
+        else:
+            await self.outcomes.settle(outcome)
 
     async def waiting(
         self, batch_id: int, recipe: Recipe, *, after: int, limit: int, without_hosts: Collection[str] = ()
@@ -302,25 +270,6 @@ class Database:
             return batch_from(row)
         return None
 
-    async def _settle(self, connection: aiosqlite.Connection, outcomes: Sequence[Outcome]) -> list[Batch]:
-        await connection.executemany(SETTLE_IMAGE, [_settled(outcome) for outcome in outcomes])
-        return await self._finish(connection, {outcome.batch_id for outcome in outcomes})
-
-    async def _finish(self, connection: aiosqlite.Connection, batch_ids: Collection[int]) -> list[Batch]:
-        """Give batches with no image pending their final status, and write its webhook events with it."""
-        ended = await connection.execute_fetchall(FINISH_BATCHES, (time.time(), json.dumps([*batch_ids])))
-        finished = []
-        for (batch_id,) in ended:
-            (row,) = await connection.execute_fetchall(SELECT_BATCH_BY_ID, (batch_id,))
-            batch = batch_from(row)
-            events = [
-                (batch.id, event.webhook_id, event.url, event.host, event.body, event.first_attempt_at)
-                for event in self._announce(batch)
-            ]
-            await connection.executemany(INSERT_DELIVERY, events)
-            finished.append(batch)
-        return finished
-
 
 def _up_to(images: int, products: Iterable[sqlite3.Row]) -> list[sqlite3.Row]:
     """Return the first of these products, until they have so many images."""
@@ -335,22 +284,6 @@ def _up_to(images: int, products: Iterable[sqlite3.Row]) -> list[sqlite3.Row]:
 
 def _task(batch_id: int, recipe: Recipe, row: sqlite3.Row) -> tuple[str, Task]:
     return row["host"], Task(batch_id=batch_id, seq=row["seq"], url=row["url"], recipe=recipe)
-
-
-def _settled(outcome: Outcome) -> tuple[Any, ...]:
-    done, fault = outcome.compressed, outcome.fault
-    return (
-        outcome.status,
-        outcome.attempts,
-        *(
-            (done.filename, done.format, done.width, done.height, done.input_bytes, done.output_bytes)
-            if done
-            else (None,) * 6
-        ),
-        *((fault.code, fault.message, fault.http_status) if fault else (None,) * 3),
-        outcome.batch_id,
-        outcome.seq,
-    )
 
 
 async def _look_for_damage(connection: aiosqlite.Connection, path: str) -> None:
@@ -368,7 +301,9 @@ def _identity_of(path: Path) -> Identity:
 
 
 @asynccontextmanager
-async def open_database(path: Path, announce: Announce) -> AsyncIterator[Database]:
+async def open_database(
+    path: Path, announce: Announce, metrics: Metrics | None = None
+) -> AsyncIterator[Database]:
     """Open the database, made or migrated if need be. Raises `DatabaseUnusable`."""
     async with AsyncExitStack() as stack:
         try:
@@ -380,6 +315,7 @@ async def open_database(path: Path, announce: Announce) -> AsyncIterator[Databas
             await _look_for_damage(writing, str(path))
             await migrate(writing, str(path))
             await writing.execute(DELETE_UNREADY)
+            await Outcomes.prepare(writing)
             reader = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None))
             reader.row_factory = sqlite3.Row
             for pragma in (*PRAGMAS[2:], "PRAGMA query_only = ON"):
@@ -389,6 +325,7 @@ async def open_database(path: Path, announce: Announce) -> AsyncIterator[Databas
             raise DatabaseUnusable(str(path), disk_fault(error, path.parent)) from error
         except sqlite3.Error as error:
             raise DatabaseUnusable(str(path), reason_of(error)) from error
-        database = Database(Reader(reader), writing, announce, path=path, identity=identity)
+        outcomes = Outcomes(writing, announce, metrics or Metrics())
+        database = Database(Reader(reader), outcomes, path=path, identity=identity)
         await stack.enter_async_context(database.writer)
         yield database

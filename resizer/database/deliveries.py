@@ -12,12 +12,15 @@ from resizer.database.writer import Writer
 from resizer.models import Attempt, Delivery, DeliveryStatus
 
 SELECT_DUE = f"""
-    SELECT {DELIVERY_COLUMNS} FROM deliveries
-    WHERE status = 'pending' AND next_attempt_at <= ? AND host NOT IN (SELECT value FROM json_each(?))
-    ORDER BY next_attempt_at, id LIMIT ?
+    SELECT {DELIVERY_COLUMNS} FROM deliveries d JOIN batches b ON b.id = d.batch_id
+    WHERE d.status = 'pending' AND d.next_attempt_at <= ? AND d.host NOT IN (SELECT value FROM json_each(?))
+    ORDER BY d.next_attempt_at, d.id LIMIT ?
 """
 SELECT_NEXT_AT = "SELECT min(next_attempt_at) FROM deliveries WHERE status = 'pending'"
-SELECT_OF_BATCH = f"SELECT {DELIVERY_COLUMNS} FROM deliveries WHERE batch_id = ? ORDER BY id"
+SELECT_OF_BATCHES = f"""
+    SELECT {DELIVERY_COLUMNS} FROM deliveries d JOIN batches b ON b.id = d.batch_id
+    WHERE d.batch_id IN (SELECT value FROM json_each(?)) ORDER BY d.id
+"""
 SELECT_ATTEMPTS = """
     SELECT delivery_id, at, http_status, error, seconds FROM attempts
     WHERE delivery_id IN (SELECT value FROM json_each(?)) ORDER BY delivery_id, number
@@ -34,7 +37,17 @@ BRING_FORWARD = """
     WHERE status = 'pending' AND next_attempt_at > :now + :first_delay AND coalesce(
         (SELECT max(at) FROM attempts WHERE delivery_id = deliveries.id) > :now, TRUE)
 """
-UPDATE_AFTER_ATTEMPT = "UPDATE deliveries SET status = ?, next_attempt_at = ? WHERE id = ?"
+#: not where it was asked for once more while the try was under way
+UPDATE_AFTER_ATTEMPT = """
+    UPDATE deliveries SET status = ?, next_attempt_at = ? WHERE id = ? AND earlier_tries = ?
+"""
+#: the schedule begins anew
+SEND_AGAIN = """
+    UPDATE deliveries SET status = 'pending', next_attempt_at = :now,
+        earlier_tries = (SELECT count(*) FROM attempts WHERE delivery_id = deliveries.id)
+    WHERE batch_id = :batch AND webhook_id = (
+        SELECT webhook_id FROM deliveries WHERE batch_id = :batch ORDER BY id DESC LIMIT 1)
+"""
 
 
 class Deliveries:
@@ -65,19 +78,34 @@ class Deliveries:
 
         return await self._writer.run(update)
 
-    async def of_batch(self, batch_id: int) -> list[Delivery]:
-        return await self._with_attempts(SELECT_OF_BATCH, (batch_id,))
+    async def of_batches(self, *batch_ids: int) -> list[Delivery]:
+        """Return the deliveries of these batches, oldest first."""
+        return await self._with_attempts(SELECT_OF_BATCHES, (json.dumps(batch_ids),))
+
+    async def send_again(self, batch_id: int, now: float) -> int:
+        """Make the latest event of a batch due at `now`, with the whole schedule before it.
+
+        Returns to how many URLs it goes.
+        """
+
+        async def update(connection: aiosqlite.Connection) -> int:
+            cursor = await connection.execute(SEND_AGAIN, {"now": now, "batch": batch_id})
+            return cursor.rowcount
+
+        return await self._writer.run(update)
 
     async def record_attempt(
-        self, delivery_id: int, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
+        self, delivery: Delivery, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
     ) -> None:
         """Keep one try and what follows from it; on disk when it returns."""
 
         async def record(connection: aiosqlite.Connection) -> None:
             await connection.execute(
-                INSERT_ATTEMPT, (attempt.at, attempt.http_status, attempt.error, attempt.seconds, delivery_id)
+                INSERT_ATTEMPT, (attempt.at, attempt.http_status, attempt.error, attempt.seconds, delivery.id)
             )
-            await connection.execute(UPDATE_AFTER_ATTEMPT, (status, next_attempt_at, delivery_id))
+            await connection.execute(
+                UPDATE_AFTER_ATTEMPT, (status, next_attempt_at, delivery.id, delivery.earlier_tries)
+            )
 
         await self._writer.run(record)
 

@@ -58,7 +58,7 @@ DELETE_OLD_KEYS = "DELETE FROM idempotency_keys WHERE created_at < ?"
 INSERT_KEY = "INSERT INTO idempotency_keys (key, batch_id, created_at) VALUES (?, ?, ?)"
 SELECT_BY_KEY = f"""
     SELECT {BATCH_COLUMNS}, digest FROM batches
-    WHERE id = (SELECT batch_id FROM idempotency_keys WHERE key = ? AND created_at >= ?)
+    WHERE ready AND id = (SELECT batch_id FROM idempotency_keys WHERE key = ? AND created_at >= ?)
 """
 SELECT_BATCH = f"SELECT {BATCH_COLUMNS} FROM batches WHERE id = ?"
 

@@ -156,8 +156,37 @@ WHERE b.ready
 ORDER BY i.batch_id, i.seq;
 """
 
+_SECOND = """
+-- learnt of the URL when the image was fetched, so that its origin can be asked whether it has changed
+ALTER TABLE images ADD COLUMN digest TEXT;
+ALTER TABLE images ADD COLUMN etag TEXT;
+ALTER TABLE images ADD COLUMN last_modified TEXT;
+ALTER TABLE images ADD COLUMN location TEXT;
+ALTER TABLE images ADD COLUMN asked_at REAL;
+-- 64 bits of the URL's hash, once the image is completed: an index of URLs would be as large as all of them
+ALTER TABLE images ADD COLUMN url_key INTEGER;
+
+CREATE INDEX images_by_url ON images (url_key) WHERE url_key IS NOT NULL;
+CREATE INDEX images_by_file ON images (filename) WHERE filename IS NOT NULL;
+
+-- 1 from the client's word until no image is pending any more
+ALTER TABLE batches ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
+-- 1 once it is deleted: nobody sees it (ready = 0), and what belongs to it goes bit by bit
+ALTER TABLE batches ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX batches_by_status ON batches (status, id) WHERE ready;
+CREATE INDEX batches_by_end ON batches (finished_at) WHERE finished_at IS NOT NULL AND ready;
+CREATE INDEX batches_forgotten ON batches (id) WHERE forgotten;
+
+-- files of batches that were deleted: each goes unless another image uses it
+CREATE TABLE orphans (filename TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+-- tries before the event was asked for once more, which the schedule does not count
+ALTER TABLE deliveries ADD COLUMN earlier_tries INTEGER NOT NULL DEFAULT 0;
+"""
+
 #: step n brings a file from user_version n to n + 1; a step that was released never changes
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
 
 
 async def migrate(connection: aiosqlite.Connection, path: str) -> None:

@@ -15,12 +15,13 @@ from resizer.models import (
     ImageStatus,
     OutputFormat,
     Recipe,
+    Source,
 )
 
 BATCH_COLUMNS = """
     id, request_id, status, filename, quality, format, max_width, max_height, webhook_url, origin, files_url,
     products, images, pending, completed, failed, cancelled, input_bytes, output_bytes,
-    created_at, started_at, finished_at
+    created_at, started_at, finished_at, cancelling
 """
 
 IMAGE_COLUMNS = """
@@ -28,7 +29,10 @@ IMAGE_COLUMNS = """
     i.width, i.height, i.input_bytes, i.output_bytes, i.error_code, i.error_message, i.error_http_status
 """
 
-DELIVERY_COLUMNS = "id, batch_id, webhook_id, url, host, body, status, next_attempt_at"
+DELIVERY_COLUMNS = """
+    d.id, d.batch_id, d.webhook_id, d.url, d.host, d.body, d.status, d.next_attempt_at, d.earlier_tries,
+    b.request_id
+"""
 
 
 def batch_from(row: sqlite3.Row) -> Batch:
@@ -57,6 +61,7 @@ def batch_from(row: sqlite3.Row) -> Batch:
         created_at=row["created_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        cancelling=bool(row["cancelling"]),
     )
 
 
@@ -107,6 +112,18 @@ def delivery_from(row: sqlite3.Row, attempts: tuple[Attempt, ...]) -> Delivery:
         status=DeliveryStatus(row["status"]),
         attempts=attempts,
         next_attempt_at=row["next_attempt_at"],
+        earlier_tries=row["earlier_tries"],
+        request_id=row["request_id"],
+    )
+
+
+def source_from(row: sqlite3.Row) -> Source:
+    return Source(
+        digest=row["digest"],
+        etag=row["etag"],
+        last_modified=row["last_modified"],
+        location=row["location"],
+        asked_at=row["asked_at"],
     )
 
 

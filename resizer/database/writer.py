@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ import aiosqlite
 
 from resizer.database.reader import typed
 from resizer.failpoints import Point, reach
+from resizer.metrics import Metrics
 from resizer.models import Batch, Outcome
 
 logger = logging.getLogger(__name__)
@@ -26,11 +28,9 @@ Operation = Callable[[aiosqlite.Connection], Awaitable[T]]
 
 
 class Settle(Protocol):
-    """Writes many outcomes in one go; returns the batches that ended with them."""
+    """Writes many outcomes in one go."""
 
-    def __call__(
-        self, connection: aiosqlite.Connection, outcomes: Sequence[Outcome]
-    ) -> Awaitable[Sequence[Batch]]: ...
+    def __call__(self, connection: aiosqlite.Connection, outcomes: Sequence[Outcome]) -> Awaitable[None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,16 @@ class Writer:
     An operation that fails is undone by itself; a commit that fails fails all operations in it.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, settle: Settle) -> None:
+    def __init__(self, connection: aiosqlite.Connection, settle: Settle, metrics: Metrics) -> None:
         self._connection = connection
         self._settle = settle
+        self._metrics = metrics
         #: told of each batch that has got its final status, once that is on disk
         self.on_finished: Callable[[Batch], None] | None = None
-        #: told of the batches of which images were settled, once that is on disk
-        self.on_settled: Callable[[Collection[int]], None] | None = None
+        #: told of the batches of which something has changed, once that is on disk
+        self.on_changed: Callable[[Collection[int]], None] | None = None
+        self._finished: list[Batch] = []
+        self._changed: set[int] = set()
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
@@ -76,6 +79,14 @@ class Writer:
         result: T = await job.done
         return result
 
+    def changes(self, *batch_ids: int) -> None:
+        """Have it told, once the running operation is on disk, that these batches have changed."""
+        self._changed.update(batch_ids)
+
+    def finishes(self, batch: Batch) -> None:
+        """Have it told, once the running operation is on disk, that this batch has its final status."""
+        self._finished.append(batch)
+
     async def settle(self, outcome: Outcome) -> None:
         """Record one outcome, together with others that wait; it is on disk when this returns."""
         job = _Job(outcome)
@@ -95,22 +106,23 @@ class Writer:
 
     async def _commit(self, jobs: Sequence[_Job]) -> None:
         results: list[tuple[_Job, Any]] = []
-        finished: Sequence[Batch] = ()
         settling = [job for job in jobs if isinstance(job.operation, Outcome)]
+        began = time.perf_counter()
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
             if settling:
-                finished, settled = await self._settle_all(settling)
-                results += settled
+                results += await self._settle_all(settling)
             for job in jobs:
                 if not isinstance(job.operation, Outcome):
                     results.append((job, await self._one(job.operation)))
             await self._connection.execute("COMMIT")
+            self._metrics.committed(time.perf_counter() - began, len(jobs))
             if settling:
                 reach(Point.OUTCOMES_COMMITTED)
         except Exception as error:  # noqa: BLE001 - every caller gets it, none is left waiting
             await self._undo(error)
-            finished = ()
+            self._finished.clear()
+            self._changed.clear()
             results = [(job, _Failed(error)) for job in jobs]
         for job, result in results:
             if job.done.done():  # its caller was cancelled
@@ -119,37 +131,34 @@ class Writer:
                 job.done.set_exception(typed(result.error))
             else:
                 job.done.set_result(result)
-        for batch in finished:
-            self._tell(batch)
-        if settling and self.on_settled is not None:
-            self.on_settled(
-                {job.operation.batch_id for job in settling if isinstance(job.operation, Outcome)}
-            )
+        self._tell()
 
-    async def _settle_all(self, jobs: Sequence[_Job]) -> tuple[Sequence[Batch], list[tuple[_Job, Any]]]:
+    async def _settle_all(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Any]]:
         """Settle together; where one of the outcomes cannot be written at all, each by itself."""
         outcomes = [job.operation for job in jobs if isinstance(job.operation, Outcome)]
         together = await self._one(lambda connection: self._settle(connection, outcomes))
         if not isinstance(together, _Failed):
-            return together, [(job, None) for job in jobs]
-        finished: list[Batch] = []
-        results: list[tuple[_Job, Any]] = []
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            ended = await self._one(partial(self._settle, outcomes=[outcome]))
-            failed = isinstance(ended, _Failed)
-            results.append((job, ended if failed else None))
-            finished += [] if failed else ended
-        return finished, results
+            return [(job, None) for job in jobs]
+        return [
+            (job, await self._one(partial(self._settle, outcomes=[outcome])))
+            for job, outcome in zip(jobs, outcomes, strict=True)
+        ]
 
-    def _tell(self, batch: Batch) -> None:
-        if self.on_finished is not None:
-            try:
-                self.on_finished(batch)
-            except Exception:
-                logger.exception("the end of request %s could not be told", batch.request_id)
+    def _tell(self) -> None:
+        finished, self._finished = self._finished, []
+        changed, self._changed = self._changed, set()
+        if changed and self.on_changed is not None:
+            self.on_changed(changed)
+        for batch in finished:
+            if self.on_finished is not None:
+                try:
+                    self.on_finished(batch)
+                except Exception:
+                    logger.exception("the end of request %s could not be told", batch.request_id)
 
     async def _one(self, operation: Operation[Any]) -> Any:
         connection = self._connection
+        finished = len(self._finished)
         await connection.execute("SAVEPOINT operation")
         try:
             result = await operation(connection)
@@ -157,6 +166,7 @@ class Writer:
             if not connection.in_transaction:
                 raise  # the fault ended the whole transaction (disk full, say): nothing is left to save
             await connection.execute("ROLLBACK TO operation")
+            del self._finished[finished:]
             result = _Failed(error)
         await connection.execute("RELEASE operation")
         return result

@@ -2,17 +2,23 @@
 
 import asyncio
 import logging
+import time
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
 from resizer.config import CompressSettings
+from resizer.engine.downloads import Downloads
 from resizer.engine.pool import CompressPool
-from resizer.errors import ImageError, PoolDown
+from resizer.errors import CorruptImage, ImageError, PoolDown
 from resizer.failpoints import Point, reach
-from resizer.images.codec import BYTES_PER_PIXEL, compress_file
-from resizer.images.fetcher import Fetcher
-from resizer.models import Compressed, Fault, Outcome, Recipe, Task
+from resizer.images.codec import BYTES_PER_PIXEL, compress_file, describe_file
+from resizer.images.fetcher import Fetched, Fetcher, Unchanged
+from resizer.metrics import Metrics
+from resizer.models import Compressed, Fault, Known, Outcome, Recipe, Task
+from resizer.naming import stem_of
 from resizer.storage.base import Storage
+from resizer.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -24,33 +30,88 @@ class LocalEngine:
     """The road of one image. Fetcher, pool and storage are opened and closed by their owner."""
 
     def __init__(
-        self, fetcher: Fetcher, pool: CompressPool, storage: Storage, settings: CompressSettings
+        self,
+        fetcher: Fetcher,
+        pool: CompressPool,
+        storage: Storage,
+        settings: CompressSettings,
+        metrics: Metrics | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._pool = pool
         self._storage = storage
         self._max_pixels = settings.max_pixels
+        self._metrics = metrics or Metrics()
+        self._turns = Turns()
+        self._downloads = Downloads(fetcher)
 
     async def run(self, task: Task) -> Outcome:
         outcome = partial(Outcome, batch_id=task.batch_id, seq=task.seq)
+        known = await self._still_there(task.known)
+        if known and known.fresh:
+            return outcome(attempts=0, compressed=known.compressed, source=known.source)
         attempts = 0
+        began = time.perf_counter()
         try:
-            async with self._fetcher.fetch(task.url) as fetched:
+            async with self._fetch(task.url, known) as fetched:
                 attempts = fetched.attempts
+                seconds = time.perf_counter() - began
+                if known and isinstance(fetched, Unchanged):
+                    self._metrics.fetched(seconds, 0)
+                    self._metrics.image_reused("unchanged")
+                    return outcome(attempts=attempts, compressed=known.compressed, source=fetched.source)
+                assert isinstance(fetched, Fetched)  # noqa: S101 - unchanged is only what was known
+                self._metrics.fetched(seconds, fetched.size)
                 reach(Point.FETCHED)
-                compressed = await self._compress(fetched.path, task.recipe)
+                compressed = await self._compress_once(fetched, task.recipe)
         except ImageError as error:
             return outcome(attempts=attempts or error.attempts, fault=Fault.of(error))
-        return outcome(attempts=attempts, compressed=compressed)
+        return outcome(attempts=attempts, compressed=compressed, source=fetched.source)
 
     async def check(self) -> None:
         if not self._pool.pids:
             raise PoolDown
 
-    async def _compress(self, source: Path, recipe: Recipe) -> Compressed:
+    def _fetch(self, url: str, known: Known | None) -> AbstractAsyncContextManager[Fetched | Unchanged]:
+        if known is None:
+            return self._downloads.fetch(url)
+        return self._fetcher.fetch_if_changed(url, known.source)
+
+    async def _still_there(self, known: Known | None) -> Known | None:
+        if known is None or await self._storage.find(known.compressed.filename) is None:
+            return None
+        return known
+
+    async def _compress_once(self, fetched: Fetched, recipe: Recipe) -> Compressed:
+        """Compress, unless there is a file of the same bytes and recipe; who comes meanwhile waits for it."""
+        stem = stem_of(fetched.source.digest, recipe)
+        async with self._turns.of(stem):
+            made = await self._storage.find_stem(stem)
+            if made is not None:
+                try:
+                    described = await self._pool.run(
+                        describe_file, str(made), input_bytes=fetched.size, max_pixels=self._max_pixels
+                    )
+                except CorruptImage as error:
+                    logger.warning("%s is damaged and is made again: %s", made, error)
+                    await self._storage.delete(made.name)
+                else:
+                    self._metrics.image_reused("same_bytes")
+                    return described
+            return await self._compress(fetched.path, stem, recipe)
+
+    async def _compress(self, source: Path, stem: str, recipe: Recipe) -> Compressed:
         draft = self._storage.draft()
+        began = time.perf_counter()
         call = asyncio.create_task(
-            self._pool.run(compress_file, str(source), str(draft), recipe=recipe, max_pixels=self._max_pixels)
+            self._pool.run(
+                compress_file,
+                str(source),
+                str(draft),
+                stem=stem,
+                recipe=recipe,
+                max_pixels=self._max_pixels,
+            )
         )
         try:
             # unlike awaiting the call, this leaves it alone when the image is cancelled
@@ -64,8 +125,20 @@ class LocalEngine:
                 call.add_done_callback(partial(_forget, draft))
             raise
         reach(Point.COMPRESSED)
-        await self._storage.put(draft, compressed.filename)
+        compressed_at = time.perf_counter()
+        self._metrics.compressed(compressed_at - began)
+        await self._put(draft, compressed.filename)
+        self._metrics.stored(time.perf_counter() - compressed_at, compressed.output_bytes)
         return compressed
+
+    async def _put(self, draft: Path, name: str) -> None:
+        """Store the file; whoever is cancelled meanwhile has it all the same, so that its name is known."""
+        putting = asyncio.create_task(self._storage.put(draft, name))
+        try:
+            await asyncio.shield(putting)
+        except asyncio.CancelledError:
+            await asyncio.wait({putting})
+            putting.result()
 
 
 def memory_limit(settings: CompressSettings) -> int:

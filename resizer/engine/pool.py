@@ -20,6 +20,8 @@ from typing import Any, ParamSpec, Self, TypeVar
 from resizer.config import CompressSettings
 from resizer.engine.child import Child, in_child
 from resizer.errors import CompressCrash, CompressTimeout, ImageError
+from resizer.log_context import tie, tied_to
+from resizer.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,14 @@ class CompressPool:
     `memory_limit` is the most address space one child may take, in bytes; None is no limit.
     """
 
-    def __init__(self, settings: CompressSettings, *, memory_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: CompressSettings,
+        *,
+        memory_limit: int | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._metrics = metrics or Metrics()
         self._timeout = settings.timeout
         self._memory_limit = memory_limit
         self._lanes = [_Lane() for _ in range(settings.processes or _cores())]
@@ -173,12 +182,14 @@ class CompressPool:
             failed = (again.pop(0), CompressCrash())
         elif again:
             again[0].blamed = True
-        logger.warning("a compressing process died with %d images and is replaced", len(lane.jobs))
+        with tied_to(lane.jobs[0].request_id if lane.jobs else None):
+            logger.warning("a compressing process died with %d images and is replaced", len(lane.jobs))
         self._replace(lane, child, again, failed)
 
     def _overdue(self, lane: "_Lane", child: Child) -> None:
         late, *again = lane.jobs
-        logger.warning("a compressing process is killed: one image took longer than %g s", self._timeout)
+        with tied_to(late.request_id):
+            logger.warning("a compressing process is killed: one image took longer than %g s", self._timeout)
         self._replace(lane, child, again, (late, CompressTimeout(self._timeout)))
 
     def _replace(
@@ -195,7 +206,9 @@ class CompressPool:
         lane.jobs.clear()
         self._waiting.extendleft(reversed(again))
         self.restarts += 1
-        renewal = asyncio.create_task(self._renew(lane, child, failed))
+        self._metrics.pool_restarted()
+        with tied_to(None):
+            renewal = asyncio.create_task(self._renew(lane, child, failed))
         self._renewals.add(renewal)
         renewal.add_done_callback(self._renewals.discard)
 
@@ -224,6 +237,8 @@ class _Job:
     done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     #: a child died of it, it seems: it runs alone now, and for the last time
     blamed: bool = False
+    #: what its log lines are tied to
+    request_id: str | None = field(default_factory=tie)
 
     def succeed(self, result: object) -> None:
         if not self.done.done():

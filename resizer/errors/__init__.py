@@ -14,6 +14,9 @@ ResizerError
 ├── OptionError            an option of a request is wrong
 ├── BatchNotFound          there is no such request
 ├── NotFinished            the request has no final status yet
+├── AlreadyFinal           a request that has ended cannot be cancelled
+├── NothingToSend          a request has no webhook event
+├── FileRemoved            the file of an outcome was removed before it was recorded
 ├── NothingToRetry         none of its images has failed or was cancelled
 ├── PoolDown               there is no process that could compress
 ├── IdempotencyConflict    an Idempotency-Key came again with other content
@@ -53,6 +56,7 @@ from resizer.errors.image import (
     UnsupportedFormat,
 )
 from resizer.errors.service import (
+    AlreadyFinal,
     BatchNotFound,
     BodyTooSlow,
     CatalogError,
@@ -60,10 +64,12 @@ from resizer.errors.service import (
     DatabaseFailure,
     DatabaseUnusable,
     DataFolderInUse,
+    FileRemoved,
     IdempotencyConflict,
     NoSpace,
     NotFinished,
     NothingToRetry,
+    NothingToSend,
     OptionError,
     PoolDown,
     Problem,
@@ -80,6 +86,7 @@ from resizer.errors.service import (
 
 __all__ = [
     "OUT_OF_SPACE",
+    "AlreadyFinal",
     "BatchNotFound",
     "BlockedAddress",
     "BodyTooSlow",
@@ -95,6 +102,7 @@ __all__ = [
     "DnsFailure",
     "ErrorCode",
     "FetchTimeout",
+    "FileRemoved",
     "HttpStatusError",
     "IdempotencyConflict",
     "ImageError",
@@ -103,6 +111,7 @@ __all__ = [
     "NotAnImage",
     "NotFinished",
     "NothingToRetry",
+    "NothingToSend",
     "OptionError",
     "PoolDown",
     "Problem",

@@ -209,6 +209,43 @@ class NothingToRetry(ResizerError):
         return f"no image of request {self.request_id} has failed or was cancelled, so none is tried again"
 
 
+class AlreadyFinal(ResizerError):
+    """A request that has ended cannot be cancelled."""
+
+    def __init__(self, request_id: str, status: str) -> None:
+        super().__init__(request_id, status)
+        self.request_id = request_id
+        self.status = status
+
+    def __str__(self) -> str:
+        return f"the request {self.request_id} has ended already ({self.status}); there is nothing to cancel"
+
+
+class NothingToSend(ResizerError):
+    """A request has no webhook event that could be sent."""
+
+    def __init__(self, request_id: str, *, done: bool) -> None:
+        super().__init__(request_id)
+        self.request_id = request_id
+        self.done = done
+
+    def __str__(self) -> str:
+        if self.done:
+            return f"the request {self.request_id} has no webhook; give a webhook_url with the upload"
+        return f"the request {self.request_id} has not ended, so there is no event to send yet"
+
+
+class FileRemoved(ResizerError):
+    """The file of an outcome was removed before the outcome was recorded; the image is to be done again."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name} was removed meanwhile, with the last request that used it"
+
+
 class PoolDown(ResizerError):
     """No process is there that could compress an image."""
 

@@ -4,9 +4,9 @@ import asyncio
 import base64
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,8 @@ from resizer.errors import (
 )
 from resizer.images.courtesy import Courtesy
 from resizer.images.spool import PIECE, write_spool
+from resizer.images.validators import conditions, learnt
+from resizer.models import Source
 from resizer.retry_after import seconds_to_wait
 from resizer.version import VERSION
 
@@ -55,6 +57,16 @@ class Fetched:
     size: int
     #: tries made
     attempts: int
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unchanged:
+    """What the origin says of an image that is as it was known."""
+
+    #: tries made
+    attempts: int
+    source: Source
 
 
 class Fetcher:
@@ -92,15 +104,22 @@ class Fetcher:
     @asynccontextmanager
     async def fetch(self, url: str) -> AsyncIterator[Fetched]:
         """Download what the URL gives to a file that is gone on leaving. Raises `ImageError`."""
+        async with self.fetch_if_changed(url, None) as fetched:
+            assert isinstance(fetched, Fetched)  # noqa: S101 - it was asked for without a condition
+            yield fetched
+
+    @asynccontextmanager
+    async def fetch_if_changed(self, url: str, known: Source | None) -> AsyncIterator[Fetched | Unchanged]:
+        """Do the same, unless the origin says that the image is as it was `known`."""
         target = parse_url(url)
         path = self._spool / f"{uuid4().hex}.image"
         try:
-            yield await self._fetch(target, path)
+            yield await self._fetch(target, path, known)
         finally:
             # not awaited, so that a cancellation cannot come between
             path.unlink(missing_ok=True)
 
-    async def _fetch(self, url: URL, path: Path) -> Fetched:
+    async def _fetch(self, url: URL, path: Path, known: Source | None) -> Fetched | Unchanged:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_worth_another_try),
             stop=stop_after_attempt(self._settings.retries + 1),
@@ -110,41 +129,57 @@ class Fetcher:
             tries = attempt.retry_state.attempt_number
             with attempt:
                 try:
-                    size = await self._try(url, path)
+                    size, source = await self._try(url, path, known)
                 except ImageError as error:
                     error.attempts = tries
                     logger.debug("try %d to fetch %s failed: %s", tries, redact(url), error)
                     raise
-        return Fetched(path=path, size=size, attempts=tries)
+        if size is None:
+            return Unchanged(attempts=tries, source=source)
+        return Fetched(path=path, size=size, attempts=tries, source=source)
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome and state.outcome.exception()
         asked = error.retry_after if isinstance(error, ImageError) else None
         return max(self._backoff(state), asked or 0.0)
 
-    async def _try(self, url: URL, path: Path) -> int:
-        """Go the whole way from the first host to the last byte; returns the size."""
+    async def _try(self, url: URL, path: Path, known: Source | None) -> tuple[int | None, Source]:
+        """Go the whole way from the first host to the last byte; returns the size, None where unchanged."""
         first_host = url.host or ""
         seconds = self._settings.timeout
         loop = asyncio.get_running_loop()
         credentials: dict[URL, str] = {}
+        first = url
         for _ in range(self._settings.max_redirects + 1):
             if url.user is not None:
                 credentials[url.origin()] = _basic(url)
+            location = None if url == first else str(url.with_user(None))
+            headers = {}
+            if authorization := credentials.get(url.origin()):
+                headers["Authorization"] = authorization
+            asked = known if known and known.location == location else None
+            if asked:
+                headers.update(conditions(asked))
             async with self._hosts.place(url):
                 # waiting for the place is no fault of the host
                 began = loop.time()
-                end = await self._hop(url, path, credentials.get(url.origin()), seconds)
+                end = await self._hop(url, path, headers, seconds, asked)
                 seconds -= loop.time() - began
-            if isinstance(end, int):
-                return end
-            url = end
+            if isinstance(end, URL):
+                url = end
+                continue
+            size, source = end
+            return size, replace(source, location=location)
         raise TooManyRedirects(first_host, self._settings.max_redirects)
 
-    async def _hop(self, url: URL, path: Path, authorization: str | None, seconds: float) -> URL | int:
-        """Make one request; returns where it redirects to, or the size of the body that was kept."""
+    async def _hop(
+        self, url: URL, path: Path, headers: Mapping[str, str], seconds: float, asked: Source | None
+    ) -> URL | tuple[int | None, Source]:
+        """Make one request; returns where it redirects to, or the size of the body kept and what it is.
+
+        The size is None where the origin says that the body is as it was `asked` about.
+        """
         host = url.host or ""
-        headers = {"Authorization": authorization} if authorization else None
         try:
             async with (
                 asyncio.timeout(seconds),
@@ -152,6 +187,8 @@ class Fetcher:
             ):
                 if response.status in REDIRECTS and "Location" in response.headers:
                     return _redirected(url, response.headers["Location"])
+                if response.status == HTTPStatus.NOT_MODIFIED and asked:
+                    return None, learnt(response.headers, asked.digest, before=asked)
                 if not 200 <= response.status <= 299 or _is_a_part(response):  # noqa: PLR2004
                     raise self._status_error(url, response)
                 return await self._keep(response, path)
@@ -162,7 +199,7 @@ class Fetcher:
         except (aiohttp.ClientError, OSError) as error:
             raise translate(error, url, self._policy) from error
 
-    async def _keep(self, response: aiohttp.ClientResponse, path: Path) -> int:
+    async def _keep(self, response: aiohttp.ClientResponse, path: Path) -> tuple[int, Source]:
         limit = self._settings.max_size
         if (response.content_length or 0) > limit:
             raise TooLarge(limit)
@@ -173,7 +210,7 @@ class Fetcher:
                 if size > limit:
                     raise TooLarge(limit)
                 await spool.add(chunk)
-        return size
+        return size, learnt(response.headers, spool.digest)
 
     def _status_error(self, url: URL, response: aiohttp.ClientResponse) -> HttpStatusError:
         asked = seconds_to_wait(response.headers.get("Retry-After", ""))

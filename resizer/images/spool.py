@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 
 from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
 from resizer.errors import StorageFailure, disk_fault
+from resizer.naming import DIGEST_SIZE
 
 PIECE = 256 * 1024  # bytes; each write is a trip to a thread, and most images take two
 
@@ -20,6 +22,12 @@ class Spool:
         self._folder = folder
         self._chunks: list[bytes] = []
         self._held = 0
+        self._hash = blake2b(digest_size=DIGEST_SIZE)
+
+    @property
+    def digest(self) -> str:
+        """Of what was written, in hexadecimal digits; of all once it is flushed."""
+        return self._hash.hexdigest()
 
     async def add(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
@@ -32,6 +40,7 @@ class Spool:
         self._chunks.clear()
         self._held = 0
         if piece:
+            self._hash.update(piece)
             with _storage_failures(self._folder):
                 await self._file.write(piece)
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Protocol
 
 #: every name that the codec gives; nothing else is ever looked up
-NAME = re.compile(r"[0-9a-f]{32}\.(jpg|png|webp|gif|avif|bmp|tiff)")
+STEM = r"[0-9a-f]{32}"
+EXTENSIONS = ("jpg", "png", "webp", "gif", "avif", "bmp", "tiff")
+NAME = re.compile(rf"{STEM}\.({'|'.join(EXTENSIONS)})")
 
 
 class Storage(Protocol):
@@ -28,6 +30,10 @@ class Storage(Protocol):
 
     async def find(self, name: str) -> Path | None:
         """Return the file to send, or None where there is none or the name is none of ours."""
+        ...
+
+    async def find_stem(self, stem: str) -> Path | None:
+        """Return the file whose name begins so, whatever its extension, or None where there is none."""
         ...
 
     async def delete(self, name: str) -> None:

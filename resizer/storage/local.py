@@ -19,7 +19,7 @@ import aiofiles.os
 from resizer.durable import make_folder, sync_folder
 from resizer.errors import ConfigError, StorageFailure, disk_fault
 from resizer.failpoints import Point, reach
-from resizer.storage.base import NAME
+from resizer.storage.base import EXTENSIONS, NAME
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +95,9 @@ class LocalStorage:
         path = self._folder / name
         return path if await aiofiles.os.path.isfile(path) else None
 
+    async def find_stem(self, stem: str) -> Path | None:
+        return await asyncio.to_thread(self._find_stem, stem)
+
     async def delete(self, name: str) -> None:
         if not NAME.fullmatch(name):
             return
@@ -103,6 +106,13 @@ class LocalStorage:
                 await aiofiles.os.remove(self._folder / name)
         except OSError as error:
             raise StorageFailure(disk_fault(error, self._folder)) from error
+
+    def _find_stem(self, stem: str) -> Path | None:
+        for extension in EXTENSIONS:
+            path = self._folder / f"{stem}.{extension}"
+            if path.is_file():
+                return path
+        return None
 
     def _take_over(self, draft: Path, target: Path) -> None:
         if target.exists():

@@ -19,6 +19,8 @@ from resizer.addresses import AddressPolicy, open_session, parse_url, redact, tr
 from resizer.config import WebhookSettings
 from resizer.errors import DatabaseFailure, FetchTimeout, HttpStatusError, ImageError, NoSpace
 from resizer.failpoints import Point, reach
+from resizer.log_context import tied_to
+from resizer.metrics import Metrics
 from resizer.models import Attempt, Delivery, DeliveryStatus
 from resizer.retry_after import seconds_to_wait
 from resizer.version import VERSION
@@ -52,7 +54,7 @@ class DeliveryStore(Protocol):
     async def bring_forward(self, now: float, *, first_delay: float) -> int: ...
 
     async def record_attempt(
-        self, delivery_id: int, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
+        self, delivery: Delivery, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
     ) -> None: ...
 
 
@@ -63,8 +65,11 @@ class Outbox:
     webhook-id. So an event arrives at least once.
     """
 
-    def __init__(self, store: DeliveryStore, settings: WebhookSettings, secret: str) -> None:
+    def __init__(
+        self, store: DeliveryStore, settings: WebhookSettings, secret: str, *, metrics: Metrics | None = None
+    ) -> None:
         self._store = store
+        self._metrics = metrics or Metrics()
         self._settings = settings
         self._secret = secret
         self._policy = AddressPolicy(networks=settings.allow_networks, setting="webhook.allow_networks")
@@ -167,10 +172,11 @@ class Outbox:
                 logger.error("delivery %s ended in a fault", delivery.webhook_id, exc_info=task.exception())
             self.wake()
 
-        task = asyncio.create_task(self._try(delivery), name=f"delivery {delivery.webhook_id}")
+        with tied_to(delivery.request_id):
+            task = asyncio.create_task(self._try(delivery), name=f"delivery {delivery.webhook_id}")
+            task.add_done_callback(ended)
         self._tries[delivery.id] = task
         self._hosts[host] += 1
-        task.add_done_callback(ended)
 
     async def _try(self, delivery: Delivery) -> None:
         reach(Point.WEBHOOK_DUE)
@@ -179,8 +185,10 @@ class Outbox:
         status, next_at = self._verdict(delivery, attempt, retry_after)
         number, url = len(delivery.attempts) + 1, redact(delivery.url)
         if attempt.error is None:
+            self._metrics.webhook_tried("delivered")
             logger.info("event %s was delivered to %s at try %d", delivery.webhook_id, url, number)
         else:
+            self._metrics.webhook_tried("given_up" if next_at is None else "failed")
             further = "it is given up" if next_at is None else f"next in {next_at - time.time():.0f} s"
             logger.warning(
                 "event %s to %s failed at try %d: %s; %s",
@@ -192,9 +200,7 @@ class Outbox:
             )
         # the slot is kept until the try is recorded: a full disk stops the sending instead of repeating it
         persist = AsyncRetrying(wait=wait_exponential(0.25, max=30), before_sleep=_log_unrecorded)
-        await persist(
-            self._store.record_attempt, delivery.id, attempt, status=status, next_attempt_at=next_at
-        )
+        await persist(self._store.record_attempt, delivery, attempt, status=status, next_attempt_at=next_at)
 
     async def _send(self, delivery: Delivery) -> tuple[Attempt, float | None]:
         at, started = time.time(), time.monotonic()
@@ -231,7 +237,7 @@ class Outbox:
     ) -> tuple[DeliveryStatus, float | None]:
         if attempt.error is None:
             return DeliveryStatus.DELIVERED, None
-        tried = len(delivery.attempts) + 1
+        tried = len(delivery.attempts) - delivery.earlier_tries + 1
         schedule = self._settings.schedule
         if attempt.http_status == HTTPStatus.GONE or tried >= len(schedule):
             return DeliveryStatus.FAILED, None

@@ -130,10 +130,10 @@ async def test_outcome_that_comes_twice_counts_once(database: Database) -> None:
 
 async def test_final_status_and_event_are_one_transaction(database: Database) -> None:
     batch = await published(database, 1)
-    assert await database.deliveries.of_batch(batch.id) == []
+    assert await database.deliveries.of_batches(batch.id) == []
     await database.settle(done(batch.id, 0))
     await database.settle(done(batch.id, 0))
-    (delivery,) = await database.deliveries.of_batch(batch.id)
+    (delivery,) = await database.deliveries.of_batches(batch.id)
     assert json.loads(delivery.body) == {"status": "completed"}
     assert delivery.next_attempt_at == 10.0
 
@@ -233,7 +233,7 @@ async def test_reopened_batch_has_its_failed_images_to_do(database: Database) ->
     batch = await published(database, 3)
     for outcome in (done(batch.id, 0), failed(batch.id, 1), failed(batch.id, 2)):
         await database.settle(outcome)
-    again, images = await database.reopen(batch.id)
+    again, images = await database.outcomes.reopen(batch.id)
     assert images == 2
     assert (again.status, again.pending, again.completed, again.failed) == (BatchStatus.PROCESSING, 2, 1, 0)
     assert again.finished_at is None
@@ -251,13 +251,13 @@ async def test_deliveries_are_due_by_time_and_keep_every_try(database: Database)
     tries = [Attempt(at=10.0, http_status=500, error="it failed", seconds=0.5)]
     tries += [Attempt(at=15.0, http_status=204, error=None, seconds=0.25)]
     await database.deliveries.record_attempt(
-        delivery.id, tries[0], status=DeliveryStatus.PENDING, next_attempt_at=15.0
+        delivery, tries[0], status=DeliveryStatus.PENDING, next_attempt_at=15.0
     )
     assert await database.deliveries.next_delivery_at() == 15.0
     await database.deliveries.record_attempt(
-        delivery.id, tries[1], status=DeliveryStatus.DELIVERED, next_attempt_at=None
+        delivery, tries[1], status=DeliveryStatus.DELIVERED, next_attempt_at=None
     )
-    (delivery,) = await database.deliveries.of_batch(batch.id)
+    (delivery,) = await database.deliveries.of_batches(batch.id)
     assert list(delivery.attempts) == tries
     assert delivery.status is DeliveryStatus.DELIVERED
     assert await database.deliveries.next_delivery_at() is None
@@ -412,11 +412,11 @@ async def test_listener_that_fails_does_not_end_the_writer(
 
 async def test_batch_of_which_nothing_is_reopened_stays_as_it_is(database: Database) -> None:
     batch = await published(database, 2)
-    assert await database.reopen(batch.id) == (batch, 0)
+    assert await database.outcomes.reopen(batch.id) == (batch, 0)
     await database.settle(done(batch.id, 0))
     await database.settle(done(batch.id, 1))
     ended = await state(database, batch)
-    assert await database.reopen(batch.id) == (ended, 0)
+    assert await database.outcomes.reopen(batch.id) == (ended, 0)
 
 
 async def test_lost_files_are_reopened_and_counted_right(database: Database) -> None:
@@ -425,7 +425,7 @@ async def test_lost_files_are_reopened_and_counted_right(database: Database) -> 
     for outcome in outcomes:
         await database.settle(outcome)
     assert outcomes[0].compressed is not None
-    again, _ = await database.reopen(batch.id, lost={outcomes[0].compressed.filename})
+    again, _ = await database.outcomes.reopen(batch.id, lost={outcomes[0].compressed.filename})
     assert (again.pending, again.completed, again.output_bytes) == (1, 1, 7)
     await database.settle(outcomes[0])
     assert (await state(database, batch)).output_bytes == 12

@@ -89,9 +89,10 @@ def signals_survived() -> int:
 
 
 def write_when_let(
-    started: Path, gate: Path, source: str, target: str, *, recipe: Recipe, max_pixels: int
+    started: Path, gate: Path, source: str, target: str, *, stem: str, recipe: Recipe, max_pixels: int
 ) -> Compressed:
     """Stand in for the codec: keep the source, once the gate is open."""
+    assert stem
     assert recipe.quality
     assert max_pixels
     content = Path(source).read_bytes()
@@ -107,14 +108,18 @@ def write_when_let(
     )
 
 
-def write_half_and_die(source: str, target: str, *, recipe: Recipe, max_pixels: int) -> Compressed:
+def write_half_and_die(source: str, target: str, *, stem: str, recipe: Recipe, max_pixels: int) -> Compressed:
+    assert stem
     assert recipe.quality
     assert max_pixels
     Path(target).write_bytes(Path(source).read_bytes()[:10])
     os._exit(1)
 
 
-def write_half_and_find_no_space(source: str, target: str, *, recipe: Recipe, max_pixels: int) -> Compressed:
+def write_half_and_find_no_space(
+    source: str, target: str, *, stem: str, recipe: Recipe, max_pixels: int
+) -> Compressed:
+    assert stem
     assert recipe.quality
     assert max_pixels
     Path(target).write_bytes(Path(source).read_bytes()[:10])
@@ -140,4 +145,4 @@ def meet_its_fate(number: int, fate: str, source: Path, folder: Path) -> int:
         hang(folder / f"{number}-{os.getpid()}.ready")
     recipe = Recipe(quality=50, format=OutputFormat.KEEP)
     target = str(folder / f"{number}.target")
-    return compress_file(str(source), target, recipe=recipe, max_pixels=10**6).output_bytes
+    return compress_file(str(source), target, stem="0" * 32, recipe=recipe, max_pixels=10**6).output_bytes

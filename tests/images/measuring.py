@@ -32,7 +32,7 @@ def measured(source: str, target: str, *, recipe: Recipe, max_pixels: int) -> tu
     """Compress; returns how it ended, what was said, and by how much the process grew at most."""
     before = peak(os.getpid())
     try:
-        compress_file(source, target, recipe=recipe, max_pixels=max_pixels)
+        compress_file(source, target, stem="0" * 32, recipe=recipe, max_pixels=max_pixels)
     except ImageError as error:
         return error.code, str(error), peak(os.getpid()) - before
     return "completed", "", peak(os.getpid()) - before

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="asks the kernel how large a process is"
 )
 
+STEM = "0" * 32
 SETTINGS = CompressSettings()
 RECIPE = Recipe(quality=50, format=OutputFormat.KEEP)
 MB = 2**20
@@ -305,6 +306,7 @@ async def test_bombs_of_time_are_ended_at_the_limit(tmp_path: Path) -> None:
                     compress_file,
                     str(tmp_path / name),
                     str(tmp_path / f"{name}.target"),
+                    stem=STEM,
                     recipe=RECIPE,
                     max_pixels=settings.max_pixels,
                 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pictures import every_format, photo, pressed, saved
 
+from outcomes import stem
 from resizer.errors import CorruptImage, NotAnImage, StorageFailure
 from resizer.images import codec
 from resizer.images.codec import compressing
@@ -27,7 +28,8 @@ def place(tmp_path: Path) -> Path:
 
 def run(place: Path, recipe: Recipe = RECIPE) -> Compressed:
     source, target = str(place / "source"), str(place / "target")
-    return codec.compress_file(source, target, recipe=recipe, max_pixels=10**6)
+    name = stem(Path(source).read_bytes(), recipe)
+    return codec.compress_file(source, target, stem=name, recipe=recipe, max_pixels=10**6)
 
 
 def test_file_is_what_compress_returns(place: Path) -> None:
@@ -81,7 +83,7 @@ def test_same_image_and_recipe_give_the_same_bytes(wanted: str) -> None:
 def test_it_runs_in_a_pool_and_its_errors_come_back(place: Path) -> None:
     (place / "text").write_bytes(b"hello")
     (place / "broken").write_bytes(b"\xff\xd8\xff\xe0")
-    work = partial(codec.compress_file, recipe=RECIPE, max_pixels=10**6)
+    work = partial(codec.compress_file, stem=run(place).filename[:32], recipe=RECIPE, max_pixels=10**6)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         assert pool.submit(work, str(place / "source"), str(place / "target")).result() == run(place)
         for name, kind in (("text", NotAnImage), ("broken", CorruptImage)):
@@ -97,10 +99,11 @@ def test_results_survive_pickling(place: Path) -> None:
 
 
 def test_a_disk_that_fails_is_no_corrupt_image(place: Path) -> None:
+    work = partial(codec.compress_file, stem="0" * 32, recipe=RECIPE, max_pixels=10**6)
     with pytest.raises(StorageFailure, match="No such file"):
-        codec.compress_file(str(place / "none"), str(place / "target"), recipe=RECIPE, max_pixels=10**6)
+        work(str(place / "none"), str(place / "target"))
     with pytest.raises(StorageFailure, match="No such file"):
-        codec.compress_file(str(place / "source"), str(place / "a/b"), recipe=RECIPE, max_pixels=10**6)
+        work(str(place / "source"), str(place / "a/b"))
 
 
 def test_memory_that_runs_out_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from service import catalogue, form
 
 logger = logging.getLogger(__name__)
 
+STEM = "0" * 32
 SETTINGS = CompressSettings(processes=2, timeout=30, max_pixels=1_000_000)
 #: bytes of memory that no process may ever have taken; 60 MB of them are Python and the libraries
 CHILD_BOUND = 200 * 2**20
@@ -52,7 +53,12 @@ async def press(pool: CompressPool, each: Damaged, folder: Path, tally: Tally, n
     source.write_bytes(each.data)
     try:
         told = await pool.run(
-            compress_file, str(source), str(target), recipe=each.recipe, max_pixels=SETTINGS.max_pixels
+            compress_file,
+            str(source),
+            str(target),
+            stem=STEM,
+            recipe=each.recipe,
+            max_pixels=SETTINGS.max_pixels,
         )
     except ImageError as error:
         tally.ends[error.code] += 1

@@ -60,10 +60,10 @@ class Watched:
         return await self.deliveries.bring_forward(now, first_delay=first_delay)
 
     async def record_attempt(
-        self, delivery_id: int, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
+        self, delivery: Delivery, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
     ) -> None:
         await self.deliveries.record_attempt(
-            delivery_id, attempt, status=status, next_attempt_at=next_attempt_at
+            delivery, attempt, status=status, next_attempt_at=next_attempt_at
         )
         self.recorded.put_nowait((attempt, status, next_attempt_at))
 
@@ -113,8 +113,8 @@ class Watched:
 
         await self.database.writer.run(delete)
 
-    async def of_batch(self, batch_id: int) -> list[Delivery]:
-        return await self.deliveries.of_batch(batch_id)
+    async def of_batches(self, *batch_ids: int) -> list[Delivery]:
+        return await self.deliveries.of_batches(*batch_ids)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ async def test_event_arrives_at_the_bundled_receiver(aiohttp_client: AiohttpClie
     async with client.get("/events") as response:
         (event,) = (await response.json())["data"]
     assert (event["webhook_id"], event["type"], event["received"]) == ("msg_1", "request.completed", 1)
-    (delivery,) = await store.of_batch(batch)
+    (delivery,) = await store.of_batches(batch)
     assert (delivery.status, delivery.next_attempt_at) == (DELIVERED, None)
     assert delivery.attempts == (Attempt(at=ANY, http_status=204, error=None, seconds=ANY),)
 
@@ -210,13 +210,13 @@ async def test_try_cut_off_by_a_stop_is_made_again_at_the_next_start(
 
     async with running(store):
         await hook.wait_for_calls(1)
-    (delivery,) = await store.of_batch(batch)
+    (delivery,) = await store.of_batches(batch)
     assert (delivery.status, delivery.attempts) == (PENDING, ())
 
     hook.gate.set()
     async with running(store):
         await store.record()
-    (delivery,) = await store.of_batch(batch)
+    (delivery,) = await store.of_batches(batch)
     assert (delivery.status, len(delivery.attempts)) == (DELIVERED, 1)
     assert hook.ids == ["msg_1", "msg_1"]
 
@@ -230,7 +230,7 @@ async def test_answer_that_comes_while_stopping_is_recorded(new_hook: NewHook, s
         await hook.wait_for_calls(1)
         asyncio.get_running_loop().call_later(0.05, hook.gate.set)
 
-    (delivery,) = await store.of_batch(batch)
+    (delivery,) = await store.of_batches(batch)
     assert delivery.status == DELIVERED
 
 

@@ -52,7 +52,7 @@ async def test_all_that_is_due_at_one_receiver_arrives_once_and_four_at_a_time(
 
     assert Counter(hook.ids) == {f"msg_{number}": 1 for number in range(1, 501)}
     assert hook.most_inside <= TRIES_PER_HOST
-    assert {delivery.status for delivery in await store.of_batch(batch)} == {DELIVERED}
+    assert {delivery.status for delivery in await store.of_batches(batch)} == {DELIVERED}
 
 
 async def test_all_that_is_due_at_many_receivers_keeps_within_the_bound(store: Watched) -> None:
@@ -131,13 +131,13 @@ async def test_retry_of_a_clock_that_was_ahead_is_made_at_the_next_start(
 ) -> None:
     hook = await new_hook()
     batch = await store.add(hook.url)
-    (delivery,) = await store.of_batch(batch)
+    (delivery,) = await store.of_batches(batch)
     for at in (
         time.time() - HOUR,
         time.time() + TEN_YEARS,
     ):  # put forward between the tries, and back after them
         attempt = Attempt(at=at, http_status=500, error="it failed", seconds=0.1)
-        await store.deliveries.record_attempt(delivery.id, attempt, status=PENDING, next_attempt_at=at + HOUR)
+        await store.deliveries.record_attempt(delivery, attempt, status=PENDING, next_attempt_at=at + HOUR)
 
     async with running(store):
         _, state, _ = await store.record()
@@ -150,17 +150,17 @@ async def test_retry_and_first_try_that_wait_as_they_should_are_left_waiting(
 ) -> None:
     hook = await new_hook()
     tried = await store.add(hook.url)
-    (delivery,) = await store.of_batch(tried)
+    (delivery,) = await store.of_batches(tried)
     attempt = Attempt(at=time.time() - 1, http_status=500, error="it failed", seconds=0.1)
     due = time.time() + 24 * HOUR
-    await store.deliveries.record_attempt(delivery.id, attempt, status=PENDING, next_attempt_at=due)
+    await store.deliveries.record_attempt(delivery, attempt, status=PENDING, next_attempt_at=due)
     untried = await store.add(hook.url, first=2, due_in=HOUR)
-    before = [*await store.of_batch(tried), *await store.of_batch(untried)]
+    before = [*await store.of_batches(tried), *await store.of_batches(untried)]
 
     async with running(store, schedule=(HOUR, 24 * HOUR)):
         await store.looks(1)
 
-    assert [*await store.of_batch(tried), *await store.of_batch(untried)] == before
+    assert [*await store.of_batches(tried), *await store.of_batches(untried)] == before
     assert hook.calls == []
 
 

@@ -39,7 +39,7 @@ async def test_failing_receiver_is_tried_until_the_schedule_ends(new_hook: NewHo
 
     assert states == [PENDING, PENDING, FAILED]
     assert hook.ids == ["msg_1"] * 3
-    (delivery,) = await store.of_batch(batch)
+    (delivery,) = await store.of_batches(batch)
     assert (delivery.status, delivery.next_attempt_at) == (FAILED, None)
     assert [attempt.http_status for attempt in delivery.attempts] == [500, 404, 503]
     assert [attempt.error for attempt in delivery.attempts] == [
@@ -122,7 +122,7 @@ async def test_next_try_is_due_at_the_later_of_schedule_and_retry_after(
     assert state == PENDING
     assert next_at is not None
     assert attempt.at + soonest <= next_at <= time.time() + latest
-    (delivery,) = await store.of_batch(batch)
+    (delivery,) = await store.of_batches(batch)
     assert delivery.next_attempt_at == next_at
 
 
@@ -208,12 +208,17 @@ async def test_try_that_cannot_be_recorded_is_kept_and_recorded_later(
         faults = 2
 
         async def record_attempt(
-            self, delivery_id: int, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
+            self,
+            delivery: Delivery,
+            attempt: Attempt,
+            *,
+            status: DeliveryStatus,
+            next_attempt_at: float | None,
         ) -> None:
             if self.faults:
                 self.faults -= 1
                 raise sqlite3.OperationalError("database or disk is full")
-            await super().record_attempt(delivery_id, attempt, status=status, next_attempt_at=next_attempt_at)
+            await super().record_attempt(delivery, attempt, status=status, next_attempt_at=next_attempt_at)
 
     hook = await new_hook()
     full = Full(store.deliveries, store.database, store.planned)
@@ -224,7 +229,7 @@ async def test_try_that_cannot_be_recorded_is_kept_and_recorded_later(
 
     assert hook.ids == ["msg_1"]
     assert caplog.text.count("could not be recorded and will be again: database or disk is full") == 2
-    (delivery,) = await full.of_batch(batch)
+    (delivery,) = await full.of_batches(batch)
     assert (delivery.status, len(delivery.attempts)) == (DELIVERED, 1)
 
 
@@ -267,4 +272,4 @@ async def test_delivery_that_is_deleted_under_way_does_no_harm(new_hook: NewHook
         await store.record()
 
     assert other.ids == ["msg_2"]
-    assert await store.of_batch(batch) == []
+    assert await store.of_batches(batch) == []

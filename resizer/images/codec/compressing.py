@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 
@@ -16,11 +15,9 @@ from resizer.images.codec.pixels import BYTE, has_alpha, placed, plain, straight
 from resizer.images.codec.reader import UNREADABLE, damage_told, open_image, orientation_of, silent
 from resizer.images.codec.writer import NOTHING, encode
 from resizer.images.formats import EXTENSIONS, Format, sniff
-from resizer.images.plan import ANIMATED, UPRIGHT, Plan
+from resizer.images.plan import ANIMATED, FIRST_SIDEWAYS, UPRIGHT, Plan
 from resizer.models import Compressed, Recipe
 
-#: part of every file name: raised when the same recipe gives other bytes
-GENERATION = 1
 #: Address space that a child needs beyond its start, for each pixel of compress.max_pixels. Measured with 50
 #: megapixels: AVIF of RGBA 36.5, AVIF of RGB 33.3, WebP of RGBA 31.5, PNG 16.4, JPEG 8.6, animations 11.2.
 BYTES_PER_PIXEL = 40
@@ -56,23 +53,48 @@ def compress(data: bytes, *, recipe: Recipe, max_pixels: int) -> Encoded:
         return Encoded(data=result, format=plan.target.value, width=plan.size[0], height=plan.size[1])
 
 
-def compress_file(source: str, target: str, *, recipe: Recipe, max_pixels: int) -> Compressed:
-    """Write the compressed image to the path `target`; raises an `ImageError`, or `MemoryError`."""
+def compress_file(source: str, target: str, *, stem: str, recipe: Recipe, max_pixels: int) -> Compressed:
+    """Write the compressed image to the path `target`; raises an `ImageError`, or `MemoryError`.
+
+    `stem` is what its name in the storage is to begin with; the extension tells its format.
+    """
     try:
         data = Path(source).read_bytes()
         encoded = compress(data, recipe=recipe, max_pixels=max_pixels)
         Path(target).write_bytes(encoded.data)
     except OSError as error:
         raise StorageFailure(disk_fault(error, Path(error.filename or target).parent)) from error
-    name = blake2b(f"{GENERATION};{recipe.key()}\n".encode(), digest_size=16)
-    name.update(data)
     return Compressed(
-        filename=name.hexdigest() + EXTENSIONS[Format(encoded.format)],
+        filename=stem + EXTENSIONS[Format(encoded.format)],
         format=encoded.format,
         width=encoded.width,
         height=encoded.height,
         input_bytes=len(data),
         output_bytes=len(encoded.data),
+    )
+
+
+def describe_file(path: str, *, input_bytes: int, max_pixels: int) -> Compressed:
+    """Return what `compress_file` has returned for this file. Raises an `ImageError` where it is damaged."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise StorageFailure(disk_fault(error, Path(path).parent)) from error
+    kind = sniff(data)
+    with warnings.catch_warnings(), silent(kind), damage_told():
+        warnings.simplefilter("ignore")
+        image = open_image(data, kind, max_pixels)
+        if kind is not Format.JPEG:
+            image.load()  # the EXIF of a PNG may stand behind its pixels
+        turned = orientation_of(image) >= FIRST_SIDEWAYS
+    width, height = image.size[::-1] if turned else image.size
+    return Compressed(
+        filename=Path(path).name,
+        format=kind.value,
+        width=width,
+        height=height,
+        input_bytes=input_bytes,
+        output_bytes=len(data),
     )
 
 

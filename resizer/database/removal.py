@@ -1,0 +1,159 @@
+"""Deleting batches bit by bit, and the files that nobody uses any more."""
+
+import asyncio
+import json
+import math
+from collections.abc import Awaitable, Callable, Iterable
+
+import aiosqlite
+
+from resizer.database.reader import Reader
+from resizer.database.rows import BATCH_COLUMNS, batch_from
+from resizer.database.writer import Writer
+from resizer.errors import FileRemoved
+from resizer.models import Batch
+
+#: images or products of a batch deleted at once; others can write in between
+AT_ONCE = 5000
+
+FORGET_BATCH = """
+    UPDATE batches SET ready = 0, forgotten = 1
+    WHERE id = ? AND ready AND (? IS NULL OR finished_at <= ?)
+"""
+DELETE_KEYS = "DELETE FROM idempotency_keys WHERE batch_id = ?"
+DELETE_DELIVERIES = "DELETE FROM deliveries WHERE batch_id = ?"
+SELECT_FORGOTTEN = "SELECT id FROM batches WHERE forgotten LIMIT ?"
+SELECT_END_OF_PAGE = "SELECT max(seq) FROM (SELECT seq FROM images WHERE batch_id = ? ORDER BY seq LIMIT ?)"
+INSERT_ORPHANS = """
+    INSERT OR IGNORE INTO orphans (filename)
+    SELECT filename FROM images WHERE batch_id = ? AND seq <= ? AND filename IS NOT NULL
+"""
+INSERT_ORPHAN = "INSERT OR IGNORE INTO orphans (filename) VALUES (?)"
+DELETE_IMAGES = "DELETE FROM images WHERE batch_id = ? AND seq <= ?"
+DELETE_PRODUCTS = """
+    DELETE FROM products WHERE batch_id = :batch AND ordinal IN (
+        SELECT ordinal FROM products WHERE batch_id = :batch ORDER BY ordinal LIMIT :limit)
+"""
+DELETE_BATCH = "DELETE FROM batches WHERE id = ?"
+SELECT_ORPHANS = """
+    SELECT filename, EXISTS (SELECT 1 FROM images i WHERE i.filename = orphans.filename) AS used
+    FROM orphans WHERE filename > ? ORDER BY filename LIMIT ?
+"""
+DELETE_ORPHANS = "DELETE FROM orphans WHERE filename IN (SELECT value FROM json_each(?))"
+SELECT_ENDED_BEFORE = f"""
+    SELECT {BATCH_COLUMNS} FROM batches WHERE finished_at <= ? AND ready ORDER BY finished_at LIMIT ?
+"""
+SELECT_FIRST_END = "SELECT min(finished_at) FROM batches WHERE finished_at IS NOT NULL AND ready"
+
+
+class Removal:
+    """Batches on their way out, and their files.
+
+    A file goes in two steps. `condemn` names files that no image uses, in a transaction; from then on no
+    outcome with such a file is recorded. Once they are deleted, `removed` says so. Tasks that were under way
+    meanwhile may still come with such a file: theirs are looked for before they are recorded.
+    """
+
+    def __init__(self, reader: Reader, writer: Writer) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._condemned: set[str] = set()
+        #: loop time
+        self._last_removal = -math.inf
+        #: tells whether a file is there; set by whoever removes files
+        self.file_exists: Callable[[str], Awaitable[bool]] | None = None
+
+    async def forget(self, batch_id: int, *, ended_before: float | None = None) -> bool:
+        """Let nobody see a batch any more; False where nobody does already, or it has not ended by then."""
+
+        async def forget(connection: aiosqlite.Connection) -> bool:
+            found = await connection.execute(FORGET_BATCH, (batch_id, ended_before, ended_before))
+            if not found.rowcount:
+                return False
+            await connection.execute(DELETE_KEYS, (batch_id,))
+            await connection.execute(DELETE_DELIVERIES, (batch_id,))
+            self._writer.changes(batch_id)
+            return True
+
+        return await self._writer.run(forget)
+
+    async def forgotten(self, *, limit: int = 100) -> list[int]:
+        """Return batches of which something is left to delete."""
+        return [batch_id for (batch_id,) in await self._reader.fetch(SELECT_FORGOTTEN, (limit,))]
+
+    async def delete_some(self, batch_id: int) -> bool:
+        """Delete a part of a forgotten batch, noting its files; returns whether there is more."""
+
+        async def delete(connection: aiosqlite.Connection) -> bool:
+            ((last,),) = await connection.execute_fetchall(SELECT_END_OF_PAGE, (batch_id, AT_ONCE))
+            if last is not None:
+                await connection.execute(INSERT_ORPHANS, (batch_id, last))
+                await connection.execute(DELETE_IMAGES, (batch_id, last))
+                return True
+            products = await connection.execute(DELETE_PRODUCTS, {"batch": batch_id, "limit": AT_ONCE})
+            if products.rowcount:
+                return True
+            await connection.execute(DELETE_BATCH, (batch_id,))
+            return False
+
+        return await self._writer.run(delete)
+
+    async def note(self, *names: str) -> None:
+        """Note files that perhaps no image uses."""
+
+        async def insert(connection: aiosqlite.Connection) -> None:
+            await connection.executemany(INSERT_ORPHAN, [(name,) for name in names])
+
+        await self._writer.run(insert)
+
+    async def condemn(self, *, after: str, limit: int) -> tuple[list[str], str | None]:
+        """Look at some noted files behind `after`; returns those that no image uses, and the last of all.
+
+        The last is None where there was none. Until `removed` no outcome with such a file is recorded.
+        """
+        unused: list[str] = []
+
+        async def condemn(connection: aiosqlite.Connection) -> str | None:
+            rows = list(await connection.execute_fetchall(SELECT_ORPHANS, (after, limit)))
+            unused.extend(row["filename"] for row in rows if not row["used"])
+            used = [row["filename"] for row in rows if row["used"]]
+            await connection.execute(DELETE_ORPHANS, (json.dumps(used),))
+            self._condemned.update(unused)
+            return rows[-1]["filename"] if rows else None
+
+        try:
+            return unused, await self._writer.run(condemn)
+        except Exception:
+            self._condemned.difference_update(unused)
+            raise
+
+    async def removed(self, names: Iterable[str], *, kept: Iterable[str] = ()) -> None:
+        """Note that condemned files are deleted; those `kept` could not be, and are tried again later."""
+        gone = [*names]
+
+        async def remove(connection: aiosqlite.Connection) -> None:
+            await connection.execute(DELETE_ORPHANS, (json.dumps(gone),))
+
+        self._last_removal = asyncio.get_running_loop().time()
+        try:
+            await self._writer.run(remove)
+        finally:
+            self._condemned.difference_update(gone, kept)
+
+    def is_doubtful(self, begun: float) -> bool:
+        """Tell whether the file of a task begun then (loop time) may have been removed meanwhile."""
+        return bool(self._condemned) or begun <= self._last_removal
+
+    async def check(self, name: str) -> None:
+        """Raise `FileRemoved` where the file is gone or about to go."""
+        if name in self._condemned or (self.file_exists is not None and not await self.file_exists(name)):
+            raise FileRemoved(name)
+
+    async def ended_before(self, at: float, *, limit: int) -> list[Batch]:
+        """Return batches that ended before then (seconds since the epoch), first those that ended first."""
+        return [batch_from(row) for row in await self._reader.fetch(SELECT_ENDED_BEFORE, (at, limit))]
+
+    async def first_end(self) -> float | None:
+        """Return when the first of all batches ended, in seconds since the epoch."""
+        ((at,),) = await self._reader.fetch(SELECT_FIRST_END)
+        return None if at is None else float(at)

@@ -1,0 +1,67 @@
+"""Let all who want one URL at the same time share one download."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from resizer.errors import ImageError
+from resizer.images.fetcher import Fetched, Fetcher
+
+
+class _Download:
+    """A download under way or done, and those who read its file besides whoever began it."""
+
+    def __init__(self) -> None:
+        #: None where whoever began it was cancelled
+        self.fetched: asyncio.Future[Fetched | None] = asyncio.get_running_loop().create_future()
+        self.readers = 0
+        self.unread = asyncio.Event()
+        self.unread.set()
+
+
+class Downloads:
+    """The fetcher, but for images of which the file is there or about to be: those share it."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+        self._downloads: dict[str, _Download] = {}
+
+    @asynccontextmanager
+    async def fetch(self, url: str) -> AsyncIterator[Fetched]:
+        """Download what the URL gives to a file that must not be changed. Raises `ImageError`."""
+        while (download := self._downloads.get(url)) is not None:
+            download.readers += 1
+            download.unread.clear()
+            try:
+                fetched = await asyncio.shield(download.fetched)
+                if fetched is not None:
+                    yield fetched
+                    return
+            finally:
+                download.readers -= 1
+                if not download.readers:
+                    download.unread.set()
+        async with self._begun(url) as fetched:
+            yield fetched
+
+    @asynccontextmanager
+    async def _begun(self, url: str) -> AsyncIterator[Fetched]:
+        download = self._downloads[url] = _Download()
+        try:
+            async with self._fetcher.fetch(url) as fetched:
+                download.fetched.set_result(fetched)
+                try:
+                    yield fetched
+                finally:
+                    del self._downloads[url]
+                    await download.unread.wait()
+        except ImageError as error:
+            if not download.fetched.done():
+                download.fetched.set_exception(error)
+                download.fetched.exception()  # perhaps nobody else asks for it
+            raise
+        finally:
+            if not download.fetched.done():
+                download.fetched.set_result(None)
+            if self._downloads.get(url) is download:
+                del self._downloads[url]
