@@ -21,9 +21,10 @@ from resizer.engine.local import LocalEngine, memory_limit
 from resizer.engine.pool import CompressPool
 from resizer.errors import ConfigError, DatabaseUnusable, DataFolderInUse, disk_fault
 from resizer.images.fetcher import Fetcher
+from resizer.metrics import Metrics, Standing, watch_loop
 from resizer.storage.local import LocalStorage
 from resizer.web import setup_web
-from resizer.web.keys import BATCHES, CHECKS, SETTINGS, STORAGE
+from resizer.web.keys import BATCHES, CHECKS, METRICS, SETTINGS, STANDING, STORAGE
 from resizer.web.uploads import check_spool
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret
@@ -48,31 +49,27 @@ def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
     app[SETTINGS] = settings
     app[RESUME] = resume
     app[CHECKS] = {}
-    app.cleanup_ctx.extend([data_folder, database, storage, engine, outbox, batches])
+    app[METRICS] = Metrics()
+    app[STANDING] = lambda: standing(app)
+    app.cleanup_ctx.extend([event_loop, data_folder, database, storage, engine, outbox, batches])
     app.on_shutdown.append(stop_taking)
     setup_web(app)
     return app
 
 
-#: keys that are checked but not acted on yet
-PLANNED = (
-    "server.cors_origins",
-    "fetch.revalidate",
-    "retention.days",
-)
-
-
 def check_available(settings: Settings) -> None:
-    """Refuse what a later version brings, and warn of what has no effect yet. Raises `ConfigError`."""
-    for key in PLANNED:
-        section, _, name = key.partition(".")
-        chosen = getattr(settings, section)
-        if getattr(chosen, name) != type(chosen).model_fields[name].default:
-            logger.warning("%s is planned: this version does not act on it yet", key)
+    """Refuse what a later version brings. Raises `ConfigError`."""
     if settings.storage.kind != "local":
         raise ConfigError.of("storage.kind", "'s3' is not in this version", "use 'local'")
     if settings.engine.kind != "local":
         raise ConfigError.of("engine.kind", "'celery' is not in this version", "use 'local'")
+
+
+async def event_loop(app: web.Application) -> AsyncIterator[None]:
+    watching = asyncio.create_task(watch_loop(app[METRICS]))
+    yield
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
 
 
 async def data_folder(app: web.Application) -> AsyncIterator[None]:
@@ -85,7 +82,9 @@ async def data_folder(app: web.Application) -> AsyncIterator[None]:
 
 async def database(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
-    async with open_database(settings.database_file, announcer(settings.webhook)) as opened:
+    async with open_database(
+        settings.database_file, announcer(settings.webhook, settings.retention), app[METRICS]
+    ) as opened:
         app[DATABASE] = opened
         app[CHECKS]["database"] = opened.check
         yield
@@ -102,9 +101,11 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     async with (
         Fetcher(settings.fetch, spool=settings.spool_folder) as fetcher,
-        CompressPool(settings.compress, memory_limit=memory_limit(settings.compress)) as pool,
+        CompressPool(
+            settings.compress, memory_limit=memory_limit(settings.compress), metrics=app[METRICS]
+        ) as pool,
     ):
-        app[ENGINE] = LocalEngine(fetcher, pool, app[STORAGE], settings.compress)
+        app[ENGINE] = LocalEngine(fetcher, pool, app[STORAGE], settings.compress, app[METRICS])
         app[CHECKS]["pool"] = app[ENGINE].check
         yield
 
@@ -112,17 +113,35 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
 async def outbox(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     secret = await asyncio.to_thread(load_secret, settings.webhook, settings.data_folder)
-    async with Outbox(app[DATABASE].deliveries, settings.webhook, secret) as opened:
+    async with Outbox(app[DATABASE].deliveries, settings.webhook, secret, metrics=app[METRICS]) as opened:
         app[OUTBOX] = opened
         yield
 
 
 async def batches(app: web.Application) -> AsyncIterator[None]:
     async with open_batches(
-        app[DATABASE], app[ENGINE], app[OUTBOX], app[SETTINGS], resume=app[RESUME]
+        app[DATABASE],
+        app[ENGINE],
+        app[STORAGE],
+        app[OUTBOX],
+        app[SETTINGS],
+        app[METRICS],
+        resume=app[RESUME],
     ) as opened:
         app[BATCHES] = opened
         yield
+
+
+async def standing(app: web.Application) -> Standing:
+    """Look up what metrics tell of the moment. Raises `DatabaseFailure`."""
+    in_flight = app[BATCHES].dispatcher.in_flight
+    # those in flight look pending too, until their outcome is written
+    pending = await app[DATABASE].pending_images()
+    return Standing(
+        requests=await app[DATABASE].count_by_status(),
+        waiting=max(pending - in_flight, 0),
+        in_flight=in_flight,
+    )
 
 
 async def stop_taking(app: web.Application) -> None:

@@ -32,7 +32,7 @@ def upload_body(batch: Batch, links: Links) -> Json:
     }
 
 
-def status_body(batch: Batch, links: Links, webhook: Json | None) -> Json:
+def status_body(batch: Batch, links: Links, webhook: Json | None, expires_at: float | None) -> Json:
     return {
         "request_id": batch.request_id,
         "status": batch.status,
@@ -60,7 +60,7 @@ def status_body(batch: Batch, links: Links, webhook: Json | None) -> Json:
         "created_at": iso(batch.created_at),
         "started_at": iso(batch.started_at),
         "finished_at": iso(batch.finished_at),
-        "expires_at": None,
+        "expires_at": iso(expires_at),
         "status_url": status_url(batch, links),
         "result_url": f"{links.origin}/result/{batch.request_id}",
         "images_url": f"{links.origin}/requests/{batch.request_id}/images",

@@ -5,13 +5,13 @@ import uuid
 from collections.abc import Iterator
 
 from resizer.bodies import Links, event_body, status_body, webhook_body
-from resizer.config import WebhookSettings
+from resizer.config import RetentionSettings, WebhookSettings
 from resizer.database import Announce, NewDelivery
 from resizer.models import Batch
 from resizer.webhooks.outbox import receiver_of
 
 
-def announcer(settings: WebhookSettings) -> Announce:
+def announcer(settings: WebhookSettings, retention: RetentionSettings) -> Announce:
     """Return what the database calls in the transaction that settles a batch's last image."""
 
     def announce(batch: Batch) -> Iterator[NewDelivery]:
@@ -20,7 +20,7 @@ def announcer(settings: WebhookSettings) -> Announce:
         # one event, so one id, whoever is told of it
         webhook_id = f"evt_{uuid.uuid4().hex}"
         for url in addressees(batch, settings):
-            status = status_body(batch, links, webhook_body(url, None))
+            status = status_body(batch, links, webhook_body(url, None), batch.expires_at(retention.seconds))
             yield NewDelivery(
                 webhook_id=webhook_id,
                 url=url,

@@ -3,25 +3,27 @@
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from resizer.batches.feed import Feed
 from resizer.batches.places import Places
-from resizer.config import QueueSettings
+from resizer.batches.sharing import Sharing
+from resizer.config import FetchSettings, QueueSettings
 from resizer.database import Database
 from resizer.engine.base import Engine
-from resizer.errors import DatabaseFailure, ErrorCode, NoSpace
+from resizer.errors import DatabaseFailure, ErrorCode, FileRemoved, NoSpace
+from resizer.log_context import tied_to
+from resizer.metrics import Metrics
 from resizer.models import Fault, Outcome, Task
 
 logger = logging.getLogger(__name__)
 
 #: batches worked on in turn; further ones wait on disk in the order in which they came
 MOST_ACTIVE = 1000
-#: batches read at once when the service starts
-RESUME_PAGE = 500
 #: seconds between tries to record an outcome while the database cannot be written: first and longest
 RECORD_BACKOFF = (0.5, 30.0)
 #: seconds after which an image counts as slow: another worker stands in, so that hosts which hang or ask
@@ -29,6 +31,8 @@ RECORD_BACKOFF = (0.5, 30.0)
 SLOW = 5.0
 #: the same for an image of a host in doubt: a dead one holds its images for minutes, until the last try
 SLOW_IN_DOUBT = 0.5
+#: seconds before an image is done again whose file was just removed
+REDO_PAUSE = 0.1
 #: workers in all, as a multiple of queue.workers
 MOST_WORKERS = 16
 
@@ -46,14 +50,18 @@ class Dispatcher:
         engine: Engine,
         settings: QueueSettings,
         *,
-        per_host: int,
+        fetch: FetchSettings,
+        metrics: Metrics | None = None,
+        unclaimed: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
         self._database = database
-        self._engine = engine
         self._settings = settings
-        self._places = Places(per_host=per_host, workers=settings.workers)
+        self._revalidate = fetch.revalidate
+        self._metrics = metrics or Metrics()
+        self.sharing = Sharing(engine, self._metrics, unclaimed=unclaimed)
+        self._places = Places(per_host=fetch.per_host, workers=settings.workers)
         self._queue: asyncio.Queue[Feed] = asyncio.Queue(MOST_ACTIVE)
-        self._active: set[int] = set()
+        self._active: dict[int, Feed] = {}
         #: images of each batch that are with a worker
         self._in_flight: Counter[int] = Counter()
         #: active batches that have no image left to hand out
@@ -87,9 +95,16 @@ class Dispatcher:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+        await self.sharing.aclose()
+
+    @property
+    def in_flight(self) -> int:
+        """How many images are with a worker."""
+        return len(self._processing)
 
     def _add_worker(self) -> None:
-        worker = asyncio.create_task(self._work())
+        with tied_to(None):  # a worker that stands in is begun by what another waits for
+            worker = asyncio.create_task(self._work())
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
 
@@ -98,14 +113,6 @@ class Dispatcher:
         self._stopping = True
         for worker in self._workers - self._processing:
             worker.cancel()
-
-    async def resume(self) -> None:
-        """Take up every batch that has no final status. Raises `DatabaseFailure`."""
-        after = 0
-        while batches := await self._database.unfinished(after=after, limit=RESUME_PAGE):
-            for batch in batches:
-                self.begin(batch.id)
-            after = batches[-1].id
 
     def begin(self, batch_id: int) -> None:
         """Work on a batch, now or when its turn comes.
@@ -119,12 +126,27 @@ class Dispatcher:
         self._backlog.append(batch_id)
         self._activate()
 
+    def end(self, batch_id: int) -> None:
+        """Begin no further image of a batch, and give up those under way."""
+        self._again.discard(batch_id)
+        while batch_id in self._backlog:
+            self._backlog.remove(batch_id)
+        feed = self._active.get(batch_id)
+        if feed is None:
+            return
+        feed.close()
+        # where it was put aside nobody would come to see that it is at its end
+        if any(feed in waiting for waiting in self._stalled.values()):
+            self._take_from_stalled(feed)
+            self._put_aside(feed)
+
     def _activate(self) -> None:
         while self._backlog and len(self._active) < MOST_ACTIVE:
             batch_id = self._backlog.popleft()
             if batch_id not in self._active:
-                self._active.add(batch_id)
-                self._queue.put_nowait(Feed(self._database, self._places, batch_id))
+                feed = Feed(self._database, self._places, batch_id, revalidate=self._revalidate)
+                self._active[batch_id] = feed
+                self._queue.put_nowait(feed)
 
     async def _work(self) -> None:
         me = asyncio.current_task()
@@ -137,7 +159,7 @@ class Dispatcher:
             self._queue.put_nowait(feed)  # its place is still free: no more than MOST_ACTIVE are about
             self._processing.add(me)
             try:
-                await self._process(*taken)
+                await self._process(feed, *taken)
             finally:
                 self._processing.discard(me)
                 self._in_flight[feed.batch_id] -= 1
@@ -175,7 +197,7 @@ class Dispatcher:
             return
         del self._in_flight[batch_id]
         self._exhausted.discard(batch_id)
-        self._active.discard(batch_id)
+        del self._active[batch_id]
         if batch_id in self._again:
             self._again.discard(batch_id)
             self._backlog.append(batch_id)
@@ -189,15 +211,37 @@ class Dispatcher:
         else:
             feeds = [*self._stalled.get(host, {})][:1]
             for feed in feeds:
-                for other in feed.busy_hosts:
-                    self._stalled[other].pop(feed, None)
-                    if not self._stalled[other]:
-                        del self._stalled[other]
+                self._take_from_stalled(feed)
         for feed in feeds:
             self._queue.put_nowait(feed)
 
-    async def _process(self, host: str, task: Task) -> None:
+    def _take_from_stalled(self, feed: Feed) -> None:
+        for host in feed.busy_hosts:
+            waiting = self._stalled.get(host, {})
+            waiting.pop(feed, None)
+            if not waiting:
+                self._stalled.pop(host, None)
+
+    async def _process(self, feed: Feed, host: str, task: Task) -> None:
+        with tied_to(feed.batch.request_id if feed.batch else None):
+            outcome, begun = await self._run_in_place(feed, host, task)
+            while outcome is not None:
+                try:
+                    await self._record(outcome, begun)
+                except FileRemoved as error:
+                    logger.info("image %s is done again: %s", task.seq, error)
+                    await asyncio.sleep(REDO_PAUSE)
+                    begun = asyncio.get_running_loop().time()
+                    outcome = await self._run(feed, replace(task, known=None))
+                else:
+                    fault = outcome.fault
+                    self._metrics.image_done(fault.code if fault else outcome.status)
+                    return
+
+    async def _run_in_place(self, feed: Feed, host: str, task: Task) -> tuple[Outcome | None, float]:
+        """Return the outcome and the loop time at which it was begun, keeping a place at the host."""
         outcome = None
+        begun = asyncio.get_running_loop().time()
         slow = False
 
         def stand_in() -> None:
@@ -213,13 +257,13 @@ class Dispatcher:
         seconds = SLOW_IN_DOUBT if self._places.in_doubt(host) else SLOW
         timer = asyncio.get_running_loop().call_later(seconds, stand_in)
         try:
-            outcome = await self._run(task)
+            outcome = await self._run(feed, task)
         finally:
             timer.cancel()
             self._slow -= slow
             with self._room_made(host):
                 self._places.leave(host, outcome, slow=slow)
-        await self._record(outcome)
+        return outcome, begun
 
     @contextmanager
     def _room_made(self, host: str) -> Iterator[None]:
@@ -228,20 +272,23 @@ class Dispatcher:
         yield
         self._wake(host, all_in_doubt=was_full and not self._places.doubt_is_full)
 
-    async def _run(self, task: Task) -> Outcome:
+    async def _run(self, feed: Feed, task: Task) -> Outcome | None:
         try:
-            return await self._engine.run(task)
+            return await self.sharing.run(task, feed)
         except Exception:
             # a fault of ours must not keep the batch from ever ending
             logger.exception("image %s of batch %s met a fault of the service", task.seq, task.batch_id)
             return _at_fault(task.batch_id, task.seq)
 
-    async def _record(self, outcome: Outcome) -> None:
+    async def _record(self, outcome: Outcome, begun: float) -> None:
+        """Record the outcome, whatever it takes. Raises `FileRemoved` where its file is gone."""
         first, longest = RECORD_BACKOFF
         pause = first
         while True:
             try:
-                await self._database.settle(outcome)
+                await self._database.settle(outcome, begun=begun)
+            except FileRemoved:
+                raise
             except (DatabaseFailure, NoSpace) as error:
                 logger.error("an outcome cannot be recorded, trying again in %g s: %s", pause, error)  # noqa: TRY400
                 await asyncio.sleep(pause)

@@ -1,10 +1,12 @@
 """The images of one batch, one after the other, passing over hosts that are busy."""
 
+import asyncio
 from collections import deque
+from dataclasses import replace
 
 from resizer.batches.places import Places
 from resizer.database import Database
-from resizer.models import BatchStatus, Recipe, Task
+from resizer.models import Batch, BatchStatus, Task
 
 #: images read from the database at once
 PAGE = 32
@@ -22,12 +24,18 @@ class Feed:
     stands behind them.
     """
 
-    def __init__(self, database: Database, places: Places, batch_id: int) -> None:
+    def __init__(self, database: Database, places: Places, batch_id: int, *, revalidate: bool = True) -> None:
+        loop = asyncio.get_running_loop()
         self.batch_id = batch_id
+        #: as it was at the first look at it, None until then
+        self.batch: Batch | None = None
+        #: loop time
+        self.opened_at = loop.time()
+        #: done once no image is to be worked on any more
+        self.closed: asyncio.Future[None] = loop.create_future()
         self._database = database
         self._places = places
-        #: None until the first look at the batch
-        self._recipe: Recipe | None = None
+        self._revalidate = revalidate
         #: seq of the last image read in the order of the CSV
         self._cursor = -1
         self._at_end = False
@@ -40,7 +48,7 @@ class Feed:
     @property
     def exhausted(self) -> bool:
         """Whether every image has been handed out."""
-        return self._at_end and not self._held and not self._used_up
+        return self.closed.done() or (self._at_end and not self._held and not self._used_up)
 
     @property
     def busy_hosts(self) -> list[str]:
@@ -52,19 +60,27 @@ class Feed:
 
         Raises `DatabaseFailure`; nothing is lost then, it can be called again.
         """
-        recipe = self._recipe or await self._open()
-        if recipe is None:
+        if self.closed.done():
             return None
-        while True:
-            await self._read_apart(recipe)
+        batch = self.batch or await self._open()
+        if batch is None:
+            return None
+        while not self.closed.done():
+            await self._read_apart(batch)
             taken = self._take_held()
             if taken is not None:
                 return taken
             if self._at_end or not self._make_room():
                 return None
-            await self._read_on(recipe)
+            await self._read_on(batch)
+        return None
 
-    async def _open(self) -> Recipe | None:
+    def close(self) -> None:
+        """Hand out nothing more; who works on an image of the batch gives it up."""
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    async def _open(self) -> Batch | None:
         """Look at the batch and note that it is begun; None where there is nothing to do any more."""
         batch = await self._database.batch_by_id(self.batch_id)
         if batch is None or batch.done:
@@ -72,10 +88,12 @@ class Feed:
             return None
         if batch.status is BatchStatus.PENDING:
             await self._database.start(self.batch_id)
-        self._recipe = batch.recipe
-        return batch.recipe
+        self.batch = batch
+        return batch
 
     def _take_held(self) -> tuple[str, Task] | None:
+        if self.closed.done():
+            return None
         for host in self._held:
             if not self._places.has_room(host):
                 continue
@@ -102,11 +120,11 @@ class Feed:
         self._apart[host] = held[-1].seq
         return True
 
-    async def _read_on(self, recipe: Recipe) -> None:
+    async def _read_on(self, batch: Batch) -> None:
         rows = await self._database.waiting(
-            self.batch_id, recipe, after=self._cursor, limit=PAGE, without_hosts=self._apart
+            self.batch_id, batch.recipe, after=self._cursor, limit=PAGE, without_hosts=self._apart
         )
-        for host, task in rows:
+        for host, task in await self._with_known(batch, rows):
             self._held.setdefault(host, deque()).append(task)
             self._cursor = task.seq
         self._at_end = len(rows) < PAGE
@@ -114,11 +132,25 @@ class Feed:
             if len(held) >= PAGE:
                 self._apart.setdefault(host, self._cursor)
 
-    async def _read_apart(self, recipe: Recipe) -> None:
+    async def _with_known(self, batch: Batch, rows: list[tuple[str, Task]]) -> list[tuple[str, Task]]:
+        known = await self._database.known.of(batch, [task.url for _, task in rows])
+        if not known:
+            return rows
+        return [
+            (host, replace(task, known=each))
+            if (each := known.get(task.url)) and (self._revalidate or each.fresh)
+            else (host, task)
+            for host, task in rows
+        ]
+
+    async def _read_apart(self, batch: Batch) -> None:
         for host in [*self._used_up]:
             after = self._apart[host]
             assert after is not None  # noqa: S101 - else it would not be read any more
-            rows = await self._database.waiting_of_host(self.batch_id, recipe, host, after=after, limit=PAGE)
+            rows = await self._database.waiting_of_host(
+                self.batch_id, batch.recipe, host, after=after, limit=PAGE
+            )
+            rows = await self._with_known(batch, rows)
             # the host stays among those apart: in the CSV's order its images in flight still look waiting
             self._apart[host] = rows[-1][1].seq if len(rows) == PAGE else None
             self._used_up.discard(host)

@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from resizer.catalog import CatalogReader
 from resizer.config import QueueSettings
@@ -13,6 +12,7 @@ from resizer.database import Database, Intake, NewBatch
 from resizer.errors import QueueFull
 from resizer.failpoints import Point, reach
 from resizer.models import Batch, Product, Recipe
+from resizer.turns import Turns
 
 #: cells and URLs read and written at once; a product may have two of them or a hundred thousand
 CHUNK = 20_000
@@ -38,7 +38,7 @@ class IntakeDesk:
         self._database = database
         self._settings = settings
         # posts with the same Idempotency-Key take turns, so that only the first does the work
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     async def check_room(self) -> None:
         """Raise `QueueFull` or `NoSpace` where nothing more can be taken in, whatever its size."""
@@ -56,7 +56,7 @@ class IntakeDesk:
         digest = await asyncio.to_thread(digest_of, submission)
         if key is None:
             return await self._write(submission, digest)
-        async with self._turns.setdefault(key, asyncio.Lock()):
+        async with self._turns.of(key):
             earlier = await self._database.batch_with_key(key, digest)
             if earlier is not None:
                 return earlier, False

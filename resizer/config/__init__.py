@@ -3,6 +3,7 @@
 from resizer.config.loading import check_exposure, is_loopback, load_settings
 from resizer.config.printing import to_toml
 from resizer.config.sections import (
+    ANY_ORIGIN,
     CompressSettings,
     DatabaseSettings,
     EngineSettings,
@@ -19,6 +20,7 @@ from resizer.config.sections import (
 )
 
 __all__ = [
+    "ANY_ORIGIN",
     "CompressSettings",
     "DatabaseSettings",
     "EngineSettings",

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from resizer.config.printing import MASK
-from resizer.config.sections import ENV_PREFIX, Section, ServerSettings, Settings
+from resizer.config.sections import ANY_ORIGIN, ENV_PREFIX, Section, ServerSettings, Settings
 from resizer.errors import ConfigError, WrongKey
 
 DEFAULT_FILE = Path("config.toml")
@@ -53,8 +53,16 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
 
 
 def check_exposure(settings: ServerSettings) -> None:
-    """Refuse to listen beyond this machine without a login. Raises `ConfigError`."""
-    if settings.api_tokens or settings.allow_anonymous or is_loopback(settings.host):
+    """Refuse to serve without a login who is not on this machine. Raises `ConfigError`."""
+    if settings.api_tokens or settings.allow_anonymous:
+        return
+    if ANY_ORIGIN in settings.cors_origins:
+        raise ConfigError.of(
+            "server.cors_origins",
+            "'*' lets every page that a user of this machine looks at use the service, and no login is set",
+            "list the origins, or set server.api_tokens, or server.allow_anonymous = true if anyone may",
+        )
+    if is_loopback(settings.host):
         return
     raise ConfigError.of(
         "server.host",

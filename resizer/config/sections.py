@@ -22,6 +22,8 @@ from resizer.models import OutputFormat, Recipe
 
 ENV_PREFIX = "RESIZER_"
 Network = IPv4Network | IPv6Network
+#: in server.cors_origins: all of them
+ANY_ORIGIN = "*"
 
 
 def _listed(value: object) -> object:
@@ -59,6 +61,22 @@ def _origin(value: str) -> str:
     if url.scheme not in {"http", "https"} or not url.host or url.query_string or url.fragment:
         raise ValueError("it is no http or https URL without a query")
     return value.rstrip("/")
+
+
+def _page_origin(value: str) -> str:
+    """Return an origin as browsers write it."""
+    if value == ANY_ORIGIN:
+        return value
+    url = yarl.URL(_origin(value))
+    if not url.host or url.path != "/" or url.user is not None or url.password is not None:
+        raise ValueError("it is no scheme://host or scheme://host:port")
+    return str(url.origin()).lower()
+
+
+def _page_origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    if ANY_ORIGIN in value and len(value) > 1:
+        raise ValueError("'*' is every origin already")
+    return value
 
 
 def _webhook_url(value: str) -> str:
@@ -125,9 +143,10 @@ Networks = Annotated[
     Field(description='a list of networks such as ["10.0.0.0/8"]'),
 ]
 Origins = Annotated[
-    tuple[Annotated[str, AfterValidator(_origin)], ...],
+    tuple[Annotated[str, AfterValidator(_page_origin)], ...],
     BeforeValidator(_listed),
-    Field(description='a list of origins such as ["https://shop.example.com"]'),
+    AfterValidator(_page_origins),
+    Field(description='a list of origins such as ["https://shop.example.com"], or ["*"] for all'),
 ]
 Tokens = Annotated[
     tuple[Annotated[SecretStr, AfterValidator(_token)], ...],
@@ -233,6 +252,10 @@ class EngineSettings(Section):
 
 class RetentionSettings(Section):
     days: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number of days of 0 or more")] = 0
+
+    @property
+    def seconds(self) -> float:
+        return self.days * 86400
 
 
 class LogSettings(Section):

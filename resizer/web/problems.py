@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from resizer.errors import (
+    AlreadyFinal,
     BatchNotFound,
     BodyTooSlow,
     CatalogError,
@@ -20,6 +21,7 @@ from resizer.errors import (
     NoSpace,
     NotFinished,
     NothingToRetry,
+    NothingToSend,
     OptionError,
     QueueFull,
     ResizerError,
@@ -56,6 +58,8 @@ PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]]
     BatchNotFound: (HTTPStatus.NOT_FOUND, "no-such-request", {}),
     NotFinished: (HTTPStatus.CONFLICT, "not-finished", RETRY_SOON),
     NothingToRetry: (HTTPStatus.CONFLICT, "nothing-to-retry", {}),
+    AlreadyFinal: (HTTPStatus.CONFLICT, "already-final", {}),
+    NothingToSend: (HTTPStatus.CONFLICT, "nothing-to-send", {}),
     QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, "queue-full", RETRY_LATER),
     NoSpace: (HTTPStatus.INSUFFICIENT_STORAGE, "no-space", RETRY_LATER),
     DatabaseFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "database-unavailable", RETRY_LATER),

@@ -10,6 +10,7 @@ from resizer.bodies import Json, delivery_body, image_body, page_body, status_bo
 from resizer.models import Batch, BatchStatus, ImageStatus
 from resizer.web.answers import answer_json
 from resizer.web.keys import BATCHES, SETTINGS
+from resizer.web.leaving import ends_with_client
 from resizer.web.origin import links_for
 from resizer.web.parameters import cursor, page_limit, preferred_wait, wanted_status
 from resizer.web.problems import RETRY_SOON
@@ -29,12 +30,13 @@ async def status(request: web.Request) -> web.Response:
     if seconds is None:
         batch = await batches.batch(request_id)
     else:
-        batch = await batches.wait(request_id, seconds)
+        with ends_with_client(request):
+            batch = await batches.wait(request_id, seconds)
         headers["Preference-Applied"] = f"wait={seconds}"
         headers["Vary"] = "Prefer"
     if not batch.done:
         headers.update(RETRY_SOON)
-    body = json.dumps(await _status(request, batch), ensure_ascii=False)
+    body = json.dumps(await status_of(request, batch), ensure_ascii=False)
     etag = hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
     headers["ETag"] = f'"{etag}"'
     if any(each.value in {etag, "*"} for each in request.if_none_match or ()):
@@ -50,12 +52,15 @@ async def requests(request: web.Request) -> web.Response:
         before=cursor(request), limit=limit + 1, status=wanted_status(request, BatchStatus)
     )
     following = str(page[limit - 1].id) if len(page) > limit else None
-    data = [status_body(batch, links, await _listed_webhook(request, batch)) for batch in page[:limit]]
+    webhooks = await batches.webhooks(page[:limit])
+    data = [
+        status_body(batch, links, _listed(request, webhooks[batch.id]), batches.expires_at(batch))
+        for batch in page[:limit]
+    ]
     return answer_json(page_body(data, following))
 
 
-async def _listed_webhook(request: web.Request, batch: Batch) -> Json | None:
-    webhook = await request.app[BATCHES].webhook(batch)
+def _listed(request: web.Request, webhook: Json | None) -> Json | None:
     if webhook is not None and not request.app[SETTINGS].server.api_tokens:
         # without a login anyone may list, and such a URL is often all that it takes to call it
         return {**webhook, "url": None}
@@ -78,12 +83,20 @@ async def images(request: web.Request) -> web.Response:
     return answer_json(page_body([image_body(image, links) for image in page[:limit]], following))
 
 
+async def cancel(request: web.Request) -> web.Response:
+    """Cancel what is left of a request."""
+    return await _accepted(request, await request.app[BATCHES].cancel(request.match_info["request_id"]))
+
+
 async def retry(request: web.Request) -> web.Response:
     """Try a request's failed and cancelled images anew."""
-    batch = await request.app[BATCHES].retry(request.match_info["request_id"])
-    location = status_url(batch, links_for(request))
-    headers = {"Location": location, **RETRY_SOON}
-    return answer_json(await _status(request, batch), status=HTTPStatus.ACCEPTED, headers=headers)
+    return await _accepted(request, await request.app[BATCHES].retry(request.match_info["request_id"]))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Forget a request and the files that no other uses."""
+    await request.app[BATCHES].delete(request.match_info["request_id"])
+    return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
 async def deliveries(request: web.Request) -> web.Response:
@@ -92,5 +105,20 @@ async def deliveries(request: web.Request) -> web.Response:
     return answer_json({"data": [delivery_body(delivery) for delivery in found]})
 
 
-async def _status(request: web.Request, batch: Batch) -> Json:
-    return status_body(batch, links_for(request), await request.app[BATCHES].webhook(batch))
+async def send_again(request: web.Request) -> web.Response:
+    """Send a request's webhook event again."""
+    found = await request.app[BATCHES].send_again(request.match_info["request_id"])
+    return answer_json({"data": [delivery_body(delivery) for delivery in found]}, status=HTTPStatus.ACCEPTED)
+
+
+async def _accepted(request: web.Request, batch: Batch) -> web.Response:
+    headers = {"Location": status_url(batch, links_for(request))}
+    if not batch.done:
+        headers.update(RETRY_SOON)
+    return answer_json(await status_of(request, batch), status=HTTPStatus.ACCEPTED, headers=headers)
+
+
+async def status_of(request: web.Request, batch: Batch) -> Json:
+    """Return the status body as this client is told it."""
+    batches = request.app[BATCHES]
+    return status_body(batch, links_for(request), await batches.webhook(batch), batches.expires_at(batch))

@@ -7,23 +7,40 @@ from aiohttp import web
 
 from resizer.batches import Submission
 from resizer.bodies import status_url, upload_body
+from resizer.web.access_log import REQUEST_ID, tie_log
 from resizer.web.answers import answer_json
+from resizer.web.archive import archive
 from resizer.web.auth import require_token
+from resizer.web.cors import Cors
+from resizer.web.docs import docs
+from resizer.web.events import events
 from resizer.web.files import send_image
 from resizer.web.health import healthz, readyz
 from resizer.web.keys import BATCHES, SETTINGS, STORAGE
+from resizer.web.methods import answer_methods
+from resizer.web.metrics import count_answers, metrics
+from resizer.web.openapi import openapi
 from resizer.web.origin import links_for
 from resizer.web.parameters import flag, idempotency_key
 from resizer.web.problems import RETRY_SOON, answer_problems
-from resizer.web.requests import deliveries, images, requests, retry, status
+from resizer.web.requests import cancel, delete, deliveries, images, requests, retry, send_again, status
 from resizer.web.results import send_csv
-from resizer.web.uploads import check_expectation, receive_upload, recipe_from, webhook_url_from
+from resizer.web.uploads import (
+    check_expectation,
+    query_options,
+    receive_upload,
+    recipe_from,
+    webhook_url_from,
+)
 
 
 def setup_web(app: web.Application) -> None:
     """Add the middlewares and every route; what the handlers need is put into the app by its owner."""
+    app.middlewares.extend([count_answers, tie_log])
     app.middlewares.append(answer_problems)
+    Cors(app[SETTINGS].server.cors_origins).add_to(app)
     app.middlewares.append(require_token(app[SETTINGS].server.api_tokens))
+    app.middlewares.append(answer_methods)
     app.on_response_prepare.append(cache_for_ever)
     app.router.add_post("/upload", upload, expect_handler=check_expectation)
     app.router.add_get("/status/{request_id}", status)
@@ -32,10 +49,18 @@ def setup_web(app: web.Application) -> None:
     app.router.add_get("/ping", ping)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/openapi.json", openapi)
+    app.router.add_get("/docs", docs)
     app.router.add_get("/requests", requests)
     app.router.add_get("/requests/{request_id}/images", images)
+    app.router.add_get("/requests/{request_id}/events", events)
+    app.router.add_get("/requests/{request_id}/archive", archive)
+    app.router.add_delete("/requests/{request_id}", delete)
+    app.router.add_post("/requests/{request_id}/cancel", cancel)
     app.router.add_post("/requests/{request_id}/retry", retry)
     app.router.add_get("/requests/{request_id}/deliveries", deliveries)
+    app.router.add_post("/requests/{request_id}/deliveries", send_again)
 
 
 async def upload(request: web.Request) -> web.Response:
@@ -43,6 +68,9 @@ async def upload(request: web.Request) -> web.Response:
     batches, settings = request.app[BATCHES], request.app[SETTINGS]
     links = links_for(request)
     key = idempotency_key(request)
+    # before the body is read, and also where a form's own fields go before them
+    recipe_from(query_options(request), settings.compress)
+    webhook_url_from(query_options(request))
     if key is None:
         # with a key this may be the answer to an earlier post, for which there is always room
         await batches.check_room()
@@ -59,6 +87,7 @@ async def upload(request: web.Request) -> web.Response:
             idempotency_key=key,
         )
         batch = await batches.submit(submission)
+    request[REQUEST_ID] = batch.request_id
     headers = {"Location": status_url(batch, links), **RETRY_SOON}
     return answer_json(upload_body(batch, links), status=HTTPStatus.ACCEPTED, headers=headers)
 

@@ -7,7 +7,7 @@ import pytest
 
 from outcomes import MakeBatch, done, failed
 from resizer.batches.dispatcher import Dispatcher
-from resizer.config import QueueSettings
+from resizer.config import FetchSettings, QueueSettings
 from resizer.database import Database
 from resizer.errors import DatabaseFailure
 from resizer.models import Batch, BatchStatus, ImageStatus, Outcome, Task
@@ -67,7 +67,7 @@ class Ends:
 
 def dispatcher(database: Database, bench: Bench, *, workers: int = 4, grace: float = 5) -> Dispatcher:
     settings = QueueSettings(workers=workers, shutdown_grace=grace)
-    return Dispatcher(database, bench, settings, per_host=2)
+    return Dispatcher(database, bench, settings, fetch=FetchSettings(per_host=2))
 
 
 async def test_small_batch_is_not_stuck_behind_a_large_one(database: Database, batch_of: MakeBatch) -> None:
@@ -148,7 +148,7 @@ async def test_images_that_outlast_the_grace_wait_on_disk_and_are_resumed(
     assert left.pending >= 1
     again, ends = Bench(), Ends(database)
     async with dispatcher(database, again) as at_work:
-        await at_work.resume()
+        at_work.begin(batch.id)
         await ends.until(1)
     assert len(again.begun) == left.pending
 
@@ -167,7 +167,7 @@ async def test_images_set_back_while_others_are_in_flight_are_done_once_more(
         while not (await database.images(batch.id, limit=1, status=ImageStatus.FAILED)):
             await database.start(batch.id)  # is through after what was handed to the writer before
         bench.failing.clear()
-        _, images = await database.reopen(batch.id)
+        _, images = await database.outcomes.reopen(batch.id)
         assert images == 1
         at_work.begin(batch.id)
         bench.gates["slow"].set()
@@ -187,7 +187,7 @@ async def test_ended_batch_can_be_begun_again_at_once(database: Database, batch_
         for round_ in range(1, 4):
             await ends.until(round_)
             bench.failing.discard(round_ - 1)
-            await database.reopen(batch.id)
+            await database.outcomes.reopen(batch.id)
             at_work.begin(batch.id)
         await ends.until(4)
     ended = await database.batch_by_id(batch.id)
