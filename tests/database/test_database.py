@@ -2,7 +2,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 
 import aiosqlite
@@ -349,6 +349,38 @@ async def test_database_that_cannot_be_used_is_refused(
     with pytest.raises(DatabaseUnusable, match=told):
         async with opened(tmp_path):
             pass
+
+
+async def test_a_database_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "resizer.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(MIGRATIONS[0])
+        connection.executescript(
+            """
+            PRAGMA user_version = 1;
+            INSERT INTO batches (id, request_id, ready, status, filename, columns, digest, quality, format,
+                max_width, max_height, origin, files_url, products, images, completed, input_bytes,
+                output_bytes, created_at, finished_at, webhook_url)
+            VALUES (1, 'old', 1, 'completed', 'a.csv', '["S"]', 'd', 50, 'keep', 0, 0, 'http://s', 'http://s/c',
+                1, 1, 1, 2, 1, 1.0, 2.0, 'http://hook');
+            INSERT INTO products VALUES (1, 0, 2, '1', 'P', '["1"]', 0, 1);
+            INSERT INTO images (batch_id, seq, ordinal, position, url, host, status, filename, format, width,
+                height, input_bytes, output_bytes)
+            VALUES (1, 0, 0, 1, 'http://h/a', 'h', 'completed', 'f.jpg', 'jpeg', 1, 1, 2, 1);
+            INSERT INTO deliveries (batch_id, webhook_id, url, host, body, next_attempt_at)
+            VALUES (1, 'evt_1', 'http://hook', 'hook', '{}', 5.0);
+            """
+        )
+    async with open_database(path, lambda _: ()) as database:
+        batch = await database.batch("old")
+        assert batch is not None
+        assert (batch.done, batch.cancelling) == (True, False)
+        (image,) = await database.images(batch.id, limit=10)
+        assert image.compressed is not None
+        (delivery,) = await database.deliveries.due_deliveries(6.0, limit=10)
+        assert (delivery.earlier_tries, delivery.request_id) == (0, "old")
+        assert await database.known.of(batch, ["http://h/a"]) == {}
+        assert await database.removal.forget(batch.id)
 
 
 async def test_migration_that_fails_leaves_the_file_as_it_was(
