@@ -351,6 +351,25 @@ async def test_database_that_cannot_be_used_is_refused(
             pass
 
 
+async def test_an_event_sent_again_has_its_whole_schedule_before_it(database: Database) -> None:
+    batch = await published(database, 1)
+    assert await database.deliveries.send_again(batch.id, 99.0) == 0
+    await database.settle(done(batch.id, 0))
+    (stale,) = await database.deliveries.of_batches(batch.id)
+    attempt = Attempt(at=10.0, http_status=500, error="it failed", seconds=0.5)
+    deliveries = database.deliveries
+    await deliveries.record_attempt(stale, attempt, status=DeliveryStatus.FAILED, next_attempt_at=None)
+    assert await deliveries.send_again(batch.id, 99.0) == 1
+    (delivery,) = await deliveries.of_batches(batch.id)
+    assert (delivery.status, delivery.next_attempt_at) == (DeliveryStatus.PENDING, 99.0)
+    assert (delivery.webhook_id, len(delivery.attempts), delivery.earlier_tries) == (stale.webhook_id, 1, 1)
+    # a try that was under way meanwhile is kept, but decides nothing
+    await deliveries.record_attempt(stale, attempt, status=DeliveryStatus.DELIVERED, next_attempt_at=None)
+    (delivery,) = await deliveries.of_batches(batch.id)
+    assert (delivery.status, delivery.next_attempt_at) == (DeliveryStatus.PENDING, 99.0)
+    assert len(delivery.attempts) == 2
+
+
 async def test_a_database_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "resizer.db"
     with closing(sqlite3.connect(path)) as connection:
