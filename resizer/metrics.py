@@ -81,10 +81,14 @@ class Metrics:
             how=REUSES,
         )
         self._fetch = _histogram(
-            registry, "resizer_fetch", "Fetching one image, with all its tries and the pauses between them."
+            registry,
+            "resizer_fetch",
+            "Fetching one image that came, with all its tries and the pauses between them.",
         )
         self._compress = _histogram(
-            registry, "resizer_compress", "Compressing one image, with the wait for a free process."
+            registry,
+            "resizer_compress",
+            "Compressing one image with success, with the wait for a free process.",
         )
         self._store = _histogram(registry, "resizer_store", "Storing one compressed image durably.")
         self._commit = _histogram(
