@@ -152,12 +152,6 @@ async def test_second_server_on_a_database_is_refused(tmp_path: Path) -> None:
         assert any("shared.db is in use" in line for line in second.log)
 
 
-async def test_key_without_effect_is_warned_of(tmp_path: Path) -> None:
-    async with server(tmp_path, RESIZER_RETENTION__DAYS="30") as process:
-        await process.url()
-        assert any("retention.days" in line and "WARNING" in line for line in process.log)
-
-
 @pytest.mark.parametrize(
     "sent",
     [
