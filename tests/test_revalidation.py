@@ -108,6 +108,17 @@ async def test_validators_are_sent_to_nobody_but_who_gave_them(serve: Serve, ori
     assert origin.requests[-1].headers.get("if-none-match") is None
 
 
+@pytest.mark.parametrize("status", [400, 412])
+async def test_a_host_that_does_not_understand_the_question_is_asked_without_it(
+    serve: Serve, origin: Origin, status: int
+) -> None:
+    client = await serve()
+    image = Answer(body=photos.jpeg(), headers=ETAGGED)
+    url = origin.add("/a.jpg", image, Answer(status=status), image)
+    assert await run(client, url) == await run(client, url)
+    assert [seen.headers.get("if-none-match") for seen in origin.requests] == [None, '"v1"', None]
+
+
 async def test_a_file_that_is_gone_is_made_again(serve: Serve, origin: Origin, tmp_path: Path) -> None:
     client = await serve()
     url = origin.add("/a.jpg", Answer(body=photos.jpeg(), headers=ETAGGED, conditional=True))

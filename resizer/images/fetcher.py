@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 BACKOFF = 0.5  # seconds before the second try; doubles with each further one
 MAX_BACKOFF = 30.0  # seconds
 MAX_RETRY_AFTER = 120.0  # seconds; who asks for more is not waited for, so that a request ends in its time
+#: what servers answer that do not understand a condition; then it is left out
+CONDITION_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.PRECONDITION_FAILED})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: a Content-Range from the first byte on: the last one, and how many there are
 WHOLE_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
@@ -163,7 +165,12 @@ class Fetcher:
             async with self._hosts.place(url):
                 # waiting for the place is no fault of the host
                 began = loop.time()
-                end = await self._hop(url, path, headers, seconds, asked)
+                try:
+                    end = await self._hop(url, path, headers, seconds, asked)
+                except HttpStatusError as error:
+                    if asked is None or error.http_status not in CONDITION_REFUSED:
+                        raise
+                    known, end = None, url
                 seconds -= loop.time() - began
             if isinstance(end, URL):
                 url = end
