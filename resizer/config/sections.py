@@ -68,7 +68,8 @@ def _page_origin(value: str) -> str:
     if value == ANY_ORIGIN:
         return value
     url = yarl.URL(_origin(value))
-    if not url.host or url.path != "/" or url.user is not None or url.password is not None:
+    named = url.raw_host and "*" not in url.raw_host
+    if not named or url.path != "/" or url.user is not None or url.password is not None:
         raise ValueError("it is no scheme://host or scheme://host:port")
     return str(url.origin()).lower()
 

@@ -35,22 +35,32 @@ def idempotency_key(request: web.Request) -> str | None:
     return key.strip()
 
 
+def asked(request: web.Request, name: str) -> str:
+    """Return a parameter of the query; empty is as if it were left out."""
+    values = request.query.getall(name, ())
+    if len(values) > 1:
+        raise OptionError(name, ", ".join(values)[:200], "give it once")
+    return values[0] if values else ""
+
+
 def flag(request: web.Request, name: str) -> bool:
-    value = request.query.get(name, "0").lower()
+    value = asked(request, name)
     if value not in {"", "0", "1", "true", "false"}:
         raise OptionError(name, value[:200], "use 0 or 1")
     return value in {"1", "true"}
 
 
 def page_limit(request: web.Request, default: int, most: int) -> int:
-    text = request.query.get("limit") or str(default)
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or int(text) < 1:
+    """Return how many a page is to have; who asks for more than `most` gets that, and the rest after it."""
+    text = asked(request, "limit") or str(default)
+    digits = text.lstrip("0")
+    if not re.fullmatch(r"\d+", digits, re.ASCII):
         raise OptionError("limit", text[:200], f"use a whole number from 1 to {most}")
-    return min(int(text), most)
+    return most if len(digits) > len(str(most)) else min(int(digits), most)
 
 
 def cursor(request: web.Request) -> int | None:
-    text = request.query.get("after")
+    text = asked(request, "after")
     if not text:
         return None
     if not re.fullmatch(r"-1|\d{1,18}", text, re.ASCII):
@@ -59,7 +69,7 @@ def cursor(request: web.Request) -> int | None:
 
 
 def wanted_status(request: web.Request, statuses: type[S]) -> S | None:
-    text = request.query.get("status")
+    text = asked(request, "status")
     if not text:
         return None
     if text not in set(statuses):

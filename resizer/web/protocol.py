@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from aiohttp import StreamReader, web
@@ -30,7 +31,17 @@ class Protocol(web.RequestHandler):
     Bodies come as they were sent: whoever reads one undoes its Content-Encoding.
     """
 
-    __slots__ = ("_answered", "_begun", "_header_clock", "_left", "_pace", "_seen", "_taking", "_timeout")
+    __slots__ = (
+        "_answered",
+        "_begun",
+        "_header_clock",
+        "_left",
+        "_pace",
+        "_seen",
+        "_taking",
+        "_tell_lost",
+        "_timeout",
+    )
 
     def __init__(
         self,
@@ -60,6 +71,19 @@ class Protocol(web.RequestHandler):
         self._pace: Pace | None = None
         #: body of the request that was answered last
         self._answered: StreamReader | None = None
+        #: called when the connection is lost
+        self._tell_lost: Callable[[], object] | None = None
+
+    @contextmanager
+    def when_lost(self, tell: Callable[[], object]) -> Iterator[None]:
+        """Call `tell` once if the connection is lost within; for whoever answers its request."""
+        self._tell_lost = tell
+        if self.transport is None:
+            tell()
+        try:
+            yield
+        finally:
+            self._tell_lost = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -72,6 +96,8 @@ class Protocol(web.RequestHandler):
         self._taking.stop()
         if self._pace is not None:
             self._pace.stop()
+        if self._tell_lost is not None:
+            self._tell_lost()
         handling: asyncio.Task[None] | None = self._task_handler
         super().connection_lost(exc)
         if self._pace is not None and not self._pace.over and self._current_request is None:

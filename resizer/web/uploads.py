@@ -31,6 +31,7 @@ from resizer.errors import (
 )
 from resizer.models import OutputFormat, Recipe
 from resizer.web.body import Body
+from resizer.web.parameters import asked
 
 #: what an upload may say besides its CSV
 OPTIONS = frozenset({"webhook_url", "quality", "format", "max_width", "max_height"})
@@ -99,6 +100,12 @@ async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> As
             await aiofiles.os.remove(path)
 
 
+def query_options(request: web.Request) -> dict[str, str]:
+    """Return the options of the query; a form's own fields go before them. Raises `OptionError`."""
+    given = {name: asked(request, name).strip() for name in OPTIONS}
+    return {name: value for name, value in given.items() if value}
+
+
 async def check_spool(spool: Path) -> None:
     """Raise `SpoolFailure` or `NoSpace` where an upload could not be written to this folder."""
     with _faults_named(spool):
@@ -160,13 +167,12 @@ async def _invite(request: web.Request) -> None:
 async def _plain(request: web.Request, body: Body, path: Path, limit: int) -> Upload:
     async with aiofiles.open(path, "wb") as file:
         await _copy(body.pieces(), file, limit)
-    options = {name: value for name, value in request.query.items() if name in OPTIONS and value.strip()}
-    return Upload(csv=path, filename="upload.csv", options=options)
+    return Upload(csv=path, filename="upload.csv", options=query_options(request))
 
 
 async def _multipart(request: web.Request, body: Body, path: Path, limit: int) -> Upload:
     filename: str | None = None
-    options: dict[str, str] = {}
+    options = query_options(request)
     fields = 0
     reader = MultipartReader(request.headers, cast(StreamReader, body))
     async with aiofiles.open(path, "wb") as file:

@@ -1,0 +1,100 @@
+"""What a request leaves, described: the result, the archive and the images."""
+
+from resizer.bodies import Json
+from resizer.errors import BatchNotFound, NotFinished, OptionError
+from resizer.web.files import CONTENT_TYPES
+from resizer.web.openapi import examples
+from resizer.web.openapi.parts import Operation, answer, header, parameter_ref, sent_header
+from resizer.web.openapi.shared import DISPOSITION, ETAG, NO_CACHE, NOSNIFF
+
+ID = parameter_ref("RequestId")
+FILE_HEADERS = {
+    "Content-Disposition": DISPOSITION,
+    "Cache-Control": NO_CACHE,
+    "X-Content-Type-Options": NOSNIFF,
+}
+IMAGE_HEADERS = {
+    "ETag": ETAG,
+    "Cache-Control": header(
+        "The name says what it is, so it never changes.", {"const": "public, max-age=31536000, immutable"}
+    ),
+    "Accept-Ranges": header("Parts can be asked for.", {"const": "bytes"}),
+    "Last-Modified": header("When it was made.", {"type": "string"}),
+}
+SENT = {**IMAGE_HEADERS, "X-Content-Type-Options": NOSNIFF}
+PART = r"^bytes \d+-\d+/\d+$"
+#: images need no schema: they are what their type says
+IMAGE_TYPES: Json = {kind: {} for kind in sorted(CONTENT_TYPES.values())}
+
+RESULT = Operation(
+    method="get",
+    path="/result/{request_id}",
+    name="getResult",
+    tag="Results",
+    summary="The result CSV",
+    description=(
+        "The uploaded CSV with a column `Output Image Urls`: one slot for each input URL in the same "
+        "order, joined "
+        "by commas; the slot of a failed image is empty. UTF-8, CRLF, RFC 4180."
+    ),
+    parameters=(ID, parameter_ref("Detail"), parameter_ref("Partial")),
+    answers={
+        200: answer(
+            "The CSV.",
+            {"text/csv": {"schema": {"type": "string"}, "example": examples.RESULT}},
+            headers=FILE_HEADERS,
+        )
+    },
+    errors=(BatchNotFound, NotFinished, OptionError),
+)
+ARCHIVE = Operation(
+    method="get",
+    path="/requests/{request_id}/archive",
+    name="getArchive",
+    tag="Results",
+    summary="All images in a ZIP",
+    description=(
+        "`result.csv` and each compressed image under a readable name, made while it is sent. Where the "
+        "storage has "
+        "lost a file, `errors.txt` inside says so."
+    ),
+    parameters=(ID, parameter_ref("Partial")),
+    answers={200: answer("The ZIP.", {"application/zip": {}}, headers=FILE_HEADERS)},
+    errors=(BatchNotFound, NotFinished, OptionError),
+)
+COMPRESSED = Operation(
+    method="get",
+    path="/compressed/{filename}",
+    name="getImage",
+    tag="Results",
+    summary="A compressed image",
+    description=(
+        "The image itself; its address is the `output_url` of an image, and stands in the result. It may "
+        "be kept for "
+        "ever. One range of bytes can be asked for; several at once are answered with the whole."
+    ),
+    parameters=(
+        parameter_ref("FileName"),
+        sent_header("Range", "A part: `bytes=0-1023`; no single range: the whole.", {"type": "string"}),
+        sent_header(
+            "If-Range",
+            "The `ETag` of which a part is known; of another file the whole is sent.",
+            {"type": "string"},
+        ),
+        sent_header("If-None-Match", "The `ETag` of the image that is known.", {"type": "string"}),
+    ),
+    answers={
+        200: answer("The image.", IMAGE_TYPES, headers=SENT),
+        206: answer(
+            "The part that was asked for.",
+            IMAGE_TYPES,
+            headers={
+                **SENT,
+                "Content-Range": header("Which part it is.", {"type": "string", "pattern": PART}),
+            },
+        ),
+        304: answer("It is the one that is known.", headers=IMAGE_HEADERS),
+    },
+    plain={404: "There is no such image.", 416: "The image has no such part."},
+)
+RESULTS = (RESULT, ARCHIVE, COMPRESSED)

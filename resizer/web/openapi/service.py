@@ -1,0 +1,111 @@
+"""The service's own paths, described: does it live, what does it count, what can it do."""
+
+from http import HTTPStatus
+
+from resizer.bodies import Json
+from resizer.web.openapi.parts import Operation, answer, as_json, header, problem_schema, urn
+from resizer.web.problems import PROBLEM_JSON
+
+NOT_READY: Json = answer(
+    f"{HTTPStatus.SERVICE_UNAVAILABLE.phrase}.\n\n`{urn('not-ready')}`: a part cannot do its work; "
+    f"`failing` names it."
+    f"\n\n`{urn('too-many-connections')}`: the server has as many connections open as it may.",
+    {
+        PROBLEM_JSON: {
+            "schema": problem_schema([urn("not-ready"), urn("too-many-connections")], 503),
+            "example": {
+                "type": urn("not-ready"),
+                "title": "Not ready",
+                "status": 503,
+                "detail": "storage: there is no space left on the disk",
+                "failing": ["storage"],
+            },
+        }
+    },
+    headers={"Retry-After": header("Seconds after which to ask again.", {"type": "integer", "minimum": 0})},
+)
+PROMETHEUS: Json = {"schema": {"type": "string"}, "example": "resizer_queue_images 12.0\n"}
+
+PING = Operation(
+    method="get",
+    path="/ping",
+    name="ping",
+    tag="Service",
+    summary="Is it there?",
+    description="Answers `pong` for as long as the process answers at all.",
+    answers={200: answer("It is.", as_json("Ping", {"status": "pong"}))},
+)
+HEALTH = Operation(
+    method="get",
+    path="/healthz",
+    name="getHealth",
+    tag="Service",
+    summary="Does it live?",
+    description="For a supervisor that restarts what has died; looks at nothing but the process itself.",
+    answers={200: answer("It does.", as_json("Health", {"status": "ok"}))},
+)
+READY = Operation(
+    method="get",
+    path="/readyz",
+    name="getReadiness",
+    tag="Service",
+    summary="Can it work?",
+    description=(
+        "For a load balancer: tries whether the database, the storage and the spool can be written to, and "
+        "whether a "
+        "compressing process is alive."
+    ),
+    answers={200: answer("It can.", as_json("Health", {"status": "ok"})), 503: NOT_READY},
+)
+METRICS = Operation(
+    method="get",
+    path="/metrics",
+    name="getMetrics",
+    tag="Service",
+    summary="Metrics for Prometheus",
+    description="What was counted since the start, and how things stand; as OpenMetrics where `Accept` "
+    "asks for it.",
+    answers={
+        200: answer("The metrics.", {"text/plain": PROMETHEUS, "application/openmetrics-text": PROMETHEUS})
+    },
+)
+DESCRIPTION = Operation(
+    method="get",
+    path="/openapi.json",
+    name="getDescription",
+    tag="Service",
+    summary="This description",
+    description="The API as an OpenAPI 3.1 document.",
+    answers={
+        200: answer(
+            "The document.",
+            {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {"openapi": {"const": "3.1.0"}},
+                        "required": ["openapi", "info", "servers", "paths", "components", "webhooks"],
+                    }
+                }
+            },
+        )
+    },
+)
+PAGE = Operation(
+    method="get",
+    path="/docs",
+    name="getDocumentation",
+    tag="Service",
+    summary="This description, for people",
+    description="The same as a page, complete in itself: it loads nothing and runs nothing.",
+    answers={
+        200: answer(
+            "The page.",
+            {"text/html": {"schema": {"type": "string"}}},
+            headers={
+                "Content-Security-Policy": header("Nothing but the page's own style.", {"type": "string"})
+            },
+        )
+    },
+)
+SERVICE = (PING, HEALTH, READY, METRICS, DESCRIPTION, PAGE)

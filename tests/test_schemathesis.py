@@ -1,0 +1,84 @@
+"""schemathesis calls the service as its document says, and as it forbids, and finds nothing."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import photos
+from origin import Answer, Origin
+from process import server
+
+#: the same calls each time
+SEED = 20260131
+TOKEN = "a-token-of-the-test"
+PHASES = frozenset({"examples", "coverage", "fuzzing", "stateful"})
+HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
+
+
+async def report_of(url: str, folder: Path, *, origin: Origin, examples: int, token: str) -> dict[str, Any]:
+    """Run every check in these phases; returns the report, and prints what was found."""
+    report = folder / "report.json"
+    login = ["--header", f"Authorization: Bearer {token}"] if token else []
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json",
+        "--checks", "all", "--phases", ",".join(sorted(PHASES)), "--mode", "all",
+        "--max-examples", str(examples), "--seed", str(SEED), "--generation-database", "none",
+        "--continue-on-failure", "--no-color", "--warnings", "off", "--no-shrink",
+        "--report", "json", "--report-json-path", str(report), *login,
+        cwd=folder,
+        env={
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": HOOKS.stem,
+            "PYTHONPATH": str(HOOKS.parent),
+            "IMAGES_ORIGIN": origin.url("/").rstrip("/"),
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    told, _ = await process.communicate()
+    print(told.decode())  # noqa: T201 - pytest shows it where something was found
+    assert report.exists(), told.decode()
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
+
+
+async def check(folder: Path, origin: Origin, *, examples: int, token: str) -> None:
+    origin.add("/a.jpg", Answer(body=photos.jpeg()))
+    origin.add("/b.png", Answer(body=photos.png_with_alpha()))
+    origin.add("/hook", Answer(status=204))
+    variables: Mapping[str, str] = {
+        "RESIZER_SERVER__API_TOKENS": token,
+        "RESIZER_FETCH__RETRIES": "0",
+        "RESIZER_COMPRESS__PROCESSES": "1",
+    }
+    async with server(folder / "data", **variables) as process:
+        url = await process.url()
+        report = await report_of(url, folder, origin=origin, examples=examples, token=token)
+        assert process.process.returncode is None
+    figures = {name: report[name] for name in ("seed", "operations", "test_cases", "running_time")}
+    print(json.dumps(figures))  # noqa: T201 - the figures of the run
+    assert report["complete"], report["stop_reason"]
+    assert report["failures"] == []
+    assert report["errors"] == []
+    assert report["exit_code"] == 0
+    assert {name for name, phase in report["phases"].items() if phase["status"] == "success"} == PHASES
+    assert report["operations"]["tested"] == report["operations"]["total"] > 15
+    assert report["test_cases"]["generated"] > 100
+    assert not [line for line in process.log if "Traceback" in line]
+
+
+@pytest.mark.timeout(600)
+async def test_schemathesis_finds_nothing(tmp_path: Path, origin: Origin) -> None:
+    await check(tmp_path, origin, examples=2, token=TOKEN)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+async def test_schemathesis_finds_nothing_without_a_login(tmp_path: Path, origin: Origin) -> None:
+    await check(tmp_path, origin, examples=5, token="")
