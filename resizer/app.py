@@ -124,8 +124,8 @@ async def batches(app: web.Application) -> AsyncIterator[None]:
         app[ENGINE],
         app[STORAGE],
         app[OUTBOX],
-        app[SETTINGS],
-        app[METRICS],
+        settings=app[SETTINGS],
+        metrics=app[METRICS],
         resume=app[RESUME],
     ) as opened:
         app[BATCHES] = opened

@@ -45,6 +45,7 @@ class Batches:
         engine: Engine,
         storage: Storage,
         outbox: Outbox,
+        *,
         settings: Settings,
         metrics: Metrics,
     ) -> None:
@@ -153,7 +154,7 @@ class Batches:
         return True
 
     async def send_again(self, request_id: str) -> list[Delivery]:
-        """Send the latest webhook event of a batch once more, now. Raises `BatchNotFound`, `NothingToSend`."""
+        """Send the latest webhook event of a batch once more. Raises `BatchNotFound`, `NothingToSend`."""
         batch = await self.batch(request_id)
         if not await self._database.deliveries.send_again(batch.id, time.time()):
             raise NothingToSend(request_id, done=batch.done)
@@ -304,13 +305,13 @@ async def open_batches(
     engine: Engine,
     storage: Storage,
     outbox: Outbox,
+    *,
     settings: Settings,
     metrics: Metrics | None = None,
-    *,
     resume: bool = True,
 ) -> AsyncIterator[Batches]:
     """Start the workers; with `resume` they take up what an earlier process left, and old batches go."""
-    batches = Batches(database, engine, storage, outbox, settings, metrics or Metrics())
+    batches = Batches(database, engine, storage, outbox, settings=settings, metrics=metrics or Metrics())
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(batches.remover)
         await stack.enter_async_context(batches.dispatcher)

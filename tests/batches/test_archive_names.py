@@ -1,5 +1,6 @@
 import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
+from typing import Literal
 
 import pytest
 from hypothesis import example, given, settings
@@ -133,7 +134,7 @@ def test_path_can_be_unpacked_everywhere(name: str, url: str) -> None:
 def one_to_some_file_system(path: str) -> set[str]:
     """The path as file systems compare it that heed case, composition or invisible characters less."""
     seen = "".join(each for each in path if unicodedata.category(each) != "Cf")
-    forms = ("NFC", "NFD", "NFKC", "NFKD")
+    forms: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
     folded = {fold(seen) for fold in (str.lower, str.upper, str.casefold)}
     return {f"{form}{unicodedata.normalize(form, each)}" for form in forms for each in folded}
 
