@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from resizer.catalog import ResultWriter, Slot
 from resizer.database import Database
+from resizer.errors import BatchNotFound
 from resizer.models import Batch, Image
 
 #: cells and images written at once: some milliseconds of work between two looks at the event loop
@@ -13,7 +14,10 @@ CHUNK = 2000
 async def result_csv(
     database: Database, batch: Batch, *, files_url: str, detail: bool = False
 ) -> AsyncIterator[bytes]:
-    """Yield the result piece by piece; `files_url` is what stands before `/NAME` in output URLs."""
+    """Yield the result piece by piece; `files_url` is what stands before `/NAME` in output URLs.
+
+    Raises `BatchNotFound` at the end where the batch was deleted meanwhile, so that some of it may lack.
+    """
     columns = await database.columns(batch.id)
     writer = ResultWriter(columns, detail=detail)
     yield writer.header()
@@ -28,6 +32,9 @@ async def result_csv(
             products, weight = [], 0
     if products:
         yield writer.products(products)
+    # one that is being deleted loses its rows bit by bit
+    if await database.batch_by_id(batch.id) is None:
+        raise BatchNotFound(batch.request_id)
 
 
 def _slot(image: Image, files_url: str) -> Slot:

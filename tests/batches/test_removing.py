@@ -9,8 +9,9 @@ import pytest
 
 from outcomes import MakeBatch, done, failed
 from resizer.batches.removing import Remover
+from resizer.batches.results import result_csv
 from resizer.database import Database, open_database
-from resizer.errors import FileRemoved, StorageFailure
+from resizer.errors import BatchNotFound, FileRemoved, StorageFailure
 from resizer.models import Batch
 from resizer.storage.local import LocalStorage
 
@@ -176,3 +177,15 @@ async def test_a_file_of_an_image_that_was_deleted_before_it_was_done_goes_too(
         await remover.through()
     assert await there(storage, 0, 1) == [1]
     assert await database.batch_by_id(other.id) is not None
+
+
+async def test_a_result_does_not_end_as_if_whole_when_its_batch_is_deleted(
+    database: Database, batch_of: MakeBatch, storage: LocalStorage
+) -> None:
+    batch = await ended(database, batch_of, storage, 0, 1, 2, 3)
+    pieces = result_csv(database, batch, files_url="http://service/compressed")
+    assert (await anext(pieces)).startswith(b"S. No.")
+    await database.removal.forget(batch.id)
+    with pytest.raises(BatchNotFound):
+        async for _ in pieces:
+            pass
