@@ -49,6 +49,7 @@ class LocalEngine:
         outcome = partial(Outcome, batch_id=task.batch_id, seq=task.seq)
         known = await self._still_there(task.known)
         if known and known.fresh:
+            self._metrics.image_reused("shared")
             return outcome(attempts=0, compressed=known.compressed, source=known.source)
         attempts = 0
         began = time.perf_counter()
