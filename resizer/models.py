@@ -120,6 +120,11 @@ class Source:
     #: seconds since the epoch
     asked_at: float
 
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether there is anything by which the origin could tell that nothing has changed."""
+        return bool(self.etag or self.last_modified)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:

@@ -219,7 +219,7 @@ async def used(tmp_path: Path, batch_of: MakeBatch) -> Path:
         (cut_short, "damaged or no database of ours"),
         (cut_in_a_page, "damaged or no database of ours"),
         (of_another_program, "belongs to another program"),
-        (of_another_program_that_counts, "no such column"),
+        (of_another_program_that_counts, "no such table"),
     ],
 )
 async def test_database_that_is_spoilt_is_refused_and_left_alone(

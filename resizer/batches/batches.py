@@ -19,7 +19,15 @@ from resizer.bodies import Json, webhook_body
 from resizer.config import Settings
 from resizer.database import Database
 from resizer.engine.base import Engine
-from resizer.errors import AlreadyFinal, BatchNotFound, NotFinished, NothingToRetry, NothingToSend
+from resizer.errors import (
+    AlreadyFinal,
+    BatchNotFound,
+    DatabaseFailure,
+    NoSpace,
+    NotFinished,
+    NothingToRetry,
+    NothingToSend,
+)
 from resizer.log_context import tied_to
 from resizer.metrics import Metrics
 from resizer.models import Batch, BatchStatus, Delivery, Image, ImageStatus, Outcome
@@ -34,6 +42,8 @@ LOOK = 1000
 RESUME_PAGE = 500
 #: seconds for which a client is kept waiting until all is cancelled or deleted; it goes on after that
 PATIENCE = 10.0
+#: seconds until cancelling is tried again where the database cannot be written
+CANCEL_PAUSE = 2.0
 
 
 class Batches:
@@ -101,8 +111,9 @@ class Batches:
 
         Raises `BatchNotFound`, `NothingToRetry`.
         """
-        batch = await self.batch(request_id)
-        batch, images = await self._database.outcomes.reopen(batch.id)
+        batch, images = await self._database.outcomes.reopen((await self.batch(request_id)).id)
+        if batch is None:
+            raise BatchNotFound(request_id)
         if not images:
             raise NothingToRetry(request_id)
         logger.info("request %s: %s images are tried again", request_id, images)
@@ -149,6 +160,7 @@ class Batches:
             return False
         logger.info("request %s is deleted", batch.request_id)
         self.dispatcher.end(batch.id)
+        self.dispatcher.sharing.ended(batch.id, batch.finished_at or time.time())
         self.watchers.finished(batch.id)
         self.remover.wake()
         return True
@@ -230,7 +242,8 @@ class Batches:
             return await self.submit(submission)
         lost = await self._lost(batch, exists)
         if batch.failed or batch.cancelled or lost:
-            batch, _ = await self._database.outcomes.reopen(batch.id, lost=lost)
+            reopened, _ = await self._database.outcomes.reopen(batch.id, lost=lost)
+            batch = reopened or batch
         if not batch.done:
             self.dispatcher.begin(batch.id)
         return batch
@@ -253,10 +266,22 @@ class Batches:
     async def _cancel_images(self, batch: Batch) -> None:
         self.dispatcher.end(batch.id)
         cancelled = 0
-        while some := await self._database.outcomes.cancel_some(batch.id):
+        while some := await self._cancel_some(batch):
             cancelled += some
             self._metrics.image_done(ImageStatus.CANCELLED, some)
         logger.info("request %s: %s images were cancelled", batch.request_id, cancelled)
+        after = await self._database.batch_by_id(batch.id)
+        if after is not None and not after.done and not after.cancelling:
+            # it was set back meanwhile, and what was begun for that has been ended here
+            self.dispatcher.begin(batch.id)
+
+    async def _cancel_some(self, batch: Batch) -> int:
+        while True:
+            try:
+                return await self._database.outcomes.cancel_some(batch.id)
+            except (DatabaseFailure, NoSpace) as error:
+                logger.warning("cancelling request %s waits: %s", batch.request_id, error)
+                await asyncio.sleep(CANCEL_PAUSE)
 
     def _discard(self, outcome: Outcome) -> None:
         """Note the file of an outcome that nobody wants any more."""
@@ -268,7 +293,7 @@ class Batches:
         self.remover.wake()
 
     def _finished(self, batch: Batch) -> None:
-        self.dispatcher.sharing.ended(batch)
+        self.dispatcher.sharing.ended(batch.id, batch.finished_at or time.time())
         self.watchers.finished(batch.id)
         self._outbox.wake()
         self._metrics.request_finished(batch.status)

@@ -164,6 +164,8 @@ class Dispatcher:
                 self._processing.discard(me)
                 self._in_flight[feed.batch_id] -= 1
                 self._leave(feed.batch_id)
+        # at once: others that look before this task is seen to be done would leave too
+        self._workers.discard(me)
 
     async def _take(self, feed: Feed) -> tuple[str, Task] | None:
         try:
@@ -187,6 +189,9 @@ class Dispatcher:
         if feed.exhausted:
             self._exhausted.add(feed.batch_id)
             self._leave(feed.batch_id)
+            # one that was closed has perhaps been woken for a place that it does not take
+            for host in feed.busy_hosts:
+                self._wake(host, all_in_doubt=False)
             return
         for host in feed.busy_hosts:
             self._stalled.setdefault(host, {})[feed] = None
@@ -231,8 +236,7 @@ class Dispatcher:
                 except FileRemoved as error:
                     logger.info("image %s is done again: %s", task.seq, error)
                     await asyncio.sleep(REDO_PAUSE)
-                    begun = asyncio.get_running_loop().time()
-                    outcome = await self._run(feed, replace(task, known=None))
+                    outcome, begun = await self._run(feed, replace(task, known=None))
                 else:
                     fault = outcome.fault
                     self._metrics.image_done(fault.code if fault else outcome.status)
@@ -240,8 +244,7 @@ class Dispatcher:
 
     async def _run_in_place(self, feed: Feed, host: str, task: Task) -> tuple[Outcome | None, float]:
         """Return the outcome and the loop time at which it was begun, keeping a place at the host."""
-        outcome = None
-        begun = asyncio.get_running_loop().time()
+        outcome, begun = None, 0.0
         slow = False
 
         def stand_in() -> None:
@@ -257,7 +260,7 @@ class Dispatcher:
         seconds = SLOW_IN_DOUBT if self._places.in_doubt(host) else SLOW
         timer = asyncio.get_running_loop().call_later(seconds, stand_in)
         try:
-            outcome = await self._run(feed, task)
+            outcome, begun = await self._run(feed, task)
         finally:
             timer.cancel()
             self._slow -= slow
@@ -272,13 +275,14 @@ class Dispatcher:
         yield
         self._wake(host, all_in_doubt=was_full and not self._places.doubt_is_full)
 
-    async def _run(self, feed: Feed, task: Task) -> Outcome | None:
+    async def _run(self, feed: Feed, task: Task) -> tuple[Outcome | None, float]:
+        began = asyncio.get_running_loop().time()
         try:
             return await self.sharing.run(task, feed)
         except Exception:
             # a fault of ours must not keep the batch from ever ending
             logger.exception("image %s of batch %s met a fault of the service", task.seq, task.batch_id)
-            return _at_fault(task.batch_id, task.seq)
+            return _at_fault(task.batch_id, task.seq), began
 
     async def _record(self, outcome: Outcome, begun: float) -> None:
         """Record the outcome, whatever it takes. Raises `FileRemoved` where its file is gone."""

@@ -25,6 +25,7 @@ class Remover:
         self._removal = database.removal
         self._storage = storage
         self._removal.file_exists = self._exists
+        database.outcomes.on_unused = self.wake
         self._woken = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None

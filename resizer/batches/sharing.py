@@ -11,7 +11,7 @@ from resizer.database import is_fresh, ran_beside
 from resizer.engine.base import Engine
 from resizer.errors import ErrorCode
 from resizer.metrics import Metrics
-from resizer.models import Batch, Known, Outcome, Recipe, Task
+from resizer.models import Known, Outcome, Recipe, Task
 
 #: outcomes remembered; what is older the database knows, but a page of images was read before it did
 MEMORY = 5000
@@ -26,6 +26,8 @@ class _Flight:
     """A task under way, and how many want its outcome."""
 
     task: asyncio.Task[Outcome]
+    #: loop time
+    begun: float
     users: int = 0
 
 
@@ -59,20 +61,22 @@ class Sharing:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def ended(self, batch: Batch) -> None:
-        """Note that a batch has its final status."""
-        if batch.finished_at is not None:
-            self._ends[batch.id] = batch.finished_at
-            if len(self._ends) > ENDS:
-                self._ends.popitem(last=False)
+    def ended(self, batch_id: int, at: float) -> None:
+        """Note that a batch has ended then (seconds since the epoch), or was deleted."""
+        self._ends[batch_id] = at
+        if len(self._ends) > ENDS:
+            self._ends.popitem(last=False)
 
-    async def run(self, task: Task, feed: Feed) -> Outcome | None:
-        """Return what became of the task; None where its batch is given up meanwhile."""
+    async def run(self, task: Task, feed: Feed) -> tuple[Outcome | None, float]:
+        """Return what became of the task, None where its batch is given up, and the loop time of its begin.
+
+        That may lie before this call, where another has begun it.
+        """
         key = (task.url, task.recipe)
         recent = self._recent.get(key)
         if recent is not None and self._failed_here(recent, feed):
             self._metrics.image_reused("shared")
-            return _of(recent.outcome, task)
+            return _of(recent.outcome, task), recent.at
         flight = self._flights.get(key)
         if flight is not None:
             self._metrics.image_reused("shared")
@@ -85,7 +89,7 @@ class Sharing:
             # unlike awaiting it, this leaves the task alone when one of those who wait is cancelled
             either: set[asyncio.Future[Any]] = {flight.task, feed.closed}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            return _of(flight.task.result(), task) if flight.task.done() else None
+            return _of(flight.task.result(), task) if flight.task.done() else None, flight.begun
         finally:
             flight.users -= 1
             if not flight.users and not flight.task.done():
@@ -93,7 +97,7 @@ class Sharing:
                 flight.task.cancel()
 
     def _start(self, key: Key, task: Task) -> _Flight:
-        flight = _Flight(asyncio.create_task(self._engine.run(task)))
+        flight = _Flight(asyncio.create_task(self._engine.run(task)), asyncio.get_running_loop().time())
         self._flights[key] = flight
         self._tasks.add(flight.task)
 

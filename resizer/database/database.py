@@ -82,6 +82,11 @@ SELECT_IMAGES = f"""
     SELECT {IMAGE_COLUMNS} FROM images i JOIN products p USING (batch_id, ordinal)
     WHERE i.batch_id = ? AND i.seq > ? AND (? IS NULL OR i.status = ?) ORDER BY i.seq LIMIT ?
 """
+#: the status in full, so that its index serves: who asks for the few that failed need not wait for all others
+SELECT_FAILED_IMAGES = f"""
+    SELECT {IMAGE_COLUMNS} FROM images i JOIN products p USING (batch_id, ordinal)
+    WHERE i.batch_id = ? AND i.seq > ? AND i.status = 'failed' ORDER BY i.seq LIMIT ?
+"""
 SELECT_WAITING = """
     SELECT seq, url, host FROM images
     WHERE batch_id = ? AND seq > ? AND status = 'pending'
@@ -131,7 +136,7 @@ class Database:
         self.writer = outcomes.writer
         self.deliveries = Deliveries(reader, self.writer)
         self.known = KnownUrls(reader)
-        self.removal = Removal(reader, self.writer)
+        self.removal = Removal(reader, outcomes)
 
     async def batch(self, request_id: str) -> Batch | None:
         return await self._one_batch(SELECT_BATCH, request_id)
@@ -237,7 +242,10 @@ class Database:
         self, batch_id: int, *, after: int = -1, limit: int, status: ImageStatus | None = None
     ) -> list[Image]:
         """Return images behind the one numbered `after`, in the order of the CSV."""
-        rows = await self._reader.fetch(SELECT_IMAGES, (batch_id, after, status, status, limit))
+        if status is ImageStatus.FAILED:
+            rows = await self._reader.fetch(SELECT_FAILED_IMAGES, (batch_id, after, limit))
+        else:
+            rows = await self._reader.fetch(SELECT_IMAGES, (batch_id, after, status, status, limit))
         return [image_from(row) for row in rows]
 
     async def columns(self, batch_id: int) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ BRING_FORWARD = """
 """
 #: not where it was asked for once more while the try was under way
 UPDATE_AFTER_ATTEMPT = """
-    UPDATE deliveries SET status = ?, next_attempt_at = ? WHERE id = ? AND earlier_tries = ?
+    UPDATE deliveries SET status = ?, next_attempt_at = ? WHERE id = ? AND next_attempt_at IS ?
 """
 #: the schedule begins anew
 SEND_AGAIN = """
@@ -104,7 +104,7 @@ class Deliveries:
                 INSERT_ATTEMPT, (attempt.at, attempt.http_status, attempt.error, attempt.seconds, delivery.id)
             )
             await connection.execute(
-                UPDATE_AFTER_ATTEMPT, (status, next_attempt_at, delivery.id, delivery.earlier_tries)
+                UPDATE_AFTER_ATTEMPT, (status, next_attempt_at, delivery.id, delivery.next_attempt_at)
             )
 
         await self._writer.run(record)

@@ -12,6 +12,8 @@ from resizer.naming import key_of_url, stem_of
 #: seconds before a batch was made within which what another batch that ran beside it has learnt is as good
 #: as asking again
 FRESH = 600.0
+#: seconds; a batch may run for long, or be tried again much later
+LONGEST_FRESH = 24 * 3600.0
 
 #: the latest image of each URL, found by its key
 SELECT_SOURCES = """
@@ -74,5 +76,6 @@ def is_fresh(source: Source, batch: Batch, *, beside: bool) -> bool:
     What was learnt after the batch was made is as new as its client can expect; what a batch `beside` it has
     learnt shortly before is too. A clock that was put back makes nothing fresh.
     """
-    since = batch.created_at - FRESH if beside else batch.created_at
-    return since <= source.asked_at <= time.time()
+    now = time.time()
+    since = max(batch.created_at - FRESH if beside else batch.created_at, now - LONGEST_FRESH)
+    return since <= source.asked_at <= now

@@ -167,6 +167,7 @@ ALTER TABLE images ADD COLUMN asked_at REAL;
 ALTER TABLE images ADD COLUMN url_key INTEGER;
 
 CREATE INDEX images_by_url ON images (url_key) WHERE url_key IS NOT NULL;
+CREATE INDEX images_failed ON images (batch_id, seq) WHERE status = 'failed';
 CREATE INDEX images_by_file ON images (filename) WHERE filename IS NOT NULL;
 
 -- 1 from the client's word until no image is pending any more

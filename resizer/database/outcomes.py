@@ -11,6 +11,7 @@ import aiosqlite
 
 from resizer.database.rows import BATCH_COLUMNS, batch_from
 from resizer.database.writer import Writer
+from resizer.errors import FileRemoved
 from resizer.metrics import Metrics
 from resizer.models import Batch, ImageStatus, Outcome
 from resizer.naming import key_of_url
@@ -88,6 +89,10 @@ class Outcomes:
     def __init__(self, connection: aiosqlite.Connection, announce: Announce, metrics: Metrics) -> None:
         self._announce = announce
         self.writer = Writer(connection, self._write, metrics)
+        #: files that are about to be deleted: no outcome is recorded with one
+        self.condemned: set[str] = set()
+        #: told that a file was noted which perhaps nobody uses
+        self.on_unused: Callable[[], None] | None = None
 
     @staticmethod
     async def prepare(connection: aiosqlite.Connection) -> None:
@@ -111,13 +116,15 @@ class Outcomes:
 
         await self.writer.run(settle)
 
-    async def reopen(self, batch_id: int, *, lost: Collection[str] = ()) -> tuple[Batch, int]:
+    async def reopen(self, batch_id: int, *, lost: Collection[str] = ()) -> tuple[Batch | None, int]:
         """Set failed and cancelled images of a batch, and those whose file is lost, back to pending.
 
-        Returns the batch as it is then, and how many images were set back.
+        Returns the batch as it is then, None where it is gone, and how many images were set back.
         """
 
-        async def reopen(connection: aiosqlite.Connection) -> tuple[Batch, int]:
+        async def reopen(connection: aiosqlite.Connection) -> tuple[Batch | None, int]:
+            if not await connection.execute_fetchall(SELECT_BATCH, (batch_id,)):
+                return None, 0
             images = await connection.execute(REOPEN_IMAGES, (batch_id, json.dumps([*lost])))
             if images.rowcount:
                 await connection.execute(REOPEN_BATCH, (batch_id,))
@@ -147,11 +154,15 @@ class Outcomes:
         return await self.writer.run(cancel)
 
     async def _write(self, connection: aiosqlite.Connection, outcomes: Sequence[Outcome]) -> None:
+        names = [outcome.compressed.filename for outcome in outcomes if outcome.compressed]
+        for name in self.condemned.intersection(names):
+            raise FileRemoved(name)
         settled = await connection.executemany(SETTLE_IMAGE, [_settled(outcome) for outcome in outcomes])
         if settled.rowcount < len(outcomes):
             # some were cancelled or deleted meanwhile: perhaps nobody uses their files
-            names = [(outcome.compressed.filename,) for outcome in outcomes if outcome.compressed]
-            await connection.executemany(NOTE_UNUSED, names)
+            await connection.executemany(NOTE_UNUSED, [{"name": name} for name in names])
+            if self.on_unused is not None:
+                self.on_unused()
         batch_ids = {outcome.batch_id for outcome in outcomes}
         self.writer.changes(*batch_ids)
         await self._finish(connection, batch_ids)

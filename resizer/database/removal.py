@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import aiosqlite
 
+from resizer.database.outcomes import Outcomes
 from resizer.database.reader import Reader
 from resizer.database.rows import BATCH_COLUMNS, batch_from
-from resizer.database.writer import Writer
 from resizer.errors import FileRemoved
 from resizer.models import Batch
 
@@ -54,10 +54,10 @@ class Removal:
     meanwhile may still come with such a file: theirs are looked for before they are recorded.
     """
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: Reader, outcomes: Outcomes) -> None:
         self._reader = reader
-        self._writer = writer
-        self._condemned: set[str] = set()
+        self._writer = outcomes.writer
+        self._condemned = outcomes.condemned
         #: loop time
         self._last_removal = -math.inf
         #: tells whether a file is there; set by whoever removes files
@@ -145,8 +145,8 @@ class Removal:
         return bool(self._condemned) or begun <= self._last_removal
 
     async def check(self, name: str) -> None:
-        """Raise `FileRemoved` where the file is gone or about to go."""
-        if name in self._condemned or (self.file_exists is not None and not await self.file_exists(name)):
+        """Raise `FileRemoved` where the file is gone."""
+        if self.file_exists is not None and not await self.file_exists(name):
             raise FileRemoved(name)
 
     async def ended_before(self, at: float, *, limit: int) -> list[Batch]:

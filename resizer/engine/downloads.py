@@ -1,8 +1,9 @@
 """Let all who want one URL at the same time share one download."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from resizer.errors import ImageError
 from resizer.images.fetcher import Fetched, Fetcher
@@ -17,6 +18,16 @@ class _Download:
         self.readers = 0
         self.unread = asyncio.Event()
         self.unread.set()
+
+
+async def _whatever_comes(waited: Coroutine[Any, Any, object]) -> None:
+    """Await it also where that is cancelled meanwhile: others read the file that goes afterwards."""
+    waiting = asyncio.ensure_future(waited)
+    try:
+        await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        await waiting
+        raise
 
 
 class Downloads:
@@ -54,7 +65,7 @@ class Downloads:
                     yield fetched
                 finally:
                     del self._downloads[url]
-                    await download.unread.wait()
+                    await _whatever_comes(download.unread.wait())
         except ImageError as error:
             if not download.fetched.done():
                 download.fetched.set_exception(error)

@@ -10,7 +10,7 @@ from pathlib import Path
 from resizer.config import CompressSettings
 from resizer.engine.downloads import Downloads
 from resizer.engine.pool import CompressPool
-from resizer.errors import CorruptImage, ImageError, PoolDown
+from resizer.errors import CorruptImage, ImageError, PoolDown, StorageFailure
 from resizer.failpoints import Point, reach
 from resizer.images.codec import BYTES_PER_PIXEL, compress_file, describe_file
 from resizer.images.fetcher import Fetched, Fetcher, Unchanged
@@ -74,7 +74,7 @@ class LocalEngine:
             raise PoolDown
 
     def _fetch(self, url: str, known: Known | None) -> AbstractAsyncContextManager[Fetched | Unchanged]:
-        if known is None:
+        if known is None or not known.source.can_be_asked:
             return self._downloads.fetch(url)
         return self._fetcher.fetch_if_changed(url, known.source)
 
@@ -93,6 +93,10 @@ class LocalEngine:
                     described = await self._pool.run(
                         describe_file, str(made), input_bytes=fetched.size, max_pixels=self._max_pixels
                     )
+                except StorageFailure:
+                    # deleted meanwhile, with the last request that used it
+                    if await self._storage.find_stem(stem) is not None:
+                        raise
                 except CorruptImage as error:
                     logger.warning("%s is damaged and is made again: %s", made, error)
                     await self._storage.delete(made.name)

@@ -152,16 +152,15 @@ class Fetcher:
         loop = asyncio.get_running_loop()
         credentials: dict[URL, str] = {}
         first = url
-        for _ in range(self._settings.max_redirects + 1):
+        redirects = 0
+        while redirects <= self._settings.max_redirects:
             if url.user is not None:
                 credentials[url.origin()] = _basic(url)
             location = None if url == first else str(url.with_user(None))
-            headers = {}
+            asked = known if known and known.can_be_asked and known.location == location else None
+            headers = conditions(asked) if asked else {}
             if authorization := credentials.get(url.origin()):
                 headers["Authorization"] = authorization
-            asked = known if known and known.location == location else None
-            if asked:
-                headers.update(conditions(asked))
             async with self._hosts.place(url):
                 # waiting for the place is no fault of the host
                 began = loop.time()
@@ -170,10 +169,13 @@ class Fetcher:
                 except HttpStatusError as error:
                     if asked is None or error.http_status not in CONDITION_REFUSED:
                         raise
-                    known, end = None, url
-                seconds -= loop.time() - began
+                    known = None
+                    continue
+                finally:
+                    seconds -= loop.time() - began
             if isinstance(end, URL):
                 url = end
+                redirects += 1
                 continue
             size, source = end
             return size, replace(source, location=location)

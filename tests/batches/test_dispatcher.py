@@ -7,6 +7,7 @@ import pytest
 
 from outcomes import MakeBatch, done, failed
 from resizer.batches.dispatcher import Dispatcher
+from resizer.batches.feed import Feed
 from resizer.config import FetchSettings, QueueSettings
 from resizer.database import Database
 from resizer.errors import DatabaseFailure
@@ -281,7 +282,7 @@ async def test_database_that_fails_now_and_then_strands_no_batch(
 ) -> None:
     monkeypatch.setattr("resizer.batches.dispatcher.RECORD_BACKOFF", (0.001, 0.01))
     bench, ends = Bench(), Ends(database)
-    batches = [await batch_of(["a", "b", "c"] * 10) for _ in range(3)]
+    batches = [await batch_of([f"a{n}", f"b{n}", f"c{n}"] * 10) for n in range(3)]
     calls = itertools.count()
     for name in ("batch_by_id", "waiting", "waiting_of_host", "settle", "start"):
         monkeypatch.setattr(database, name, failing_at_times(getattr(database, name), calls))
@@ -306,3 +307,75 @@ def failing_at_times(
                 return await method(*args, **options)
 
     return call
+
+
+async def test_workers_that_end_together_leave_enough_behind(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All whose outcomes were in one commit go on in the same turn of the event loop."""
+    monkeypatch.setattr("resizer.batches.dispatcher.SLOW_IN_DOUBT", 0.01)
+    bench, ends = Bench(), Ends(database)
+    hosts = [f"h{number}" for number in range(30)]
+    gate = asyncio.Event()
+    bench.gates = dict.fromkeys(hosts, gate)
+    batch = await batch_of(hosts)
+    async with dispatcher(database, bench, workers=1) as at_work:
+        at_work.begin(batch.id)
+        await bench.until(3)  # others stand in for the first
+        gate.set()
+        await ends.until(1)
+
+
+async def test_a_batch_that_is_ended_before_its_turn_leaves_the_place_to_the_next(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, ends = Bench(), Ends(database)
+    gate = bench.gates["h"] = asyncio.Event()
+    first, second, third = [await batch_of(["h"]) for _ in range(3)]
+    async with Dispatcher(
+        database, bench, QueueSettings(workers=4), fetch=FetchSettings(per_host=1)
+    ) as at_work:
+        at_work.begin(first.id)
+        await bench.until(1)
+        # each has looked at its batch when it is put aside; what is given to the writer then comes later
+        for batch in (second, third):
+            at_work.begin(batch.id)
+            while not (found := await database.batch_by_id(batch.id)) or found.status is BatchStatus.PENDING:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        woken = Feed.take
+
+        async def take(feed: Feed) -> tuple[str, Task] | None:
+            if feed.batch_id == second.id:
+                at_work.end(second.id)
+            return await woken(feed)
+
+        monkeypatch.setattr(Feed, "take", take)
+        gate.set()
+        await ends.until(2)
+    assert ends.order == [first.id, third.id]
+
+
+async def test_who_joins_a_task_is_as_old_as_the_task(database: Database, batch_of: MakeBatch) -> None:
+    """A file may have been removed after the task had found it, and before another batch joined."""
+    bench, ends = Bench(), Ends(database)
+    gate = bench.gates["h"] = asyncio.Event()
+    there = True
+
+    async def exists(_: str) -> bool:
+        return there
+
+    database.removal.file_exists = exists
+    one, two = [await batch_of(["h"]) for _ in range(2)]
+    async with dispatcher(database, bench) as at_work:
+        at_work.begin(one.id)
+        await bench.until(1)
+        there = False
+        await database.removal.removed([])
+        at_work.begin(two.id)
+        while at_work.in_flight < 2:  # noqa: ASYNC110  another task does it
+            await asyncio.sleep(0.001)
+        gate.set()
+        await bench.until(2)  # it is done again
+        there = True
+        await ends.until(2)
+    assert len(bench.begun) >= 2

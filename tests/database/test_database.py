@@ -235,6 +235,7 @@ async def test_reopened_batch_has_its_failed_images_to_do(database: Database) ->
         await database.settle(outcome)
     again, images = await database.outcomes.reopen(batch.id)
     assert images == 2
+    assert again is not None
     assert (again.status, again.pending, again.completed, again.failed) == (BatchStatus.PROCESSING, 2, 1, 0)
     assert again.finished_at is None
     for seq in (1, 2):
@@ -254,6 +255,7 @@ async def test_deliveries_are_due_by_time_and_keep_every_try(database: Database)
         delivery, tries[0], status=DeliveryStatus.PENDING, next_attempt_at=15.0
     )
     assert await database.deliveries.next_delivery_at() == 15.0
+    (delivery,) = await database.deliveries.due_deliveries(15.0, limit=10)
     await database.deliveries.record_attempt(
         delivery, tries[1], status=DeliveryStatus.DELIVERED, next_attempt_at=None
     )
@@ -477,6 +479,7 @@ async def test_lost_files_are_reopened_and_counted_right(database: Database) -> 
         await database.settle(outcome)
     assert outcomes[0].compressed is not None
     again, _ = await database.outcomes.reopen(batch.id, lost={outcomes[0].compressed.filename})
+    assert again is not None
     assert (again.pending, again.completed, again.output_bytes) == (1, 1, 7)
     await database.settle(outcomes[0])
     assert (await state(database, batch)).output_bytes == 12

@@ -94,3 +94,32 @@ async def test_cancelling_goes_on_after_a_crash(serve: Serve, origin: Origin) ->
     again = await serve()
     status = await settled(again, request_id)
     assert (status["status"], status["images"]["pending"]) == ("cancelled", 0)
+
+
+async def test_a_request_cancelled_and_tried_again_at_once_ends_all_the_same(
+    serve: Serve, origin: Origin
+) -> None:
+    client, request_id = await begun(serve, origin, waiting=3)
+
+    async def post(what: str) -> int:
+        async with client.post(f"/requests/{request_id}/{what}") as response:
+            return response.status
+
+    origin.add("/hangs.jpg", Answer(body=photos.jpeg(seed=2)))
+    for _ in range(3):
+        statuses = await asyncio.gather(post("cancel"), post("retry"))
+        assert set(statuses) <= {202, 409}
+        assert (await settled(client, request_id))["images"]["pending"] == 0
+
+
+async def test_a_request_deleted_and_tried_again_at_once_is_gone(serve: Serve, origin: Origin) -> None:
+    client, request_id = await begun(serve, origin, waiting=3)
+
+    async def call(method: str, path: str) -> int:
+        async with client.request(method, f"/requests/{request_id}{path}") as response:
+            return response.status
+
+    deleted, *retried = await asyncio.gather(call("DELETE", ""), *[call("POST", "/retry") for _ in range(3)])
+    assert deleted == 204
+    assert set(retried) <= {202, 404, 409}
+    assert await call("POST", "/retry") == 404
