@@ -253,7 +253,7 @@ async def test_upload_leaves_others_the_space_to_go_on(
     monkeypatch.setattr("resizer.database.intake.RESERVED_PART", 2)
     monkeypatch.setattr("resizer.batches.intake.CHUNK", 2000)
     file = small_disk.folder / "resizer.db"
-    client = await serve(database={"path": str(file)})
+    client = await serve(database={"path": str(file)}, fetch={"timeout": 60})
     gate = asyncio.Event()
     rows = [("One", origin.add("/a.jpg", Answer(body=photos.jpeg(), gate=gate)))]
     request_id = (await upload(client, catalogue(rows)))["request_id"]

@@ -42,9 +42,9 @@ from resizer.database import Database
 
 settle = Database.settle
 
-async def told_settle(self, outcome):
+async def told_settle(self, outcome, **options):
     print("STEP record", outcome.compressed.filename, file=sys.stderr, flush=True)
-    await settle(self, outcome)
+    await settle(self, outcome, **options)
 
 Database.settle = told_settle
 main()
