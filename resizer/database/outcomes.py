@@ -27,10 +27,8 @@ SETTLE_IMAGE = """
         url_key = iif(?, url_key(url), NULL)
     WHERE batch_id = ? AND seq = ? AND status = 'pending'
 """
-NOTE_UNUSED = """
-    INSERT OR IGNORE INTO orphans (filename)
-    SELECT :name WHERE NOT EXISTS (SELECT 1 FROM images WHERE filename = :name)
-"""
+#: whether an image uses it is looked at before it goes
+INSERT_ORPHAN = "INSERT OR IGNORE INTO orphans (filename) VALUES (?)"
 FINISH_BATCHES = """
     UPDATE batches SET finished_at = ?, cancelling = 0, status = CASE
         WHEN cancelled > 0 THEN 'cancelled'
@@ -160,7 +158,7 @@ class Outcomes:
         settled = await connection.executemany(SETTLE_IMAGE, [_settled(outcome) for outcome in outcomes])
         if settled.rowcount < len(outcomes):
             # some were cancelled or deleted meanwhile: perhaps nobody uses their files
-            await connection.executemany(NOTE_UNUSED, [{"name": name} for name in names])
+            await connection.executemany(INSERT_ORPHAN, [(name,) for name in names])
             if self.on_unused is not None:
                 self.on_unused()
         batch_ids = {outcome.batch_id for outcome in outcomes}

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import aiosqlite
 
-from resizer.database.outcomes import Outcomes
+from resizer.database.outcomes import INSERT_ORPHAN, Outcomes
 from resizer.database.reader import Reader
 from resizer.database.rows import BATCH_COLUMNS, batch_from
 from resizer.errors import FileRemoved
@@ -28,7 +28,6 @@ INSERT_ORPHANS = """
     INSERT OR IGNORE INTO orphans (filename)
     SELECT filename FROM images WHERE batch_id = ? AND seq <= ? AND filename IS NOT NULL
 """
-INSERT_ORPHAN = "INSERT OR IGNORE INTO orphans (filename) VALUES (?)"
 DELETE_IMAGES = "DELETE FROM images WHERE batch_id = ? AND seq <= ?"
 DELETE_PRODUCTS = """
     DELETE FROM products WHERE batch_id = :batch AND ordinal IN (
@@ -98,11 +97,11 @@ class Removal:
 
         return await self._writer.run(delete)
 
-    async def note(self, *names: str) -> None:
-        """Note files that perhaps no image uses."""
+    async def note(self, name: str) -> None:
+        """Note a file that perhaps no image uses."""
 
         async def insert(connection: aiosqlite.Connection) -> None:
-            await connection.executemany(INSERT_ORPHAN, [(name,) for name in names])
+            await connection.execute(INSERT_ORPHAN, (name,))
 
         await self._writer.run(insert)
 

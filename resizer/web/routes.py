@@ -69,8 +69,9 @@ async def upload(request: web.Request) -> web.Response:
     links = links_for(request)
     key = idempotency_key(request)
     # before the body is read, and also where a form's own fields go before them
-    recipe_from(query_options(request), settings.compress)
-    webhook_url_from(query_options(request))
+    asked = query_options(request)
+    recipe_from(asked, settings.compress)
+    webhook_url_from(asked)
     if key is None:
         # with a key this may be the answer to an earlier post, for which there is always room
         await batches.check_room()
