@@ -63,7 +63,10 @@ def kept(formatter: logging.Formatter) -> Iterator[tuple[logging.Logger, Kept]]:
     level = logger.level
     logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
+    # not to pytest's own handler: what it keeps goes between processes, where half a character is refused
+    logger.propagate = False
     yield logger.getChild("tests"), handler
+    logger.propagate = True
     logger.removeHandler(handler)
     logger.setLevel(level)
 
