@@ -63,10 +63,7 @@ def kept(formatter: logging.Formatter) -> Iterator[tuple[logging.Logger, Kept]]:
     level = logger.level
     logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
-    # not to pytest's own handler: what it keeps goes between processes, where half a character is refused
-    logger.propagate = False
     yield logger.getChild("tests"), handler
-    logger.propagate = True
     logger.removeHandler(handler)
     logger.setLevel(level)
 
@@ -81,9 +78,16 @@ def lines_of_json() -> Iterator[tuple[logging.Logger, Kept]]:
     yield from kept(JsonFormatter())
 
 
+def apart(formatter: logging.Formatter) -> tuple[logging.Logger, Kept]:
+    """A logger of no hierarchy, so that pytest keeps nothing: half a character cannot go between processes."""
+    logger, handler = logging.Logger("resizer.tests"), Kept(formatter)  # noqa: LOG001
+    logger.addHandler(handler)
+    return logger, handler
+
+
 @pytest.mark.parametrize("said", HOSTILE)
-def test_text_of_a_user_stays_in_its_line(said: str, text: tuple[logging.Logger, Kept]) -> None:
-    logger, handler = text
+def test_text_of_a_user_stays_in_its_line(said: str) -> None:
+    logger, handler = apart(TextFormatter())
     logger.warning("name %s ends", said)
     (line,) = handler.lines
     assert line.splitlines() == [line]
@@ -92,10 +96,8 @@ def test_text_of_a_user_stays_in_its_line(said: str, text: tuple[logging.Logger,
 
 
 @pytest.mark.parametrize("said", HOSTILE)
-def test_json_holds_the_text_as_it_was_in_one_line(
-    said: str, lines_of_json: tuple[logging.Logger, Kept]
-) -> None:
-    logger, handler = lines_of_json
+def test_json_holds_the_text_as_it_was_in_one_line(said: str) -> None:
+    logger, handler = apart(JsonFormatter())
     logger.warning("name %s ends", said, extra={"figures": {"name": said}})
     (line,) = handler.lines
     assert line.splitlines() == [line]
