@@ -79,7 +79,7 @@ def lines_of_json() -> Iterator[tuple[logging.Logger, Kept]]:
 
 
 def apart(formatter: logging.Formatter) -> tuple[logging.Logger, Kept]:
-    """A logger of no hierarchy, so that pytest keeps nothing: half a character cannot go between processes."""
+    """A logger of no hierarchy: pytest keeps nothing of it, for half a character goes to no other process."""
     logger, handler = logging.Logger("resizer.tests"), Kept(formatter)  # noqa: LOG001
     logger.addHandler(handler)
     return logger, handler
