@@ -1,103 +1,97 @@
-"""What benchmarks over HTTP share: an image host and the service, each a process of its own, and a client."""
+"""The service as a process of its own with what it ships as settings, and a client."""
 
 import csv
 import io
 import json
-import multiprocessing
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+import resizer
+from benchmarks.processes import descendants
 
 LISTENING = re.compile(r"listening on (http://\S+)")
-LOOK = 0.05  # seconds between looks at the log
+LOOK = 0.005  # seconds between looks at the log
 START = 60  # seconds; no start takes as long
 
 
-@contextmanager
-def image_host(folder: Path) -> Iterator[str]:
-    """Serve a folder's files with ETag, Last-Modified and 304; gives its address.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    url: str
+    pid: int
 
-    What it has answered since it was last asked stands at /counts, by status.
+    @property
+    def pool(self) -> list[int]:
+        """The compressing processes, and what Python needs beside them."""
+        return descendants(self.pid)
+
+    def everything(self) -> list[int]:
+        return [self.pid, *self.pool]
+
+    def upload(self, data: bytes, query: str = "") -> str:
+        """Upload a CSV; returns the URL of its status."""
+        request = urllib.request.Request(f"{self.url}/upload{query}", data, {"Content-Type": "text/csv"})
+        with urllib.request.urlopen(request) as response:
+            return str(json.load(response)["status_url"])
+
+    def compress(self, urls: Iterable[str], query: str = "") -> Any:
+        """Have these compressed; returns the final status, in which no image has failed."""
+        status = final(self.upload(catalogue(urls), query))
+        if status["status"] != "completed":
+            raise SystemExit(f"the service did not compress all: {status}")
+        return status
+
+
+@contextmanager
+def service(folder: Path, *, module: str = "resizer", arguments: Iterable[str] = ()) -> Iterator[Service]:
+    """Run `resizer serve` as shipped, but for leave to fetch from this machine.
+
+    `module` is what runs it instead of `python -m resizer`, with these arguments before the others.
     """
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    process = multiprocessing.Process(target=_serve_folder, args=(folder, listener), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        process.terminate()
-        process.join()
-        listener.close()
-
-
-def _serve_folder(folder: Path, listener: socket.socket) -> None:
-    counts: Counter[int] = Counter()
-
-    async def count(request: web.Request, response: web.StreamResponse) -> None:
-        counts[response.status] += request.path != "/counts"
-
-    async def told(request: web.Request) -> web.Response:
-        del request
-        answer = web.json_response(counts)
-        counts.clear()
-        return answer
-
-    app = web.Application()
-    app.on_response_prepare.append(count)
-    app.router.add_get("/counts", told)
-    app.router.add_static("/", folder)
-    web.run_app(app, sock=listener, print=None, access_log=None)
-
-
-@contextmanager
-def service(folder: Path) -> Iterator[str]:
-    """Run `resizer serve` as shipped, but for leave to fetch from this machine; gives its URL."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.txt"
-    command = [sys.executable, "-m", "resizer", "serve", "--port", "0", "--data-dir", str(folder / "data")]
-    variables = os.environ | {
-        "RESIZER_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
-        "RESIZER_QUEUE__SHUTDOWN_GRACE": "0",
-    }
+    command = [sys.executable, "-m", module, *arguments]
+    command += ["serve", "--port", "0", "--data-dir", str(folder / "data")]
     with log.open("wb") as file:
-        process = subprocess.Popen(command, env=variables, stdout=file, stderr=file)
+        # in a folder without a config.toml
+        process = subprocess.Popen(command, env=environment(), cwd=folder, stdout=file, stderr=file)
     try:
         until = time.monotonic() + START
         while not (found := LISTENING.search(log.read_text())):
             if process.poll() is not None or time.monotonic() > until:
                 raise SystemExit(f"the service did not start:\n{log.read_text()}")
             time.sleep(LOOK)
-        yield found[1]
+        yield Service(url=found[1], pid=process.pid)
     finally:
         process.terminate()
         process.wait()
 
 
-def catalogue(urls: Sequence[str]) -> bytes:
+def environment() -> dict[str, str]:
+    """Return the variables for a process of the code that is measured, whatever else is installed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RESIZER_")}
+    return kept | {
+        "PYTHONPATH": str(Path(resizer.__file__).parent.parent),
+        "RESIZER_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
+        "RESIZER_QUEUE__SHUTDOWN_GRACE": "0",
+    }
+
+
+def catalogue(urls: Iterable[str]) -> bytes:
     """Write a CSV with one image a product."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(["S. No.", "Product Name", "Input Image Urls"])
     writer.writerows([number, f"Product {number}", url] for number, url in enumerate(urls, 1))
     return buffer.getvalue().encode()
-
-
-def upload(service_url: str, data: bytes, query: str = "") -> str:
-    """Upload a CSV; returns the URL of its status."""
-    request = urllib.request.Request(f"{service_url}/upload{query}", data, {"Content-Type": "text/csv"})
-    with urllib.request.urlopen(request) as response:
-        return str(json.load(response)["status_url"])
 
 
 def get_json(url: str, **headers: str) -> Any:
