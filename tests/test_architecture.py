@@ -50,6 +50,7 @@ ONLY = {
     "click": {"cli"},
     "prometheus_client": {"metrics"},
     "rich": {"cli"},
+    "simplejpeg": {"images.codec.turbo"},
     "standardwebhooks": {"webhooks.signing"},
     "resizer.storage.local": {"app"},
     "resizer.engine.local": {"app"},

@@ -1,5 +1,6 @@
 """A child process that calls functions, and everything that runs in it."""
 
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -17,9 +18,12 @@ from typing import Self, TypeVar
 R = TypeVar("R")
 
 #: what the fork server imports once for all children
-PRELOAD = [__name__, "resizer.images.codec"]
+PRELOAD = [__name__, "resizer.engine.calls", "resizer.images.codec"]
 MEMORY_EXHAUSTED = 70  # exit status of a child; for whoever traces it
 ORPHAN_CHECK = 2.0  # seconds between two looks at whether the fork server is still there
+#: glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, by their numbers in malloc.h, and bytes. As shipped it gives
+#: the pixels of each image back to the kernel, which clears every page of them anew for the next one.
+ALLOCATOR = {-3: 32 * 2**20, -1: 128 * 2**20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,19 @@ def _context() -> BaseContext:
     return context
 
 
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed in this process for what comes next, up to the sizes of `ALLOCATOR`."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return  # another C library
+    for parameter, size in ALLOCATOR.items():
+        mallopt(parameter, size)
+
+
 def _prepare(memory_limit: int | None) -> None:
     """Make a child ready: the parent alone decides about its end, or the parent's own end."""
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

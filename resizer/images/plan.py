@@ -65,6 +65,11 @@ class Plan:
         return self.size != self.upright
 
     @property
+    def only_recompresses(self) -> bool:
+        """Whether it is a JPEG, and stays the same JPEG but for its quality."""
+        return self.kind is self.target is Format.JPEG and self.turn == UPRIGHT and not self.shrinks
+
+    @property
     def size_before_turn(self) -> tuple[int, int]:
         return self.size if self.turn < FIRST_SIDEWAYS else self.size[::-1]
 

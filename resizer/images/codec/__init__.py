@@ -5,6 +5,6 @@ The road of an image: `reader` opens it and counts its pixels, the plan says wha
 `compressing` leads.
 """
 
-from resizer.images.codec.compressing import BYTES_PER_PIXEL, Encoded, compress, compress_file, describe_file
+from resizer.images.codec.compressing import Encoded, compress, compress_file, describe_file
 
-__all__ = ["BYTES_PER_PIXEL", "Encoded", "compress", "compress_file", "describe_file"]
+__all__ = ["Encoded", "compress", "compress_file", "describe_file"]

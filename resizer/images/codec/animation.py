@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image, ImageChops, ImageFile
 
 from resizer.images import gif
-from resizer.images.codec.colours import rgb_profile
+from resizer.images.codec.colours import profile_of
 from resizer.images.codec.pixels import OPAQUE, PALETTE, SHORT, has_alpha, placed, without_alpha_if_opaque
 from resizer.images.codec.reader import damage_told
 from resizer.images.codec.writer import NOTHING, indexed, options_for, palette_of, saved
@@ -22,7 +22,7 @@ class _Inexact(Exception):
 
 def animate(image: ImageFile.ImageFile, plan: Plan) -> bytes:
     """Write all frames; nothing where that cannot be done without loss and must be."""
-    profile, loop = rgb_profile(image.info.get("icc_profile")), image.info.get("loop")
+    profile, loop = profile_of("RGB", image.info.get("icc_profile")), image.info.get("loop")
     # the picture that an APNG has for readers without animation is none of its frames
     first = 1 if getattr(image, "default_image", False) else 0
     count = getattr(image, "n_frames", 1) - first

@@ -31,10 +31,11 @@ def coloured(image: Image.Image, profile: bytes | None, target: Format) -> tuple
     return rgb, None
 
 
-def rgb_profile(profile: bytes | None) -> bytes | None:
-    """Return the profile if it fits an RGB image, else None."""
+def profile_of(mode: str, profile: bytes | None) -> bytes | None:
+    """Return the profile if it fits an image of mode RGB or L, else None."""
     known = _profile(profile)
-    return profile if known and known.profile.xcolor_space == "RGB " else None
+    space = "GRAY" if mode == "L" else "RGB "
+    return profile if known and known.profile.xcolor_space == space else None
 
 
 def _profile(profile: bytes | None) -> ImageCms.ImageCmsProfile | None:

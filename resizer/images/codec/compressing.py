@@ -10,17 +10,14 @@ from PIL import Image, ImageFile
 from resizer.errors import StorageFailure, disk_fault
 from resizer.images import metadata
 from resizer.images.codec.animation import animate, write_gif
-from resizer.images.codec.colours import coloured
+from resizer.images.codec.colours import coloured, profile_of
 from resizer.images.codec.pixels import BYTE, has_alpha, placed, plain, straight
 from resizer.images.codec.reader import UNREADABLE, damage_told, open_image, orientation_of, silent
+from resizer.images.codec.turbo import recompress
 from resizer.images.codec.writer import NOTHING, encode
 from resizer.images.formats import EXTENSIONS, Format, sniff
 from resizer.images.plan import ANIMATED, FIRST_SIDEWAYS, UPRIGHT, Plan
 from resizer.models import Compressed, Recipe
-
-#: Address space that a child needs beyond its start, for each pixel of compress.max_pixels. Measured with 50
-#: megapixels: AVIF of RGBA 36.5, AVIF of RGB 33.3, WebP of RGBA 31.5, PNG 16.4, JPEG 8.6, animations 11.2.
-BYTES_PER_PIXEL = 40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +97,11 @@ def describe_file(path: str, *, input_bytes: int, max_pixels: int) -> Compressed
 
 def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan) -> tuple[bytes, Plan]:
     profile = image.info.get("icc_profile")
+    if plan.only_recompresses:
+        fitting = profile_of(image.mode, profile)
+        result = recompress(data, mode=image.mode, size=image.size, quality=plan.quality, profile=fitting)
+        if result is not None:
+            return result, plan
     box = None
     if plan.shrinks:
         width, height = plan.size_before_turn
