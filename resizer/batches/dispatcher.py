@@ -79,6 +79,7 @@ class Dispatcher:
         self._stopping = False
 
     async def __aenter__(self) -> Self:
+        self._database.expect(lambda: len(self._processing))
         for _ in range(self._settings.workers):
             self._add_worker()
         return self

@@ -83,18 +83,21 @@ class IntakeDesk:
 
 
 async def _copy(products: Iterator[Product], intake: Intake) -> None:
-    while True:
-        # one after the other: side by side was no faster, as both want the interpreter's lock all the time
-        reading = asyncio.create_task(asyncio.to_thread(_chunk, products))
-        try:
-            await asyncio.shield(reading)
-        finally:
-            # cancelled or not, the thread must be through before the file is closed
-            await asyncio.wait({reading})
-        chunk = reading.result()
-        if not chunk:
-            return
-        await intake.add(chunk)
+    reading = _begin_reading(products)
+    try:
+        while chunk := await asyncio.shield(reading):
+            # the next one is read while this one is written: SQLite works without the interpreter's lock
+            reading = _begin_reading(products)
+            await intake.add(chunk)
+    finally:
+        # cancelled or not, the thread must be through before the file is closed
+        await asyncio.wait({reading})
+        if not reading.cancelled():
+            reading.exception()  # nobody asks for it where writing failed first
+
+
+def _begin_reading(products: Iterator[Product]) -> asyncio.Task[list[Product]]:
+    return asyncio.create_task(asyncio.to_thread(_chunk, products))
 
 
 def digest_of(submission: Submission) -> str:

@@ -2,10 +2,12 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from codecs import getincrementaldecoder
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import partial
-from io import StringIO
+from io import IncrementalNewlineDecoder, StringIO
+from itertools import chain
 from pathlib import Path
 
 from resizer.catalog.encoding import Text
@@ -13,6 +15,8 @@ from resizer.catalog.problems import Problems
 
 MAX_CELL = 1 << 20  # characters
 MAX_ROW = 1 << 22  # characters, over all the lines of the row
+
+BLOCK = 1 << 16  # bytes read at once
 
 # of the whole process, there is no other way; nothing else here reads CSV
 csv.field_size_limit(MAX_CELL)
@@ -37,6 +41,10 @@ class Fault(StrEnum):
 _FATAL = frozenset({Fault.CELL, Fault.QUOTED_CELL, Fault.ROW})
 
 
+class _RowTooLong(csv.Error):
+    pass
+
+
 class Rows:
     """The rows of one file under one delimiter, to be gone through once."""
 
@@ -46,9 +54,14 @@ class Rows:
         #: a row could not be read: what follows may be misunderstood
         self.broken = False
         self._spaced = delimiter in text.spaced
-        self._file = path.open(encoding=text.encoding, newline="")
-        #: text of the row that is being read, for the search after what broke it
-        self._row = StringIO(newline="")
+        self._encoding = text.encoding
+        self._file = path.open("rb")
+        #: line on which the row begins that is being read
+        self._line = 1
+        #: lines from which the csv module is being fed, for the search after what broke a row
+        self._lines: list[str] = []
+        #: line that is the first of them
+        self._lines_from = 1
         self._rows = self._read()
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
@@ -63,42 +76,68 @@ class Rows:
 
     def _read(self) -> Iterator[tuple[int, list[str]]]:
         reader = csv.reader(
-            self._lines(), delimiter=self.delimiter, skipinitialspace=self._spaced, strict=True
+            chain.from_iterable(self._blocks()),
+            delimiter=self.delimiter,
+            skipinitialspace=self._spaced,
+            strict=True,
         )
-        forget, rewind = self._row.truncate, self._row.seek
-        line = 1
         while True:
             try:
                 for cells in reader:
-                    yield line, cells
-                    line = reader.line_num + 1
-                    rewind(0)
-                    forget()
-            except csv.Error:
-                fault = self._report(line, reader.line_num)
+                    yield self._line, cells
+                    self._line = reader.line_num + 1
+            except csv.Error as error:
+                fault = self._report(error, last=reader.line_num)
             else:
                 return
-            yield line, []
+            yield self._line, []
             if fault in _FATAL:
                 return
-            line = reader.line_num + 1
-            rewind(0)
-            forget()
+            self._line = reader.line_num + 1
 
-    def _lines(self) -> Iterator[str]:
-        keep, size = self._row.write, self._row.tell
-        for line in iter(partial(self._file.readline, MAX_ROW + 1), ""):
-            keep(line)
-            if size() > MAX_ROW:
-                raise csv.Error
-            yield line.rstrip("\x1a") if line[-1] == "\x1a" else line
+    def _blocks(self) -> Iterator[Sequence[str]]:
+        """Yield lines, many at once; only where a row may become too long, line by line."""
+        for lines in self._cut():
+            if self._keep(lines) <= MAX_ROW:
+                yield lines
+                continue
+            del self._lines[-len(lines) :]
+            for line in lines:
+                if self._keep([line]) > MAX_ROW:
+                    raise _RowTooLong
+                yield (line,)
 
-    def _report(self, first: int, last: int) -> Fault:
+    def _keep(self, lines: Sequence[str]) -> int:
+        """Keep these lines and forget those of earlier rows; returns how many characters are kept."""
+        del self._lines[: self._line - self._lines_from]
+        self._lines_from = self._line
+        self._lines += lines
+        return sum(map(len, self._lines))
+
+    def _cut(self) -> Iterator[list[str]]:
+        """Yield the file's lines, many at once; one that is longer than a row may be is the last."""
+        # it never gives half of a CRLF
+        decoder = IncrementalNewlineDecoder(getincrementaldecoder(self._encoding)(), translate=False)
+        begun = ""
+        for data in chain(iter(partial(self._file.read, BLOCK), b""), [b""]):
+            lines = StringIO(decoder.decode(data, final=not data), newline="").readlines()
+            if not lines:
+                continue
+            lines[0] = begun + lines[0]
+            begun = "" if lines[-1][-1] in "\r\n" else lines.pop()
+            yield lines
+            if len(begun) > MAX_ROW:
+                break
+        if begun:
+            yield [begun.rstrip("\x1a")]
+
+    def _report(self, error: csv.Error, *, last: int) -> Fault:
         self.broken = True
-        text = self._row.getvalue()
-        if len(text) > MAX_ROW:
+        first = self._line
+        if isinstance(error, _RowTooLong):
             column, fault = 1, Fault.ROW
         else:
+            text = "".join(self._lines[first - self._lines_from : last + 1 - self._lines_from])
             column, fault = broken_cell(text, self.delimiter, spaced=self._spaced)
         message = str(fault)
         if fault is Fault.AFTER and first != last:

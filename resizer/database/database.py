@@ -7,7 +7,7 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,6 +212,10 @@ class Database:
             await connection.execute(START_BATCH, (time.time(), batch_id))
 
         await self.writer.run(start)
+
+    def expect(self, in_flight: Callable[[], int]) -> None:
+        """Have it asked how many outcomes are still to come, by which it is told what a commit waits for."""
+        self.outcomes.writer.in_flight = in_flight
 
     async def settle(self, outcome: Outcome, *, begun: float = math.inf) -> None:
         """Record what became of an image by a task that was begun then, in loop time.

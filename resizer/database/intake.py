@@ -7,8 +7,10 @@ import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
+from json.encoder import encode_basestring
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,8 +36,8 @@ RESERVE = 33_554_432
 #: of a disk that is small itself no more than this part of it
 RESERVED_PART = 10
 
-#: `json.dumps` with an option makes an encoder for each call, which shows in a CSV of a million rows
-to_json = json.JSONEncoder(ensure_ascii=False).encode
+#: rows that one statement inserts: SQLite sets it up once, and works so long without the interpreter's lock
+TOGETHER = 250
 
 INSERT_BATCH = """
     INSERT INTO batches (request_id, status, filename, columns, digest, quality, format,
@@ -44,9 +46,10 @@ INSERT_BATCH = """
 """
 INSERT_PRODUCT = """
     INSERT INTO products (batch_id, ordinal, line, serial, name, cells, first_image, images)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+INSERT_PRODUCTS = INSERT_PRODUCT + ", (?, ?, ?, ?, ?, ?, ?, ?)" * (TOGETHER - 1)
 INSERT_IMAGE = "INSERT INTO images (batch_id, seq, ordinal, position, url, host) VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_IMAGES = INSERT_IMAGE + ", (?, ?, ?, ?, ?, ?)" * (TOGETHER - 1)
 PUBLISH_BATCH = """
     UPDATE batches SET ready = 1, products = ?, images = ?, pending = ?, created_at = ? WHERE id = ?
 """
@@ -61,6 +64,8 @@ SELECT_BY_KEY = f"""
     WHERE ready AND id = (SELECT batch_id FROM idempotency_keys WHERE key = ? AND created_at >= ?)
 """
 SELECT_BATCH = f"SELECT {BATCH_COLUMNS} FROM batches WHERE id = ?"
+
+Row = tuple[int | str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +102,7 @@ class Intake:
             str(uuid.uuid4()),
             BatchStatus.PENDING,
             new.filename,
-            to_json(new.columns),
+            json.dumps(new.columns, ensure_ascii=False),
             new.digest,
             new.recipe.quality,
             new.recipe.format,
@@ -150,15 +155,20 @@ class Intake:
         """
         await check_space(self._folder)
         batch_id, ordinal, seq = self._batch_id, self._products, self._images
+        images = sum([len(product.urls) for product in products])
 
         async def insert(connection: aiosqlite.Connection) -> None:
             # made row by row in the connection's thread, not on the event loop
-            await connection.executemany(INSERT_PRODUCT, _product_rows(batch_id, ordinal, seq, products))
-            await connection.executemany(INSERT_IMAGE, _image_rows(batch_id, ordinal, seq, products))
+            rows = _product_rows(batch_id, ordinal, seq, products)
+            await connection.executemany(INSERT_PRODUCTS, _together(rows, len(products)))
+            await connection.executemany(INSERT_PRODUCT, rows)
+            rows = _image_rows(batch_id, ordinal, seq, products)
+            await connection.executemany(INSERT_IMAGES, _together(rows, images))
+            await connection.executemany(INSERT_IMAGE, rows)
 
         await self._writer.run(insert)
         self._products += len(products)
-        self._images += sum(len(product.urls) for product in products)
+        self._images += images
         if self._images > self._max_pending:
             raise QueueFull(self._images, self._max_pending)
 
@@ -192,22 +202,30 @@ class Intake:
         return batch, published
 
 
-def _product_rows(
-    batch_id: int, ordinal: int, seq: int, products: Sequence[Product]
-) -> Iterator[tuple[int | str, ...]]:
+def _product_rows(batch_id: int, ordinal: int, seq: int, products: Sequence[Product]) -> Iterator[Row]:
     for number, product in enumerate(products, ordinal):
-        cells = to_json(_without_empty_end(product.cells))
+        cells = _json_list(_without_empty_end(product.cells))
         yield batch_id, number, product.line, product.serial, product.name, cells, seq, len(product.urls)
         seq += len(product.urls)
 
 
-def _image_rows(
-    batch_id: int, ordinal: int, seq: int, products: Sequence[Product]
-) -> Iterator[tuple[int | str, ...]]:
+def _image_rows(batch_id: int, ordinal: int, seq: int, products: Sequence[Product]) -> Iterator[Row]:
+    # by what stands between the scheme and the path, of which the many URLs of a CSV have few
+    hosts: dict[str, str] = {}
     for number, product in enumerate(products, ordinal):
         for position, url in enumerate(product.urls, 1):
-            yield batch_id, seq, number, position, url, host_of(url)
+            authority = url.partition("://")[2].partition("/")[0]
+            host = hosts.get(authority)
+            if host is None:
+                host = hosts[authority] = host_of(url)
+            yield batch_id, seq, number, position, url, host
             seq += 1
+
+
+def _together(rows: Iterator[Row], count: int) -> Iterator[list[int | str]]:
+    """Yield the values of `TOGETHER` of these rows at once, as often as that goes; the rest stays."""
+    for _ in range(count // TOGETHER):
+        yield list(chain.from_iterable(islice(rows, TOGETHER)))
 
 
 async def check_space(folder: Path) -> None:
@@ -238,6 +256,11 @@ def host_of(url: str) -> str:
     for mark in "/?#":
         rest = rest.partition(mark)[0]
     return rest.rpartition("@")[2].lower()
+
+
+def _json_list(cells: Iterable[str]) -> str:
+    """Return what `json.dumps` does, which would make an encoder anew for each of a million rows."""
+    return f"[{', '.join(map(encode_basestring, cells))}]"
 
 
 def _without_empty_end(cells: Sequence[str]) -> Sequence[str]:

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 #: operations committed together at most; keeps one commit below some tens of milliseconds
 GROUP = 256
+#: seconds for which an outcome waits for others, where as many are still to come
+GATHER = 0.05
 
 T = TypeVar("T")
 Operation = Callable[[aiosqlite.Connection], Awaitable[T]]
@@ -56,7 +58,12 @@ class Writer:
         self.on_changed: Callable[[Collection[int]], None] | None = None
         self._finished: list[Batch] = []
         self._changed: set[int] = set()
+        #: tells how many outcomes are still to come, those that wait here among them
+        self.in_flight: Callable[[], int] = lambda: 0
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        #: outcomes that wait for others
+        self._settling: list[_Job] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -66,6 +73,7 @@ class Writer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._release()
         await self._jobs.join()
         if self._task is not None:
             self._task.cancel()
@@ -75,6 +83,7 @@ class Writer:
     async def run(self, operation: Operation[T]) -> T:
         """Run one operation; returns its result once it is on disk, raises what it raised."""
         job = _Job(operation)
+        self._release()
         self._jobs.put_nowait(job)
         result: T = await job.done
         return result
@@ -88,10 +97,27 @@ class Writer:
         self._finished.append(batch)
 
     async def settle(self, outcome: Outcome) -> None:
-        """Record one outcome, together with others that wait; it is on disk when this returns."""
+        """Record one outcome, together with others that wait; it is on disk when this returns.
+
+        While more are to come than wait already, it waits for them, `GATHER` at most: a commit costs as much
+        for one as for many.
+        """
         job = _Job(outcome)
-        self._jobs.put_nowait(job)
+        self._settling.append(job)
+        if 2 * len(self._settling) >= self.in_flight():
+            self._release()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER, self._release)
         await job.done
+
+    def _release(self) -> None:
+        """Let the outcomes that wait for others be written."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for job in self._settling:
+            self._jobs.put_nowait(job)
+        self._settling.clear()
 
     async def _run(self) -> None:
         while True:
@@ -111,7 +137,7 @@ class Writer:
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
             if settling:
-                results += await self._settle_all(settling)
+                results += await self._settle_all(settling, alone=len(settling) == len(jobs))
             for job in jobs:
                 if not isinstance(job.operation, Outcome):
                     results.append((job, await self._one(job.operation)))
@@ -133,12 +159,28 @@ class Writer:
                 job.done.set_result(result)
         self._tell()
 
-    async def _settle_all(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Any]]:
-        """Settle together; where one of the outcomes cannot be written at all, each by itself."""
+    async def _settle_all(self, jobs: Sequence[_Job], *, alone: bool) -> list[tuple[_Job, Any]]:
+        """Settle together; where one of the outcomes cannot be written at all, each by itself.
+
+        `alone` says that nothing else is in the transaction, which then needs no savepoint.
+        """
         outcomes = [job.operation for job in jobs if isinstance(job.operation, Outcome)]
-        together = await self._one(lambda connection: self._settle(connection, outcomes))
-        if not isinstance(together, _Failed):
-            return [(job, None) for job in jobs]
+        if alone:
+            try:
+                await self._settle(self._connection, outcomes)
+            except Exception as error:
+                if not self._connection.in_transaction:
+                    raise
+                logger.debug("outcomes are written one by one: %s", error)
+                await self._connection.execute("ROLLBACK")
+                self._finished.clear()
+                await self._connection.execute("BEGIN IMMEDIATE")
+            else:
+                return [(job, None) for job in jobs]
+        else:
+            together = await self._one(lambda connection: self._settle(connection, outcomes))
+            if not isinstance(together, _Failed):
+                return [(job, None) for job in jobs]
         return [
             (job, await self._one(partial(self._settle, outcomes=[outcome])))
             for job, outcome in zip(jobs, outcomes, strict=True)

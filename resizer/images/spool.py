@@ -1,33 +1,32 @@
 """Write a stream to a file in few large pieces."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from hashlib import blake2b
+from hashlib import sha256
+from io import BufferedWriter
 from pathlib import Path
-
-from aiofiles.threadpool import wrap
-from aiofiles.threadpool.binary import AsyncBufferedIOBase
 
 from resizer.errors import StorageFailure, disk_fault
 from resizer.naming import DIGEST_SIZE
 
-PIECE = 256 * 1024  # bytes; each write is a trip to a thread, and most images take two
+PIECE = 256 * 1024  # bytes; each is a trip to a thread, and most images take two
 
 
 class Spool:
     """A file that is being written; holds back at most `PIECE` and one chunk."""
 
-    def __init__(self, file: AsyncBufferedIOBase, folder: Path) -> None:
+    def __init__(self, file: BufferedWriter, folder: Path) -> None:
         self._file = file
         self._folder = folder
         self._chunks: list[bytes] = []
         self._held = 0
-        self._hash = blake2b(digest_size=DIGEST_SIZE)
+        self._hash = sha256()
 
     @property
     def digest(self) -> str:
         """Of what was written, in hexadecimal digits; of all once it is flushed."""
-        return self._hash.hexdigest()
+        return self._hash.hexdigest()[: 2 * DIGEST_SIZE]
 
     async def add(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
@@ -36,37 +35,33 @@ class Spool:
             await self.flush()
 
     async def flush(self) -> None:
-        piece = b"".join(self._chunks)
-        self._chunks.clear()
+        chunks, self._chunks = self._chunks, []
         self._held = 0
-        if piece:
-            self._hash.update(piece)
+        if chunks:
             with _storage_failures(self._folder):
-                await self._file.write(piece)
+                await asyncio.to_thread(self._write, b"".join(chunks))
+
+    def _write(self, piece: bytes) -> None:
+        self._hash.update(piece)
+        self._file.write(piece)
+        self._file.flush()  # so that closing has nothing left to write
 
 
 @asynccontextmanager
 async def write_spool(path: Path) -> AsyncIterator[Spool]:
     """Open a new or emptied file at the path; on leaving it is whole. Raises `StorageFailure`."""
-    file = _create(path)
+    with _storage_failures(path.parent):
+        # not in a thread: one that outlives a cancelled wait would create the file after its removal
+        file = path.open("wb")
     spool = Spool(file, path.parent)
     try:
         yield spool
         await spool.flush()
-    except BaseException:
-        # closing writes once more what could not be written; the first error is the one to tell
+    finally:
+        # after a cancellation a thread may be at its last piece: this waits for it. What could not be
+        # written is tried once more here; the first error is the one to tell
         with suppress(OSError):
-            await file.close()
-        raise
-    with _storage_failures(path.parent):
-        await file.close()
-
-
-def _create(path: Path) -> AsyncBufferedIOBase:
-    # Not in a thread: one that outlives a cancelled wait would create the file after its removal.
-    with _storage_failures(path.parent):
-        file: AsyncBufferedIOBase = wrap(path.open("wb"))
-        return file
+            file.close()
 
 
 @contextmanager

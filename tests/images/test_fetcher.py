@@ -273,8 +273,11 @@ class _Recorder:
     def __init__(self) -> None:
         self.writes: list[int] = []
 
-    async def write(self, piece: bytes) -> None:
+    def write(self, piece: bytes) -> None:
         self.writes.append(len(piece))
+
+    def flush(self) -> None:
+        pass
 
 
 async def test_typical_image_is_two_writes() -> None:
