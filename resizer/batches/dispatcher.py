@@ -26,10 +26,10 @@ logger = logging.getLogger(__name__)
 MOST_ACTIVE = 1000
 #: seconds between tries to record an outcome while the database cannot be written: first and longest
 RECORD_BACKOFF = (0.5, 30.0)
-#: seconds after which an image counts as slow: another worker stands in, so that hosts which hang or ask
-#: for a pause do not keep all workers to themselves
-SLOW = 5.0
-#: the same for an image of a host in doubt: a dead one holds its images for minutes, until the last try
+#: Seconds after which an image counts as slow: another worker stands in while the engine wants more. So slow
+#: hosts are asked by more workers and fast ones by few, and those which hang do not keep all to themselves.
+SLOW = 0.5
+#: the same for an image of a host in doubt, whatever the engine wants: a dead one holds its own for minutes
 SLOW_IN_DOUBT = 0.5
 #: seconds before an image is done again whose file was just removed
 REDO_PAUSE = 0.1
@@ -58,6 +58,7 @@ class Dispatcher:
         self._settings = settings
         self._revalidate = fetch.revalidate
         self._metrics = metrics or Metrics()
+        self._engine = engine
         self.sharing = Sharing(engine, self._metrics, unclaimed=unclaimed)
         self._places = Places(per_host=fetch.per_host, workers=settings.workers)
         self._queue: asyncio.Queue[Feed] = asyncio.Queue(MOST_ACTIVE)
@@ -247,10 +248,16 @@ class Dispatcher:
         """Return the outcome and the loop time at which it was begun, keeping a place at the host."""
         outcome, begun = None, 0.0
         slow = False
+        loop = asyncio.get_running_loop()
+        in_doubt = self._places.in_doubt(host)
+        seconds = SLOW_IN_DOUBT if in_doubt else SLOW
 
         def stand_in() -> None:
             nonlocal slow
             if self._stopping or len(self._workers) >= MOST_WORKERS * self._settings.workers:
+                return
+            if not in_doubt and not self._engine.wants_more:
+                timers.append(loop.call_later(seconds, stand_in))
                 return
             slow = True
             self._slow += 1
@@ -258,12 +265,11 @@ class Dispatcher:
             with self._room_made(host):
                 self._places.slow(host)
 
-        seconds = SLOW_IN_DOUBT if self._places.in_doubt(host) else SLOW
-        timer = asyncio.get_running_loop().call_later(seconds, stand_in)
+        timers = [loop.call_later(seconds, stand_in)]
         try:
             outcome, begun = await self._run(feed, task)
         finally:
-            timer.cancel()
+            timers[-1].cancel()
             self._slow -= slow
             with self._room_made(host):
                 self._places.leave(host, outcome, slow=slow)

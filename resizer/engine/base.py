@@ -8,6 +8,11 @@ from resizer.models import Outcome, Task
 class Engine(Protocol):
     """Where images are processed."""
 
+    @property
+    def wants_more(self) -> bool:
+        """Whether it has fewer images at hand than it could compress now."""
+        ...
+
     async def run(self, task: Task) -> Outcome:
         """Fetch, compress and store one image.
 

@@ -48,6 +48,10 @@ class LocalEngine:
         self._turns = Turns()
         self._downloads = Downloads(fetcher)
 
+    @property
+    def wants_more(self) -> bool:
+        return self._pool.has_room
+
     async def run(self, task: Task) -> Outcome:
         outcome = partial(Outcome, batch_id=task.batch_id, seq=task.seq)
         known = await self._still_there(task.known)

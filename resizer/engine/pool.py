@@ -60,6 +60,11 @@ class CompressPool:
         """The children alive now."""
         return [lane.child.pid for lane in self._lanes if lane.child]
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a further call would be with a child at once, to be run or to be next."""
+        return not self._waiting and any(lane.child and len(lane.jobs) < IN_LANE for lane in self._lanes)
+
     async def __aenter__(self) -> Self:
         self._closed = False
         started = await asyncio.gather(*(self._start_child() for _ in self._lanes), return_exceptions=True)

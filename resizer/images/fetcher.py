@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urljoin
-from uuid import uuid4
 
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
@@ -30,7 +29,7 @@ from resizer.errors import (
     TooManyRedirects,
 )
 from resizer.images.courtesy import Courtesy
-from resizer.images.spool import PIECE, write_spool
+from resizer.images.spool import PIECE, Place, Room, write_spool
 from resizer.images.validators import conditions, learnt
 from resizer.models import Source
 from resizer.retry_after import seconds_to_wait
@@ -76,13 +75,13 @@ class Fetcher:
 
     def __init__(self, settings: FetchSettings, *, spool: Path, backoff: float = BACKOFF) -> None:
         self._settings = settings
-        self._spool = spool
         self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
         self._hosts = Courtesy(per_host=settings.per_host)
+        self._room = Room(spool)
         self._backoff = wait_exponential(multiplier=backoff, max=MAX_BACKOFF) + wait_random(0, backoff)
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._spool.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._room.folder.mkdir, parents=True, exist_ok=True)
         self._session = open_session(
             self._policy,
             # one try may be several requests, so its whole time is kept in `_hop`
@@ -114,14 +113,10 @@ class Fetcher:
     async def fetch_if_changed(self, url: str, known: Source | None) -> AsyncIterator[Fetched | Unchanged]:
         """Do the same, unless the origin says that the image is as it was `known`."""
         target = parse_url(url)
-        path = self._spool / f"{uuid4().hex}.image"
-        try:
-            yield await self._fetch(target, path, known)
-        finally:
-            # not awaited, so that a cancellation cannot come between
-            path.unlink(missing_ok=True)
+        async with self._room.place() as place:
+            yield await self._fetch(target, place, known)
 
-    async def _fetch(self, url: URL, path: Path, known: Source | None) -> Fetched | Unchanged:
+    async def _fetch(self, url: URL, place: Place, known: Source | None) -> Fetched | Unchanged:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_worth_another_try),
             stop=stop_after_attempt(self._settings.retries + 1),
@@ -131,21 +126,21 @@ class Fetcher:
             tries = attempt.retry_state.attempt_number
             with attempt:
                 try:
-                    size, source = await self._try(url, path, known)
+                    size, source = await self._try(url, place, known)
                 except ImageError as error:
                     error.attempts = tries
                     logger.debug("try %d to fetch %s failed: %s", tries, redact(url), error)
                     raise
         if size is None:
             return Unchanged(attempts=tries, source=source)
-        return Fetched(path=path, size=size, attempts=tries, source=source)
+        return Fetched(path=place.path, size=size, attempts=tries, source=source)
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome and state.outcome.exception()
         asked = error.retry_after if isinstance(error, ImageError) else None
         return max(self._backoff(state), asked or 0.0)
 
-    async def _try(self, url: URL, path: Path, known: Source | None) -> tuple[int | None, Source]:
+    async def _try(self, url: URL, place: Place, known: Source | None) -> tuple[int | None, Source]:
         """Go the whole way from the first host to the last byte; returns the size, None where unchanged."""
         first_host = url.host or ""
         seconds = self._settings.timeout
@@ -165,7 +160,7 @@ class Fetcher:
                 # waiting for the place is no fault of the host
                 began = loop.time()
                 try:
-                    end = await self._hop(url, path, headers, seconds, asked)
+                    end = await self._hop(url, place, headers, seconds, asked)
                 except HttpStatusError as error:
                     if asked is None or error.http_status not in CONDITION_REFUSED:
                         raise
@@ -182,7 +177,7 @@ class Fetcher:
         raise TooManyRedirects(first_host, self._settings.max_redirects)
 
     async def _hop(
-        self, url: URL, path: Path, headers: Mapping[str, str], seconds: float, asked: Source | None
+        self, url: URL, place: Place, headers: Mapping[str, str], seconds: float, asked: Source | None
     ) -> URL | tuple[int | None, Source]:
         """Make one request; returns where it redirects to, or the size of the body kept and what it is.
 
@@ -200,7 +195,7 @@ class Fetcher:
                     return None, learnt(response.headers, asked.digest, before=asked)
                 if not 200 <= response.status <= 299 or _is_a_part(response):  # noqa: PLR2004
                     raise self._status_error(url, response)
-                return await self._keep(response, path)
+                return await self._keep(response, place)
         except aiohttp.ConnectionTimeoutError as error:
             raise FetchTimeout(host, self._settings.connect_timeout, "fetch.connect_timeout") from error
         except TimeoutError as error:
@@ -208,12 +203,12 @@ class Fetcher:
         except (aiohttp.ClientError, OSError) as error:
             raise translate(error, url, self._policy) from error
 
-    async def _keep(self, response: aiohttp.ClientResponse, path: Path) -> tuple[int, Source]:
+    async def _keep(self, response: aiohttp.ClientResponse, place: Place) -> tuple[int, Source]:
         limit = self._settings.max_size
         if (response.content_length or 0) > limit:
             raise TooLarge(limit)
         size = 0
-        async with write_spool(path) as spool:
+        async with write_spool(place) as spool:
             async for chunk in response.content.iter_any():
                 size += len(chunk)
                 if size > limit:

@@ -1,24 +1,84 @@
 """Write a stream to a file in few large pieces."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from hashlib import sha256
 from io import BufferedWriter
 from pathlib import Path
+from uuid import uuid4
 
 from resizer.errors import StorageFailure, disk_fault
 from resizer.naming import DIGEST_SIZE
 
 PIECE = 256 * 1024  # bytes; each is a trip to a thread, and most images take two
+#: bytes in the spool beyond which no download is begun: they wait for a child, more would only wait longer
+ENOUGH = 256 * 2**20
+
+
+class Place:
+    """Where one download is kept, and how many bytes of it are there."""
+
+    def __init__(self, room: "Room", path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._room = room
+
+    def add(self, size: int) -> None:
+        self.size += size
+        self._room.used += size
+
+    def clear(self) -> None:
+        """Begin anew, or be left."""
+        self.add(-self.size)
+
+
+class Room:
+    """A folder for downloads; who would begin one waits while there is enough in it."""
+
+    def __init__(self, folder: Path, *, enough: int = ENOUGH) -> None:
+        self.folder = folder
+        #: bytes
+        self.used = 0
+        self._enough = enough
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[Place]:
+        """Wait for room; the file of the place, where one was made, is gone on leaving."""
+        while self.used >= self._enough:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._let_in()  # it may have been this one's turn
+                raise
+        place = Place(self, self.folder / f"{uuid4().hex}.image")
+        try:
+            yield place
+        finally:
+            place.clear()
+            self._let_in()
+            # not awaited, so that a cancellation cannot come between
+            place.path.unlink(missing_ok=True)
+
+    def _let_in(self) -> None:
+        """Let one in for each that leaves, so that not all who wait begin at once."""
+        while self._waiting and self.used < self._enough:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
 
 class Spool:
     """A file that is being written; holds back at most `PIECE` and one chunk."""
 
-    def __init__(self, file: BufferedWriter, folder: Path) -> None:
+    def __init__(self, file: BufferedWriter, place: Place) -> None:
         self._file = file
-        self._folder = folder
+        self._place = place
         self._chunks: list[bytes] = []
         self._held = 0
         self._hash = sha256()
@@ -30,6 +90,7 @@ class Spool:
 
     async def add(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
+        self._place.add(len(chunk))
         self._held += len(chunk)
         if self._held >= PIECE:
             await self.flush()
@@ -38,7 +99,7 @@ class Spool:
         chunks, self._chunks = self._chunks, []
         self._held = 0
         if chunks:
-            with _storage_failures(self._folder):
+            with _storage_failures(self._place.path.parent):
                 await asyncio.to_thread(self._write, b"".join(chunks))
 
     def _write(self, piece: bytes) -> None:
@@ -48,12 +109,13 @@ class Spool:
 
 
 @asynccontextmanager
-async def write_spool(path: Path) -> AsyncIterator[Spool]:
-    """Open a new or emptied file at the path; on leaving it is whole. Raises `StorageFailure`."""
-    with _storage_failures(path.parent):
+async def write_spool(place: Place) -> AsyncIterator[Spool]:
+    """Open a new or emptied file in the place; on leaving it is whole. Raises `StorageFailure`."""
+    with _storage_failures(place.path.parent):
         # not in a thread: one that outlives a cancelled wait would create the file after its removal
-        file = path.open("wb")
-    spool = Spool(file, path.parent)
+        file = place.path.open("wb")
+    place.clear()
+    spool = Spool(file, place)
     try:
         yield spool
         await spool.flush()

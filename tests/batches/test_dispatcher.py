@@ -25,7 +25,15 @@ class Bench:
         self.faults: set[int] = set()
         #: places in a batch of images that fail
         self.failing: set[int] = set()
+        #: whether it wants more, and that it was asked
+        self.hungry = True
+        self.asked = asyncio.Event()
         self._told = asyncio.Condition()
+
+    @property
+    def wants_more(self) -> bool:
+        self.asked.set()
+        return self.hungry
 
     async def run(self, task: Task) -> Outcome:
         async with self._told:
@@ -253,6 +261,33 @@ async def test_others_stand_in_for_workers_that_a_host_holds_up_which_answered_b
         bench.gates["known"].set()
         await ends.until(2)
     assert ends.order == [known.id, batch.id]
+
+
+async def test_nobody_stands_in_while_the_engine_has_all_it_can_compress(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images that wait for the processor are no reason to fetch more; the engine is asked again and again."""
+    monkeypatch.setattr("resizer.batches.dispatcher.SLOW", 0.01)
+    monkeypatch.setattr("resizer.batches.dispatcher.SLOW_IN_DOUBT", 600)
+    bench, ends = Bench(), Ends(database)
+    known = await batch_of(["one", "two", "three"])
+    batch = await batch_of(["one", "two", "three"] * 2)
+    async with dispatcher(database, bench, workers=2) as at_work:
+        at_work.begin(known.id)
+        await ends.until(1)
+        bench.hungry = False
+        for host in ("one", "two", "three"):
+            bench.gates[host] = asyncio.Event()
+        at_work.begin(batch.id)
+        for _ in range(5):
+            bench.asked.clear()
+            await bench.asked.wait()
+        assert at_work.in_flight == 2
+        bench.hungry = True
+        await bench.until(3 + 3)
+        for gate in bench.gates.values():
+            gate.set()
+        await ends.until(2)
 
 
 async def test_many_dead_hosts_do_not_hold_up_one_that_nobody_knows_yet(
