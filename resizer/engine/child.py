@@ -24,6 +24,8 @@ ORPHAN_CHECK = 2.0  # seconds between two looks at whether the fork server is st
 #: glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, by their numbers in malloc.h, and bytes. As shipped it gives
 #: the pixels of each image back to the kernel, which clears every page of them anew for the next one.
 ALLOCATOR = {-3: 32 * 2**20, -1: 128 * 2**20}
+#: added to the children's niceness: with all cores compressing, the event loop still runs when it has to
+NICER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def keep_freed_memory() -> None:
 def _prepare(memory_limit: int | None) -> None:
     """Make a child ready: the parent alone decides about its end, or the parent's own end."""
     keep_freed_memory()
+    os.nice(NICER)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

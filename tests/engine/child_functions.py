@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -146,3 +147,10 @@ def meet_its_fate(number: int, fate: str, source: Path, folder: Path) -> int:
     recipe = Recipe(quality=50, format=OutputFormat.KEEP)
     target = str(folder / f"{number}.target")
     return compress_file(str(source), target, stem="0" * 32, recipe=recipe, max_pixels=10**6).output_bytes
+
+
+def pages_taken(size: int) -> int:
+    """Fill so many bytes; returns how many pages of memory the kernel had to give for it."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(b"x") * size
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before

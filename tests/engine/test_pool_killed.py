@@ -29,7 +29,7 @@ from service import catalogue, form
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT = 4.0  # seconds; what hangs takes them
+TIMEOUT = 15.0  # seconds; what hangs takes them, and nothing else does on any machine
 MEMORY = 1 << 30  # bytes of address space
 
 
@@ -61,7 +61,7 @@ def fates(count: int, seed: int) -> list[Fate]:
     while at < count:
         chosen[at] = Fate.KILLED_TWICE if luck.random() < 0.15 else Fate.KILLED_ONCE
         at += luck.randrange(5, 12)
-    for fate, times in ((Fate.TOO_LARGE, 3), (Fate.HANGS, 2)):
+    for fate, times in ((Fate.TOO_LARGE, 2), (Fate.HANGS, 1)):
         for number in luck.sample(range(count), times):
             chosen[number] = fate
     return chosen
@@ -107,9 +107,9 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.mark.parametrize(
     "count, seed",
     [
-        pytest.param(500, 1, id="short"),
+        pytest.param(80, 1, id="short"),
         *(
-            pytest.param(2000, seed, id=f"long-{seed}", marks=[pytest.mark.soak, pytest.mark.timeout(600)])
+            pytest.param(600, seed, id=f"long-{seed}", marks=[pytest.mark.soak, pytest.mark.timeout(600)])
             for seed in (2, 3)
         ),
     ],
@@ -228,8 +228,8 @@ def choose(server_pid: int, luck: random.Random) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "count, seed",
     [
-        pytest.param(90, 1, id="short"),
-        pytest.param(600, 2, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
+        pytest.param(40, 1, id="short"),
+        pytest.param(300, 2, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
     ],
 )
 async def test_the_service_completes_every_image_though_its_processes_are_killed(
