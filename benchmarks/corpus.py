@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -31,15 +31,18 @@ LADDER = {
     "huge": (8000, 6000),
 }
 JPEG_QUALITY, WEBP_QUALITY = 90, 85
-#: shares of JPEGs that a camera has not turned, that a shop has made progressive, and that carry a profile
+#: shares of JPEGs that the camera was turned for, that are progressive, and that carry a colour profile: the
+#: last are those of which SUBSAMPLING has left much colour, as programs write them that care for it
 TURNED, PROGRESSIVE, WITH_PROFILE = 0.05, 0.10, 0.30
 #: share, and Pillow's name for how much colour is left: 4:2:0, 4:2:2, 4:4:4
 SUBSAMPLING = ((0.80, "4:2:0"), (0.10, "4:2:2"), (0.10, "4:4:4"))
-MIX = ((0.60, "jpeg"), (0.20, "png"), (0.20, "webp"))
+MIX = ((0.60, "jpg"), (0.20, "png"), (0.20, "webp"))
+SMALLER = 4  # times, each side of what is to be quick
+MANY = 20  # images that are worth processes of their own to make them
 ORIENTATION = 0x0112  # EXIF tag
 QUARTER_TURN = 6  # its value: to be turned clockwise
-#: how likely a picture is one of a hundred; each property steps by an irrational number of its own, so that
-#: any part of the corpus is like the whole and the properties do not go together
+#: each property steps by an irrational number of its own, so that any part of the corpus is like the whole
+#: and no two properties go together
 STEPS = {"mix": 0.7548777, "size": 0.6180340, "turned": 0.4142136, "scans": 0.7320508, "colour": 0.2360680}
 
 
@@ -60,41 +63,43 @@ def default_folder() -> Path:
     return Path(cache) / "resizer-benchmarks"
 
 
-def jpeg_corpus(folder: Path, count: int) -> Corpus:
-    """Return photo-like JPEGs of mixed size, about 400 kB each."""
-    return _made("jpeg", folder, [(f"{number:05d}.jpg", partial(_jpeg, number)) for number in range(count)])
+def jpeg_corpus(folder: Path, count: int, *, small: bool = False) -> Corpus:
+    """Return photo-like JPEGs of mixed size, about 400 kB each; `small` ones are soon made."""
+    return _made("jpeg", folder, [("jpg", _jpeg)] * count, small=small)
 
 
-def mixed_corpus(folder: Path, count: int) -> Corpus:
+def mixed_corpus(folder: Path, count: int, *, small: bool = False) -> Corpus:
     """Return JPEG, PNG (half with alpha) and WebP."""
-    makers: dict[str, Callable[[int], bytes]] = {"jpeg": _jpeg, "png": _png, "webp": _webp}
+    makers = {"jpg": _jpeg, "png": _png, "webp": _webp}
     kinds = [_pick(MIX, number, "mix")[0] for number in range(count)]
-    return _made(
-        "mixed",
-        folder,
-        [
-            (f"{number:05d}.{'jpg' if kind == 'jpeg' else kind}", partial(makers[kind], number))
-            for number, kind in enumerate(kinds)
-        ],
-    )
+    return _made("mixed", folder, [(kind, makers[kind]) for kind in kinds], small=small)
 
 
 def ladder(folder: Path, name: str, count: int) -> Corpus:
     """Return JPEGs of one of the sizes of `LADDER`."""
-    wanted = [(f"{number:05d}.jpg", partial(_plain_jpeg, *LADDER[name], number)) for number in range(count)]
-    return _made(name, folder, wanted)
+    return _made(name, folder, [("jpg", partial(_plain_jpeg, *LADDER[name]))] * count)
 
 
-def _made(name: str, folder: Path, wanted: list[tuple[str, Callable[[], bytes]]]) -> Corpus:
-    home = folder / f"v{VERSION}" / name
+def _made(
+    name: str, folder: Path, wanted: Sequence[tuple[str, Callable[..., bytes]]], *, small: bool = False
+) -> Corpus:
+    """Return images of these extensions; those that are not there are made."""
+    home = folder / f"v{VERSION}" / (f"{name}-small" if small else name)
     home.mkdir(parents=True, exist_ok=True)
-    paths = [home / filename for filename, _ in wanted]
-    missing = [(path, make) for path, (_, make) in zip(paths, wanted, strict=True) if not path.exists()]
-    if missing:
-        print(f"making {len(missing)} images in {home}", flush=True)
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            for _ in pool.map(_write, missing):
-                pass
+    paths = [home / f"{number:05d}.{extension}" for number, (extension, _) in enumerate(wanted)]
+    missing = [
+        (path, partial(make, number, SMALLER if small else 1))
+        for number, (path, (_, make)) in enumerate(zip(paths, wanted, strict=True))
+        if not path.exists()
+    ]
+    if len(missing) < MANY:
+        for each in missing:
+            _write(each)
+        return Corpus(name=name, paths=paths)
+    print(f"making {len(missing)} images in {home}", flush=True)
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for _ in pool.map(_write, missing):
+            pass
     return Corpus(name=name, paths=paths)
 
 
@@ -106,8 +111,8 @@ def _write(wanted: tuple[Path, Callable[[], bytes]]) -> None:
     Path(draft.name).replace(path)
 
 
-def _jpeg(number: int) -> bytes:
-    width, height = _pick(PHOTO_SIZES, number, "size")
+def _jpeg(number: int, smaller: int) -> bytes:
+    width, height = (side // smaller for side in _pick(PHOTO_SIZES, number, "size"))
     options: dict[str, Any] = {"subsampling": _pick(SUBSAMPLING, number, "colour")[0]}
     exif = Image.Exif()
     exif[0x010F] = "Camera"
@@ -122,23 +127,25 @@ def _jpeg(number: int) -> bytes:
     return _saved(image, "JPEG", quality=JPEG_QUALITY, exif=exif, **options)
 
 
-def _png(number: int) -> bytes:
+def _png(number: int, smaller: int) -> bytes:
     """Cut-outs with alpha and, in turn with them, two packshots on white and a drawing."""
-    width, height = _pick(SMALL_SIZES, number, "size")
+    width, height = (side // smaller for side in _pick(SMALL_SIZES, number, "size"))
     draw = (pictures.cut_out, pictures.packshot, pictures.cut_out, pictures.chart)[number % 4]
     return _saved(draw(width, height, seed=number), "PNG")
 
 
-def _webp(number: int) -> bytes:
+def _webp(number: int, smaller: int) -> bytes:
     """Photos, and a quarter of them cut-outs with alpha."""
-    width, height = _pick(WEB_SIZES, number, "size")
+    width, height = (side // smaller for side in _pick(WEB_SIZES, number, "size"))
     draw = pictures.photo if number % 4 else pictures.cut_out
     # its EXIF makes it of the extended kind, to which the image host can add a chunk
     return _saved(draw(width, height, seed=number), "WEBP", quality=WEBP_QUALITY, exif=Image.Exif().tobytes())
 
 
-def _plain_jpeg(width: int, height: int, number: int) -> bytes:
-    return _saved(pictures.photo(width, height, seed=number), "JPEG", quality=JPEG_QUALITY)
+def _plain_jpeg(width: int, height: int, number: int, smaller: int) -> bytes:
+    return _saved(
+        pictures.photo(width // smaller, height // smaller, seed=number), "JPEG", quality=JPEG_QUALITY
+    )
 
 
 def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:

@@ -109,9 +109,9 @@ class LocalStorage:
 
     def _find_stem(self, stem: str) -> Path | None:
         for extension in EXTENSIONS:
-            path = self._folder / f"{stem}.{extension}"
-            if path.is_file():
-                return path
+            name = f"{stem}.{extension}"
+            if os.path.isfile(f"{self._folder}/{name}"):  # noqa: PTH113 - seven paths an image, made for nothing
+                return self._folder / name
         return None
 
     def _take_over(self, draft: Path, target: Path) -> None:

@@ -1,0 +1,54 @@
+"""The command line: which parts, how much of each, where the figures go."""
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import dead_host, growth, intake, pipeline, revalidation, sizes, startup, status
+from benchmarks.corpus import default_folder
+from benchmarks.machine import description
+from benchmarks.options import Options, Part
+
+PARTS: dict[str, Part] = {
+    "pipeline": pipeline.run,
+    "sizes": sizes.run,
+    "growth": growth.run,
+    "intake": intake.run,
+    "status": status.run,
+    "revalidation": revalidation.run,
+    "dead-host": dead_host.run,
+    "startup": startup.run,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the service.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; none is all")
+    parser.add_argument("--images", type=int, help="how many a corpus has, instead of the part's own number")
+    parser.add_argument("--rounds", type=int, help="of which the median is taken (5; 2 where quick)")
+    parser.add_argument("--most", type=int, help="tiny images of the largest request of `growth` (10000)")
+    parser.add_argument("--corpus", type=Path, default=default_folder(), help="where images are kept")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--quick", action="store_true", help="few of everything: shows only that it works")
+    parser.add_argument("--profile", action="store_true", help="where the server's time goes; pipeline only")
+    given = parser.parse_args()
+    if unknown := [name for name in given.parts if name not in PARTS]:
+        parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    options = Options(
+        corpus=given.corpus.resolve(),
+        images=given.images,
+        rounds=given.rounds or (2 if given.quick else 5),
+        most=given.most or (30 if given.quick else 10_000),
+        quick=given.quick,
+        profile=given.profile,
+    )
+    machine = description()
+    print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()), flush=True)
+    figures = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine,
+        "parts": {name: PARTS[name](options) for name in given.parts or PARTS},
+    }
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1) + "\n")
