@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from resizer import failpoints
+from resizer.allocator import keep_freed_memory
 from resizer.batches import announcer, open_batches
 from resizer.config import Settings
 from resizer.database import Database, open_database
@@ -30,6 +31,9 @@ from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret
 
 logger = logging.getLogger(__name__)
+
+#: bytes: the bodies that are received at any time
+KEPT_MEMORY = 16 * 2**20
 
 DATABASE = web.AppKey("database", Database)
 ENGINE = web.AppKey("engine", Engine)
@@ -99,6 +103,7 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
 
 async def engine(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
+    keep_freed_memory(KEPT_MEMORY)
     async with (
         Fetcher(settings.fetch, spool=settings.spool_folder) as fetcher,
         CompressPool(

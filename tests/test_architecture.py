@@ -8,11 +8,12 @@ from pathlib import Path
 import resizer
 
 ROOT = Path(resizer.__file__).parent
-LEAVES = {"durable", "errors", "log_context", "retry_after", "turns", "version"}
+LEAVES = {"allocator", "durable", "errors", "log_context", "retry_after", "turns", "version"}
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 
 #: room → rooms that it may import; docs/architecture.md draws the same
 MAY_IMPORT = {
+    "allocator": set(),
     "durable": set(),
     "errors": set(),
     "log_context": set(),

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.timeout(400)  # a dozen processes are started, each of which imports all there is
+@pytest.mark.soak  # a dozen processes are started, each of which imports all there is
 def test_pipeline_tells_positive_figures_of_all_it_compares(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "pipeline", "--quick", "--images", "6", "--rounds", "1"]
     target = tmp_path / "figures.json"

@@ -1,6 +1,5 @@
 """A child process that calls functions, and everything that runs in it."""
 
-import ctypes
 import multiprocessing
 import os
 import pickle
@@ -15,15 +14,15 @@ from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Self, TypeVar
 
+from resizer.allocator import keep_freed_memory
+
 R = TypeVar("R")
 
 #: what the fork server imports once for all children
 PRELOAD = [__name__, "resizer.engine.calls", "resizer.images.codec"]
 MEMORY_EXHAUSTED = 70  # exit status of a child; for whoever traces it
 ORPHAN_CHECK = 2.0  # seconds between two looks at whether the fork server is still there
-#: glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, by their numbers in malloc.h, and bytes. As shipped it gives
-#: the pixels of each image back to the kernel, which clears every page of them anew for the next one.
-ALLOCATOR = {-3: 32 * 2**20, -1: 128 * 2**20}
+KEPT_MEMORY = 128 * 2**20  # bytes; the pixels of a photo of 10 megapixels, and what is made of them
 #: added to the children's niceness: with all cores compressing, the event loop still runs when it has to
 NICER = 5
 
@@ -88,19 +87,9 @@ def _context() -> BaseContext:
     return context
 
 
-def keep_freed_memory() -> None:
-    """Have glibc keep what is freed in this process for what comes next, up to the sizes of `ALLOCATOR`."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return  # another C library
-    for parameter, size in ALLOCATOR.items():
-        mallopt(parameter, size)
-
-
 def _prepare(memory_limit: int | None) -> None:
     """Make a child ready: the parent alone decides about its end, or the parent's own end."""
-    keep_freed_memory()
+    keep_freed_memory(KEPT_MEMORY)
     os.nice(NICER)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
