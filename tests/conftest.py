@@ -1,6 +1,7 @@
 """Fixtures for the whole suite."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from resizer.app import create_app
 from resizer.database import Database, NewBatch, open_database
 from resizer.models import Batch, OutputFormat, Product, Recipe
 from service import Client, settings_for
+from steady import SteadyLoop
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"steady": SteadyLoop}
 
 
 @pytest.fixture

@@ -40,6 +40,8 @@ class Answer:
     pace: float = 0.0
     #: the body is sent again and again until the client leaves
     endless: bool = False
+    #: seconds between two times; many hosts without an end at once leave each other no time else
+    rest: float = 0.0
     #: the connection is closed after the answer
     close: bool = False
     #: the connection is reset (RST) after the answer
@@ -257,6 +259,8 @@ async def _send(answer: Answer, writer: asyncio.StreamWriter) -> None:
             if answer.pace:
                 await asyncio.sleep(answer.pace)
         bodiless = not answer.endless
+        if answer.rest:
+            await asyncio.sleep(answer.rest)
     await writer.drain()
 
 

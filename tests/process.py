@@ -1,33 +1,109 @@
 """The service as a process of its own, as users run it."""
 
+import array
 import asyncio
+import atexit
+import functools
 import json
 import os
 import re
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 
+import starter
+
 LISTENING = re.compile(r"listening on (http://\S+)")
 #: seconds; nothing here takes as long on any machine
-PATIENCE = 60
+PATIENCE = 90
+NUMBER = array.array("i").itemsize  # bytes
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment without a resizer's settings, and with leave to fetch from this machine."""
+    """The environment without a resizer's settings; may fetch from this machine, and has a small pool."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RESIZER_")}
     return {
         **kept,
         "RESIZER_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
         "RESIZER_WEBHOOK__ALLOW_NETWORKS": "127.0.0.0/8",
         "RESIZER_FETCH__RETRIES": "1",
+        "RESIZER_COMPRESS__PROCESSES": "1",
         **variables,
     }
+
+
+@functools.cache
+def starter_at_work() -> socket.socket:
+    """Start what starts commands; returns where it takes its orders. It ends when this process does."""
+    ours, its = socket.socketpair()
+    with its:
+        working = subprocess.Popen(
+            [sys.executable, starter.__file__, str(its.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[its.fileno()],
+        )
+
+    def end() -> None:
+        ours.close()
+        working.wait()
+
+    atexit.register(end)
+    return ours
+
+
+class Started:
+    """A command that was started."""
+
+    def __init__(self, pid: int, ends: asyncio.StreamReader, output: asyncio.StreamReader) -> None:
+        self.pid = pid
+        self.output = output
+        self.returncode: int | None = None
+        self._ends = ends
+
+    @classmethod
+    async def command(cls, *arguments: str, env: Mapping[str, str]) -> tuple[Self, asyncio.StreamReader]:
+        """Start `python -m resizer` with these; returns it and what it says on standard error."""
+        pipes = [os.pipe() for _ in range(3)]
+        order = {"arguments": arguments, "environment": dict(env), "folder": str(Path.cwd())}
+        data = json.dumps(order).encode()
+        orders = starter_at_work()
+        socket.send_fds(orders, [len(data).to_bytes(starter.HEAD, "big")], [its for _, its in pipes])
+        orders.sendall(data)
+        for _, its in pipes:
+            os.close(its)
+        output, errors, ends = [await _reader(ours) for ours, _ in pipes]
+        return cls(await _number(ends), ends, output), errors
+
+    async def wait(self) -> int:
+        if self.returncode is None:
+            self.returncode = await _number(self._ends)
+            await self._ends.read()  # closed
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.returncode is None:
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(self.pid, number)
+
+
+async def _reader(file: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(file, "rb")
+    )
+    return reader
+
+
+async def _number(told: asyncio.StreamReader) -> int:
+    return array.array("i", await told.readexactly(NUMBER))[0]
 
 
 class Process:
@@ -40,24 +116,15 @@ class Process:
         self._told = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "resizer",
-            *self._arguments,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment(**self._variables),
-        )
-        assert self.process.stderr is not None
-        self._reading = asyncio.create_task(self._read(self.process.stderr))
+        async with asyncio.timeout(PATIENCE):
+            self.process, errors = await Started.command(*self._arguments, env=environment(**self._variables))
+        self._reading = asyncio.create_task(self._read(errors))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
+        self.signal(signal.SIGKILL)
         await self.ended()
 
     async def _read(self, stream: asyncio.StreamReader) -> None:
@@ -87,9 +154,8 @@ class Process:
 
     async def ended(self) -> tuple[int, str]:
         """Wait for the end; returns the exit code and what stands on standard output."""
-        assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE):
-            output = await self.process.stdout.read()
+            output = await self.process.output.read()
             code = await self.process.wait()
             await self._reading
         return code, output.decode()

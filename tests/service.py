@@ -25,7 +25,7 @@ Client = TestClient[web.Request, web.Application]
 def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
     """Settings as shipped, but for a folder of the test's and leave to fetch from this machine."""
     overrides: dict[str, dict[str, Any]] = {
-        "fetch": {"allow_networks": LOOPBACK, "connect_timeout": 2, "timeout": 5, "retries": 0},
+        "fetch": {"allow_networks": LOOPBACK, "connect_timeout": 30, "timeout": 60, "retries": 0},
         "webhook": {"allow_networks": LOOPBACK, "schedule": [0, 0.2, 0.2]},
         "compress": {"processes": 1},
     }

@@ -1,5 +1,6 @@
 """No image, no redirect and no webhook of a client's reaches what is inside, through the whole service."""
 
+import asyncio
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -129,6 +130,7 @@ async def test_no_webhook_reaches_inside(serve: Serve, canary: Canary, names: Na
     for url, request_id in asked:
         delivery: dict[str, Any] = {"status": "pending"}
         while delivery["status"] == "pending":
+            await asyncio.sleep(0.01)
             async with client.get(f"/requests/{request_id}/deliveries") as response:
                 (delivery,) = (await response.json())["data"] or [delivery]
         assert delivery["status"] == "failed", url
@@ -149,6 +151,7 @@ async def test_webhook_bound_anew_between_tries_is_not_sent_inside(
     accepted = await upload(client, catalogue([("A", outside.url("missing"))]), webhook_url=hook)
     delivery: dict[str, Any] = {"status": "pending"}
     while delivery["status"] == "pending":
+        await asyncio.sleep(0.01)
         async with client.get(f"/requests/{accepted['request_id']}/deliveries") as response:
             (delivery,) = (await response.json())["data"] or [delivery]
     assert [attempt["http_status"] for attempt in delivery["attempts"]] == [500, None, None]

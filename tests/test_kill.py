@@ -35,8 +35,8 @@ def fill(origin: Origin, count: int) -> list[tuple[str, ...]]:
 @pytest.mark.parametrize(
     "kills, count, seed",
     [
-        pytest.param(4, 60, 1, id="short"),
-        pytest.param(25, 200, 2, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(500)]),
+        pytest.param(3, 30, 1, id="short"),
+        pytest.param(15, 150, 2, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
     ],
 )
 async def test_killed_at_random_moments_it_ends_every_image_once(
@@ -45,7 +45,11 @@ async def test_killed_at_random_moments_it_ends_every_image_once(
     moments = random.Random(seed)
     folder = tmp_path / "data"
     rows = fill(origin, count)
-    variables = {"RESIZER_WEBHOOK__SECRET": SECRET, "RESIZER_QUEUE__WORKERS": "4"}
+    variables = {
+        "RESIZER_WEBHOOK__SECRET": SECRET,
+        "RESIZER_QUEUE__WORKERS": "4",
+        "RESIZER_COMPRESS__PROCESSES": "2",
+    }
     async with Inbox() as inbox, aiohttp.ClientSession() as session:
         async with server(folder, **variables) as process:
             url = await process.url()

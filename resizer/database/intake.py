@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -66,6 +67,8 @@ SELECT_BY_KEY = f"""
 SELECT_BATCH = f"SELECT {BATCH_COLUMNS} FROM batches WHERE id = ?"
 
 Row = tuple[int | str, ...]
+#: products and images of a batch that are written
+Written = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +87,10 @@ class NewBatch:
 
 
 class Intake:
-    """One batch on its way in: `add` products, then `publish`; left without that, all of it goes again."""
+    """One batch on its way in: `add` products, then `publish`; left without that, all of it goes again.
+
+    What is added is written when more comes, or else with the publishing: a small CSV is one operation.
+    """
 
     def __init__(self, writer: Writer, new: NewBatch, *, folder: Path, max_pending: int) -> None:
         self._writer = writer
@@ -92,11 +98,73 @@ class Intake:
         self._new = new
         self._max_pending = max_pending
         self._batch_id = 0
-        self._products = 0
+        #: images that were added
         self._images = 0
+        #: of what was added, what is not written yet
+        self._last: Sequence[Product] = ()
+        self._written: Written = (0, 0)
         self._published = False
 
     async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._published or not self._batch_id:
+            return
+
+        try:
+            await self._forget()
+        except (DatabaseFailure, NoSpace) as failure:
+            # the next start forgets it; what is raised here would hide why it came to this
+            logger.warning("rows of a refused CSV stay until the next start: %s", failure)
+
+    async def _forget(self) -> None:
+        # in steps, so that others can write in between
+        products, images = self._written
+        for end in range(FORGET, images + FORGET, FORGET):
+            await self._delete(DELETE_IMAGES_BELOW, end)
+        for end in range(FORGET, products + FORGET, FORGET):
+            await self._delete(DELETE_PRODUCTS_BELOW, end)
+        await self._delete(DELETE_BATCH)
+
+    async def _delete(self, statement: str, *values: int) -> None:
+        async def delete(connection: aiosqlite.Connection) -> None:
+            await connection.execute(statement, (self._batch_id, *values))
+
+        await self._writer.run(delete)
+
+    async def add(self, products: Sequence[Product]) -> None:
+        """Append products, in the order of the CSV.
+
+        Raises `QueueFull` once they are too many images, and `NoSpace`.
+        """
+        self._images += sum([len(product.urls) for product in products])
+        if self._images > self._max_pending:
+            raise QueueFull(self._images, self._max_pending)
+        before, self._last = self._last, products
+        if before:
+            await check_space(self._folder)
+            self._batch_id, self._written = await self._writer.run(partial(self._write, before))
+
+    async def _write(
+        self, products: Sequence[Product], connection: aiosqlite.Connection
+    ) -> tuple[int, Written]:
+        """Write products, and the batch before the first; returns its id and how many rows there are then."""
+        batch_id = self._batch_id or await self._insert_batch(connection)
+        ordinal, seq = self._written
+        images = sum([len(product.urls) for product in products])
+        # made row by row in the connection's thread, not on the event loop
+        rows = _product_rows(batch_id, ordinal, seq, products)
+        await connection.executemany(INSERT_PRODUCTS, _together(rows, len(products)))
+        await connection.executemany(INSERT_PRODUCT, rows)
+        rows = _image_rows(batch_id, ordinal, seq, products)
+        await connection.executemany(INSERT_IMAGES, _together(rows, images))
+        await connection.executemany(INSERT_IMAGE, rows)
+        return batch_id, (ordinal + len(products), seq + images)
+
+    async def _insert_batch(self, connection: aiosqlite.Connection) -> int:
         new = self._new
         values = (
             str(uuid.uuid4()),
@@ -114,70 +182,17 @@ class Intake:
             time.time(),
         )
 
-        async def insert(connection: aiosqlite.Connection) -> int:
-            cursor = await connection.execute(INSERT_BATCH, values)
-            assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
-            return cursor.lastrowid
-
-        self._batch_id = await self._writer.run(insert)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._published:
-            return
-
-        try:
-            await self._forget()
-        except (DatabaseFailure, NoSpace) as failure:
-            # the next start forgets it; what is raised here would hide why it came to this
-            logger.warning("rows of a refused CSV stay until the next start: %s", failure)
-
-    async def _forget(self) -> None:
-        # in steps, so that others can write in between
-        for end in range(FORGET, self._images + FORGET, FORGET):
-            await self._delete(DELETE_IMAGES_BELOW, end)
-        for end in range(FORGET, self._products + FORGET, FORGET):
-            await self._delete(DELETE_PRODUCTS_BELOW, end)
-        await self._delete(DELETE_BATCH)
-
-    async def _delete(self, statement: str, *values: int) -> None:
-        async def delete(connection: aiosqlite.Connection) -> None:
-            await connection.execute(statement, (self._batch_id, *values))
-
-        await self._writer.run(delete)
-
-    async def add(self, products: Sequence[Product]) -> None:
-        """Append products, in the order of the CSV.
-
-        Raises `QueueFull` once they are too many images, and `NoSpace`.
-        """
-        await check_space(self._folder)
-        batch_id, ordinal, seq = self._batch_id, self._products, self._images
-        images = sum([len(product.urls) for product in products])
-
-        async def insert(connection: aiosqlite.Connection) -> None:
-            # made row by row in the connection's thread, not on the event loop
-            rows = _product_rows(batch_id, ordinal, seq, products)
-            await connection.executemany(INSERT_PRODUCTS, _together(rows, len(products)))
-            await connection.executemany(INSERT_PRODUCT, rows)
-            rows = _image_rows(batch_id, ordinal, seq, products)
-            await connection.executemany(INSERT_IMAGES, _together(rows, images))
-            await connection.executemany(INSERT_IMAGE, rows)
-
-        await self._writer.run(insert)
-        self._products += len(products)
-        self._images += images
-        if self._images > self._max_pending:
-            raise QueueFull(self._images, self._max_pending)
+        cursor = await connection.execute(INSERT_BATCH, values)
+        assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
+        return cursor.lastrowid
 
     async def publish(self, *, key: str | None = None) -> tuple[Batch, bool]:
         """Make the batch visible; returns it and True, or the batch of the same key and False.
 
         Raises `QueueFull` where more images would wait than may, `IdempotencyConflict` where the key
-        stands for other content.
+        stands for other content, and `NoSpace`.
         """
+        await check_space(self._folder)
         now = time.time()
 
         async def publish(connection: aiosqlite.Connection) -> tuple[Batch, bool]:
@@ -189,12 +204,11 @@ class Intake:
             (waiting,) = next(iter(await connection.execute_fetchall(SUM_PENDING)))
             if waiting + self._images > self._max_pending:
                 raise QueueFull(waiting + self._images, self._max_pending)
-            await connection.execute(
-                PUBLISH_BATCH, (self._products, self._images, self._images, now, self._batch_id)
-            )
+            batch_id, (products, images) = await self._write(self._last, connection)
+            await connection.execute(PUBLISH_BATCH, (products, images, images, now, batch_id))
             if key is not None:
-                await connection.execute(INSERT_KEY, (key, self._batch_id, now))
-            (row,) = await connection.execute_fetchall(SELECT_BATCH, (self._batch_id,))
+                await connection.execute(INSERT_KEY, (key, batch_id, now))
+            (row,) = await connection.execute_fetchall(SELECT_BATCH, (batch_id,))
             return batch_from(row), True
 
         batch, published = await self._writer.run(publish)

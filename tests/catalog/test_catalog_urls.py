@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resizer.catalog import split_urls
+from resizer.catalog.urls import _searched
 
 A, B, C = "https://a.example/1.jpg", "http://b.example/2.png", "https://c.example/3.webp"
 
@@ -92,6 +93,12 @@ def test_urls_joined_by_any_separators_come_back(pieces: list[tuple[str, str]], 
 @given(st.text(",;| \naAh:/.1é", max_size=60))
 def test_splitting_loses_nothing_but_separators(cell: str) -> None:
     assert re.sub(r"[\s,;|]", "", "".join(split_urls(cell))) == re.sub(r"[\s,;|]", "", cell)
+
+
+@given(st.lists(st.sampled_from([*",;| \n\u00a0aA:/.", "http", "://", "http://", "https://a/1"]), max_size=9))
+def test_a_lone_url_is_what_a_search_would_find(pieces: list[str]) -> None:
+    cell = "".join(pieces)
+    assert split_urls(cell) == _searched(cell)
 
 
 @pytest.mark.timeout(10)

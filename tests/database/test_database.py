@@ -10,7 +10,7 @@ import pytest
 
 from outcomes import done, failed
 from resizer.database import Database, Intake, NewBatch, NewDelivery, open_database
-from resizer.database.intake import host_of
+from resizer.database.intake import TOGETHER, host_of
 from resizer.database.migrations import MIGRATIONS
 from resizer.errors import DatabaseFailure, DatabaseUnusable, ErrorCode, IdempotencyConflict, QueueFull
 from resizer.models import (
@@ -170,10 +170,62 @@ async def test_batch_is_not_seen_before_it_is_whole(database: Database) -> None:
     assert [each.id for each in await database.unfinished()] == [batch.id]
 
 
+async def test_every_row_of_a_large_csv_is_kept_as_it_came(tmp_path: Path) -> None:
+    urls = (
+        "http://A.example/1.jpg",
+        "http://u@b:81?c/1",
+        "ftp:x://b:81",
+        "b:81/1",
+        "http://b:81",
+        "http://b:8/1",
+    )
+    came = [
+        Product(
+            line=2 * number,
+            serial=f"№ {number}",
+            name='a "b"\\\t\x7f\u2028',
+            cells=("", f'"{number}"', "é😀\r\n\x01", *[""] * (number % 3)),
+            urls=urls[: number % 7],
+        )
+        for number in range(3 * TOGETHER + 5)
+    ]
+    async with opened(tmp_path) as database:
+        async with database.intake(new_batch(), max_pending=10**6) as intake:
+            for start in range(0, len(came), TOGETHER + 1):
+                await intake.add(came[start : start + TOGETHER + 1])
+            batch, _ = await intake.publish()
+        result = [row async for row in database.result(batch.id)]
+        images = await database.images(batch.id, limit=10**6)
+    filled = [
+        row.cells + ("",) * (len(product.cells) - len(row.cells))
+        for row, product in zip(result, came, strict=True)
+    ]
+    assert filled == [product.cells for product in came]
+    assert [tuple(image.url for image in row.images) for row in result] == [product.urls for product in came]
+    assert [
+        (image.seq, image.line, image.serial, image.product_name, image.position) for image in images
+    ] == [
+        (seq, product.line, product.serial, product.name, position)
+        for seq, (product, position) in enumerate(
+            (product, position) for product in came for position, _ in enumerate(product.urls, 1)
+        )
+    ]
+    with closing(sqlite3.connect(tmp_path / "resizer.db")) as connection:
+        assert all(host == host_of(url) for url, host in connection.execute("SELECT url, host FROM images"))
+        assert all(
+            text == json.dumps(json.loads(text), ensure_ascii=False)
+            for (text,) in connection.execute("SELECT cells FROM products")
+        )
+
+
 async def test_intake_that_fails_leaves_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path) as database:
         with pytest.raises(QueueFull):
-            await published(database, 2001)
+            async with database.intake(new_batch(), max_pending=5) as intake:
+                await intake.add(products(2))
+                await intake.add(products(2))
+                assert rows(tmp_path, "images") == 2
+                await intake.add(products(2))
     assert rows(tmp_path, "batches") == rows(tmp_path, "images") == rows(tmp_path, "products") == 0
 
 
@@ -182,6 +234,7 @@ async def test_intake_that_a_crash_cut_off_is_forgotten_at_the_next_start(tmp_pa
         intake = Intake(database.writer, new_batch(), folder=tmp_path, max_pending=10)
         await intake.__aenter__()
         await intake.add(products(3))
+        await intake.add(products(1))
     assert rows(tmp_path, "images") == 3
     async with opened(tmp_path):
         pass

@@ -25,8 +25,8 @@ HALF_OPEN = {
 @pytest.mark.parametrize(
     "count, seconds",
     [
-        pytest.param(300, 2, id="short"),
-        pytest.param(3000, 5, id="long", marks=pytest.mark.soak),
+        pytest.param(150, 10, id="short"),
+        pytest.param(2000, 20, id="long", marks=pytest.mark.soak),
     ],
 )
 async def test_half_open_connections_are_closed_and_hold_up_nobody(
@@ -98,25 +98,25 @@ async def test_hundred_posts_with_one_key_make_one_request(tmp_path: Path) -> No
             wire.writer.close()
 
 
-@pytest.mark.parametrize(
-    "hard, soft, warned",
-    [(4096, 3280, False), (3280, 3280, False), (1000, 1000, True)],
-)
-def test_limit_of_open_files_is_raised_as_far_as_the_system_lets_it(
-    hard: int, soft: int, warned: bool
-) -> None:
-    """In a process of its own, which nobody can raise again; 2,512 is what the defaults need."""
-    program = f"""
-import logging, resource
+def test_limit_of_open_files_is_raised_as_far_as_the_system_lets_it() -> None:
+    """In a process of its own, whose limit falls from case to case and which nobody can raise again.
+
+    3,280 is what the defaults need.
+    """
+    program = """
+import logging, resource, sys
 from resizer.cli.descriptors import allow_descriptors, descriptors_needed
 from resizer.config import load_settings
-logging.basicConfig()
-resource.setrlimit(resource.RLIMIT_NOFILE, (200, {hard}))
-allow_descriptors(descriptors_needed(load_settings()))
-print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+logging.basicConfig(stream=sys.stdout, format="warned: %(message)s")
+for hard in 4096, 3280, 1000:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    allow_descriptors(descriptors_needed(load_settings()))
+    print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
     finished = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60, env={}
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, env={}
     )
-    assert int(finished.stdout) == soft
-    assert ("server.max_connections" in finished.stderr) == warned
+    first, second, warning, third = finished.stdout.splitlines()
+    assert (first, second, third) == ("3280", "3280", "1000")
+    assert warning.startswith("warned: ")
+    assert "server.max_connections" in warning

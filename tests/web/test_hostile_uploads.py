@@ -230,15 +230,15 @@ async def test_upload_that_says_its_size_is_refused_before_any_of_it_is_read(sha
     assert spool_is_empty(shared.folder)
 
 
-#: bytes; of which 100,000,000 may be an upload
-OFFERED = 200_000_000
+#: bytes; of which half may be an upload
+OFFERED = 120_000_000
 #: kilobytes that an upload may add to the most that the process ever held: while it is received, and while
 #: its rows are read, of which one may have four million characters
 ROOM = {413: 40_000, 422: 160_000}
 
 
 def one_line() -> Iterable[bytes]:
-    return itertools.chain([f"{HEADER}\n1,One,".encode()], endlessly(b"x", size=90_000_000))
+    return itertools.chain([f"{HEADER}\n1,One,".encode()], endlessly(b"x", size=50_000_000))
 
 
 async def test_memory_stays_bounded_whatever_is_offered(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ async def test_memory_stays_bounded_whatever_is_offered(tmp_path: Path) -> None:
         ("cell of 10 MB", head("text/csv"), [row, cell, b"\n"], 422),
         ("quoted cell of 10 MB", head("text/csv"), [row, b'"', cell, b'"\n'], 422),
     ]
-    async with server(tmp_path) as process:
+    async with server(tmp_path, RESIZER_SERVER__MAX_UPLOAD_SIZE=str(OFFERED // 2)) as process:
         port = int((await process.url()).rpartition(":")[2])
         await offer(port, [head("text/csv", len(CSV)), CSV])  # whatever is loaded on first use is there
         before = most_held(process.process.pid)

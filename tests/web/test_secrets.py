@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from aiohttp import web
 
 import photos
 from origin import Answer, Origin
-from process import Process, environment
+from process import Process
 from resizer.app import create_app
 from service import SECRET, Inbox, catalogue, form, settings_for
 from wire import Wire, listening
@@ -199,15 +197,12 @@ async def test_log_and_answers_hold_no_secret(log_format: str, tmp_path: Path, o
 
 
 async def test_config_prints_no_secret_and_messages_repeat_none(tmp_path: Path) -> None:
-    def run(*command: str, **variables: str) -> str:
-        finished = subprocess.run(
-            [sys.executable, "-m", "resizer", *command],
-            check=False, capture_output=True, text=True, timeout=60,
-            cwd=tmp_path, env=environment(**variables),
-        )  # fmt: skip
-        return finished.stdout + finished.stderr
+    async def run(*command: str, **variables: str) -> str:
+        async with Process(*command, "--data-dir", tmp_path, variables=variables) as process:
+            _, output = await process.ended()
+        return "\n".join([output, *process.log])
 
-    right = run(
+    right = await run(
         "config",
         RESIZER_SERVER__API_TOKENS=TOKEN,
         RESIZER_WEBHOOK__SECRET=SECRET,
@@ -225,14 +220,13 @@ async def test_config_prints_no_secret_and_messages_repeat_none(tmp_path: Path) 
         "engine.broker_url": {"RESIZER_ENGINE__BROKER_URL": "redis://:hidden@h:hidden/0"},
     }
     for key, variables in wrong.items():
-        told = run("config", **variables)
+        told = await run("config", **variables)
         assert key in told
         assert "hidden" not in told, told
-    told = run("receive", "--port", "0", "--secret", "whsec_hidden!")
+    told = await run("receive", "--port", "0", "--secret", "whsec_hidden!")
     assert "webhook.secret" in told
     assert "hidden" not in told
-    (tmp_path / "data").mkdir(exist_ok=True)
-    (tmp_path / "data" / "webhook.secret").write_text("whsec_hidden!\n")
-    told = run("serve", "--port", "0")
+    (tmp_path / "webhook.secret").write_text("whsec_hidden!\n")
+    told = await run("serve", "--port", "0")
     assert "webhook.secret" in told
     assert "hidden" not in told
