@@ -181,7 +181,6 @@ class Intake:
             new.files_url,
             time.time(),
         )
-
         cursor = await connection.execute(INSERT_BATCH, values)
         assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
         return cursor.lastrowid

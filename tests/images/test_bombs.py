@@ -298,7 +298,7 @@ async def test_bombs_of_time_are_ended_at_the_limit(tmp_path: Path) -> None:
     (tmp_path / "healthy").write_bytes(saved(photo(), "JPEG"))
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
-    settings = CompressSettings(processes=2, timeout=2)
+    settings = CompressSettings(processes=2, timeout=4)
     async with CompressPool(settings, memory_limit=memory_limit(settings)) as pool:
         *ended, healthy = await asyncio.gather(
             *(
