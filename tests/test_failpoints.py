@@ -248,7 +248,7 @@ def numbers(point: Point, runs: int) -> list[int]:
     "runs",
     [
         pytest.param(1, id="short"),
-        pytest.param(5, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
+        pytest.param(3, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
     ],
 )
 @pytest.mark.parametrize("point", Point)

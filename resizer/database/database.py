@@ -102,7 +102,8 @@ START_BATCH = """
 """
 #: the schema's number stands on the first page, which is written even where it stays the same
 WRITE_NOTHING = f"PRAGMA user_version = {len(MIGRATIONS)}"
-DELETE_UNREADY = "DELETE FROM batches WHERE NOT ready AND NOT forgotten"
+#: what a crash cut off on its way in may be a million rows: it goes in steps, as what is deleted does
+FORGET_UNREADY = "UPDATE batches SET forgotten = 1 WHERE NOT ready AND NOT forgotten"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -326,7 +327,7 @@ async def open_database(
                 await writing.execute(pragma)
             await _look_for_damage(writing, str(path))
             await migrate(writing, str(path))
-            await writing.execute(DELETE_UNREADY)
+            await writing.execute(FORGET_UNREADY)
             await Outcomes.prepare(writing)
             reader = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None))
             reader.row_factory = sqlite3.Row

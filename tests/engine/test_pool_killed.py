@@ -109,7 +109,7 @@ async def until(holds: Callable[[], bool]) -> None:
     [
         pytest.param(80, 1, id="short"),
         *(
-            pytest.param(600, seed, id=f"long-{seed}", marks=[pytest.mark.soak, pytest.mark.timeout(600)])
+            pytest.param(400, seed, id=f"long-{seed}", marks=[pytest.mark.soak, pytest.mark.timeout(600)])
             for seed in (2, 3)
         ),
     ],
@@ -229,7 +229,7 @@ def choose(server_pid: int, luck: random.Random) -> tuple[int, str]:
     "count, seed",
     [
         pytest.param(40, 1, id="short"),
-        pytest.param(300, 2, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
+        pytest.param(200, 2, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
     ],
 )
 async def test_the_service_completes_every_image_though_its_processes_are_killed(
