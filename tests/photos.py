@@ -1,5 +1,6 @@
 """Pictures to compress: photo-like, small, and the same in every run."""
 
+import functools
 import io
 from typing import Any
 
@@ -9,6 +10,11 @@ from PIL import Image, ImageDraw
 
 def photo(width: int = 320, height: int = 240, *, seed: int = 0) -> Image.Image:
     """Smooth light, a few shapes and some grain: compresses like a photo, not like a diagram."""
+    return _photo(width, height, seed).copy()
+
+
+@functools.lru_cache(50)  # many tests want the same few
+def _photo(width: int, height: int, seed: int) -> Image.Image:
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     waves = [

@@ -276,7 +276,7 @@ async def test_upload_leaves_others_the_space_to_go_on(
     "rounds",
     [
         pytest.param(2, id="short"),
-        pytest.param(12, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
+        pytest.param(6, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
     ],
 )
 async def test_all_on_one_disk_that_is_full_time_and_again(

@@ -118,7 +118,7 @@ def check_part(part: str, most_bytes: int) -> None:
     assert unicodedata.is_normalized("NFC", part)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(name=texts, url=st.one_of(texts, texts.map(lambda text: f"https://a.example/{text}")))
 @example(name="", url="https://a.example")
 def test_path_can_be_unpacked_everywhere(name: str, url: str) -> None:
@@ -139,7 +139,7 @@ def one_to_some_file_system(path: str) -> set[str]:
     return {f"{form}{unicodedata.normalize(form, each)}" for form in forms for each in folded}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.lists(texts, min_size=1, max_size=3).map(tuple), max_size=8),
     st.lists(texts, min_size=1, max_size=5),

@@ -46,7 +46,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("catalog") / "products.csv"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     table=tables(),
     delimiter=st.sampled_from([",", ";", "\t"]),
@@ -73,7 +73,7 @@ def test_any_table_reads_back(
     assert [product.name for product in products] == [row[1].strip() for row in rows]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(table=tables())
 def test_the_result_reads_back_as_the_input_and_the_output(
     path: Path, table: tuple[str, list[tuple[str, ...]]]

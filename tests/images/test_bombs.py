@@ -36,6 +36,8 @@ END = chunk(b"IEND", b"")
 FOR_A_HEAD = 8 * MB
 #: and for anything else here, a sixth of what a child may have: a comment of 4 bytes takes Pillow 80
 FOR_A_BOMB = 400 * MB
+#: seconds; compress.timeout would end what takes that long, on a machine that is not slow
+PATIENCE = 100
 
 
 def set_off(data: bytes, folder: Path, max_pixels: int = SETTINGS.max_pixels) -> tuple[str, str, int]:
@@ -44,7 +46,7 @@ def set_off(data: bytes, folder: Path, max_pixels: int = SETTINGS.max_pixels) ->
     child = Child.start(memory_limit(SETTINGS))
     try:
         call = partial(measured, str(source), str(folder / "target"), recipe=RECIPE, max_pixels=max_pixels)
-        return child.executor.submit(in_child, call).result(SETTINGS.timeout)
+        return child.executor.submit(in_child, call).result(PATIENCE)
     finally:
         child.end()
 
