@@ -22,6 +22,11 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
     return {"steady": SteadyLoop}
 
 
+# no test asserts a time
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
+
+
 @pytest.fixture
 async def origin() -> AsyncIterator[Origin]:
     async with Origin() as server:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resizer.catalog import rows
@@ -30,7 +30,6 @@ def read(path: Path, encoding: str = "utf-8") -> Read:
         found.close()
 
 
-@settings(deadline=None)  # it writes files
 @given(TEXTS, st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]), st.integers(1, 9))
 def test_rows_do_not_depend_on_where_a_block_ends(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[str], encoding: str, size: int
