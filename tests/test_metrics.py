@@ -19,6 +19,7 @@ from resizer.metrics import LAG_EVERY, Metrics, Standing, watch_loop
 from resizer.models import FINAL, BatchStatus
 from scrape import OPENMETRICS, PATIENCE, counted, families, samples, scrape, scraped
 from service import SECRET, Client, Inbox, catalogue, settled, upload
+from steady import TICK
 
 Serve = Callable[..., Awaitable[Client]]
 
@@ -338,4 +339,5 @@ async def test_event_loop_that_is_held_up_shows(monkeypatch: pytest.MonkeyPatch)
         await told.wait()
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    assert counted(metrics)["resizer_event_loop_lag_seconds_sum"] >= 0.15
+    # the clock of the suite's loop goes on by no more than a tick
+    assert counted(metrics)["resizer_event_loop_lag_seconds_sum"] > TICK / 2
