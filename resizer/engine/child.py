@@ -23,8 +23,6 @@ PRELOAD = [__name__, "resizer.engine.calls", "resizer.images.codec"]
 MEMORY_EXHAUSTED = 70  # exit status of a child; for whoever traces it
 ORPHAN_CHECK = 2.0  # seconds between two looks at whether the fork server is still there
 KEPT_MEMORY = 128 * 2**20  # bytes; the pixels of a photo of 10 megapixels, and what is made of them
-#: added to the children's niceness: with all cores compressing, the event loop still runs when it has to
-NICER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,6 @@ def _context() -> BaseContext:
 def _prepare(memory_limit: int | None) -> None:
     """Make a child ready: the parent alone decides about its end, or the parent's own end."""
     keep_freed_memory(KEPT_MEMORY)
-    os.nice(NICER)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

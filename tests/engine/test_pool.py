@@ -12,7 +12,6 @@ import child_functions as child
 import pytest
 
 from resizer.config import CompressSettings
-from resizer.engine.child import NICER
 from resizer.engine.pool import CompressPool
 from resizer.errors import CompressCrash, CompressTimeout, HttpStatusError
 
@@ -45,10 +44,6 @@ async def test_all_processes_are_up_once_it_is_entered(pool: CompressPool) -> No
     for pid in pool.pids:
         os.kill(pid, 0)
     assert set(await asyncio.gather(*(pool.run(os.getpid) for _ in range(50)))) == set(pool.pids)
-
-
-async def test_children_stand_back_for_the_event_loop(pool: CompressPool) -> None:
-    assert await pool.run(os.getpriority, os.PRIO_PROCESS, 0) == os.getpriority(os.PRIO_PROCESS, 0) + NICER
 
 
 async def test_child_keeps_the_memory_of_one_image_for_the_next() -> None:
