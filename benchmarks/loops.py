@@ -11,9 +11,9 @@ from pathlib import Path
 
 from benchmarks.plain import compress_plainly
 from resizer.config import CompressSettings
-from resizer.engine.calls import compress_file
 from resizer.engine.child import Child, in_child
 from resizer.engine.local import memory_limit
+from resizer.images.codec import compress_file
 
 CORES = len(os.sched_getaffinity(0))
 #: files given to a process at once, so that it never waits for the next; as many as the service gives

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from resizer.config import CompressSettings
-from resizer.engine.calls import compress_file, describe_file
+from resizer.engine.calls import Made, make_file
 from resizer.engine.downloads import Downloads
 from resizer.engine.pool import CompressPool
-from resizer.errors import CorruptImage, ImageError, PoolDown, StorageFailure
+from resizer.errors import ImageError, PoolDown
 from resizer.failpoints import Point, reach
 from resizer.images.fetcher import Fetched, Fetcher, Unchanged
 from resizer.metrics import Metrics
@@ -94,33 +94,31 @@ class LocalEngine:
         """Compress, unless there is a file of the same bytes and recipe; who comes meanwhile waits for it."""
         stem = stem_of(fetched.source.digest, recipe)
         async with self._turns.of(stem):
-            made = await self._storage.find_stem(stem)
-            if made is not None:
-                try:
-                    described = await self._pool.run(
-                        describe_file, str(made), input_bytes=fetched.size, max_pixels=self._max_pixels
-                    )
-                except StorageFailure:
-                    # deleted meanwhile, with the last request that used it
-                    if await self._storage.find_stem(stem) is not None:
-                        raise
-                except CorruptImage as error:
-                    logger.warning("%s is damaged and is made again: %s", made, error)
-                    await self._storage.delete(made.name)
-                else:
-                    self._metrics.image_reused("same_bytes")
-                    return described
-            return await self._compress(fetched.path, stem, recipe)
+            draft = self._storage.draft()
+            began = time.perf_counter()
+            made = await self._make(fetched, draft, stem, recipe)
+            if made.found:
+                self._metrics.image_reused("same_bytes")
+                return made.compressed
+            reach(Point.COMPRESSED)
+            compressed_at = time.perf_counter()
+            self._metrics.compressed(compressed_at - began)
+            if made.damaged:
+                logger.warning("%s is damaged and is made again", made.damaged)
+                await self._storage.delete(made.damaged)
+            await self._put(draft, made.compressed.filename)
+            self._metrics.stored(time.perf_counter() - compressed_at, made.compressed.output_bytes)
+            return made.compressed
 
-    async def _compress(self, source: Path, stem: str, recipe: Recipe) -> Compressed:
-        draft = self._storage.draft()
-        began = time.perf_counter()
+    async def _make(self, fetched: Fetched, draft: Path, stem: str, recipe: Recipe) -> Made:
         call = asyncio.create_task(
             self._pool.run(
-                compress_file,
-                str(source),
+                make_file,
+                str(fetched.path),
                 str(draft),
+                folder=str(self._storage.folder),
                 stem=stem,
+                input_bytes=fetched.size,
                 recipe=recipe,
                 max_pixels=self._max_pixels,
             )
@@ -128,7 +126,7 @@ class LocalEngine:
         try:
             # unlike awaiting the call, this leaves it alone when the image is cancelled
             await asyncio.wait({call})
-            compressed = call.result()
+            return call.result()
         except BaseException:
             if call.done():
                 _forget(draft, call)
@@ -136,12 +134,6 @@ class LocalEngine:
                 # the child may be at it, and make the draft yet
                 call.add_done_callback(partial(_forget, draft))
             raise
-        reach(Point.COMPRESSED)
-        compressed_at = time.perf_counter()
-        self._metrics.compressed(compressed_at - began)
-        await self._put(draft, compressed.filename)
-        self._metrics.stored(time.perf_counter() - compressed_at, compressed.output_bytes)
-        return compressed
 
     async def _put(self, draft: Path, name: str) -> None:
         """Store the file; whoever is cancelled meanwhile has it all the same, so that its name is known."""
@@ -158,7 +150,7 @@ def memory_limit(settings: CompressSettings) -> int:
     return CHILD_BASE + BYTES_PER_PIXEL * settings.max_pixels
 
 
-def _forget(draft: Path, call: asyncio.Task[Compressed]) -> None:
+def _forget(draft: Path, call: asyncio.Task[Made]) -> None:
     if not call.cancelled():
         call.exception()  # no one else asks for it
     try:

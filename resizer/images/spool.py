@@ -5,14 +5,20 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from hashlib import sha256
-from io import BufferedWriter
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from resizer.errors import StorageFailure, disk_fault
 from resizer.naming import DIGEST_SIZE
 
-PIECE = 256 * 1024  # bytes; each is a trip to a thread, and most images take two
+PIECE = 256 * 1024  # bytes that a download may always hold before it writes them
+LARGE_PIECE = 4 * PIECE  # each piece is a trip to a thread, and few photos of a shop are larger
+#: bytes held by all downloads of a room beyond which they write small pieces
+HELD = 16 * 2**20
+#: bytes that are written without a thread: that takes less time than a trip there
+SMALL_PIECE = 32 * 1024
+BUFFER = 8192  # bytes; named, so that Python does not ask whether the file is a terminal
 #: bytes in the spool beyond which no download is begun: they wait for a child, more would only wait longer
 ENOUGH = 256 * 2**20
 
@@ -29,6 +35,15 @@ class Place:
         self.size += size
         self._room.used += size
 
+    def hold(self, size: int) -> None:
+        """Have so many more bytes, or with a minus fewer, in memory."""
+        self._room.held += size
+
+    @property
+    def piece(self) -> int:
+        """Bytes to hold before they are written."""
+        return LARGE_PIECE if self._room.held <= HELD else PIECE
+
     def clear(self) -> None:
         """Begin anew, or be left."""
         self.add(-self.size)
@@ -41,6 +56,8 @@ class Room:
         self.folder = folder
         #: bytes
         self.used = 0
+        #: of them, those not written yet
+        self.held = 0
         self._enough = enough
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -74,9 +91,9 @@ class Room:
 
 
 class Spool:
-    """A file that is being written; holds back at most `PIECE` and one chunk."""
+    """A file that is being written; holds back at most a piece and one chunk."""
 
-    def __init__(self, file: BufferedWriter, place: Place) -> None:
+    def __init__(self, file: BinaryIO, place: Place) -> None:
         self._file = file
         self._place = place
         self._chunks: list[bytes] = []
@@ -91,16 +108,28 @@ class Spool:
     async def add(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
         self._place.add(len(chunk))
+        self._place.hold(len(chunk))
         self._held += len(chunk)
-        if self._held >= PIECE:
+        if self._held >= self._place.piece:
             await self.flush()
 
     async def flush(self) -> None:
-        chunks, self._chunks = self._chunks, []
+        if self._chunks:
+            piece = b"".join(self._chunks)
+            self._chunks.clear()
+            try:
+                with _storage_failures(self._place.path.parent):
+                    if len(piece) <= SMALL_PIECE:
+                        self._write(piece)
+                    else:
+                        await asyncio.to_thread(self._write, piece)
+            finally:
+                self.release()
+
+    def release(self) -> None:
+        """Hold nothing any more."""
+        self._place.hold(-self._held)
         self._held = 0
-        if chunks:
-            with _storage_failures(self._place.path.parent):
-                await asyncio.to_thread(self._write, b"".join(chunks))
 
     def _write(self, piece: bytes) -> None:
         self._hash.update(piece)
@@ -113,7 +142,7 @@ async def write_spool(place: Place) -> AsyncIterator[Spool]:
     """Open a new or emptied file in the place; on leaving it is whole. Raises `StorageFailure`."""
     with _storage_failures(place.path.parent):
         # not in a thread: one that outlives a cancelled wait would create the file after its removal
-        file = place.path.open("wb")
+        file = place.path.open("wb", buffering=BUFFER)
     place.clear()
     spool = Spool(file, place)
     try:
@@ -122,6 +151,7 @@ async def write_spool(place: Place) -> AsyncIterator[Spool]:
     finally:
         # after a cancellation a thread may be at its last piece: this waits for it. What could not be
         # written is tried once more here; the first error is the one to tell
+        spool.release()
         with suppress(OSError):
             file.close()
 

@@ -13,6 +13,9 @@ NAME = re.compile(rf"{STEM}\.({'|'.join(EXTENSIONS)})")
 class Storage(Protocol):
     """Where compressed files live: complete under their name, or absent."""
 
+    #: where they stand under their names, for whoever looks for one without waiting
+    folder: Path
+
     def draft(self) -> Path:
         """Return a path where nothing is yet: a file written there can be taken over without a copy."""
         ...
@@ -30,10 +33,6 @@ class Storage(Protocol):
 
     async def find(self, name: str) -> Path | None:
         """Return the file to send, or None where there is none or the name is none of ours."""
-        ...
-
-    async def find_stem(self, stem: str) -> Path | None:
-        """Return the file whose name begins so, whatever its extension, or None where there is none."""
         ...
 
     async def delete(self, name: str) -> None:

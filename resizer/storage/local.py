@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ import aiofiles.os
 from resizer.durable import make_folder, sync_folder
 from resizer.errors import ConfigError, StorageFailure, disk_fault
 from resizer.failpoints import Point, reach
-from resizer.storage.base import EXTENSIONS, NAME
+from resizer.storage.base import NAME
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 PROBE_SIZE = 4096
 DRAFTS = ".*.draft"
 ABANDONED = 24 * 3600.0  # seconds; no image is worked on for as long
+#: seconds for which a file waits for others: they share one trip to a thread and one sync of the folder
+GATHER = 0.02
 
 
 class LocalStorage:
@@ -38,13 +41,14 @@ class LocalStorage:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._lock: int | None = None
         self._owner = ""
         self._mode = 0o600
         self._numbers = itertools.count(1)
-        self._syncing = asyncio.Lock()
-        self._next_sync: asyncio.Task[None] | None = None
+        #: drafts that wait for others, and their targets
+        self._gathered: dict[Path, Path] = {}
+        self._next_trip: asyncio.Task[dict[Path, OSError]] | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -52,7 +56,7 @@ class LocalStorage:
         except OSError as error:
             raise ConfigError.of(
                 "storage.path",
-                f"the folder {self._folder} cannot be used: {disk_fault(error, self._folder)}",
+                f"the folder {self.folder} cannot be used: {disk_fault(error, self.folder)}",
                 "name a folder that can be created and written to",
             ) from error
         return self
@@ -65,17 +69,20 @@ class LocalStorage:
     def draft(self) -> Path:
         if self._lock is None:
             raise RuntimeError("the storage is not open")
-        return self._folder / f".{self._owner}-{next(self._numbers)}.draft"
+        return self.folder / f".{self._owner}-{next(self._numbers)}.draft"
 
     async def put(self, draft: Path, name: str) -> None:
         try:
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of a compressed file")
-            await asyncio.to_thread(self._take_over, draft, self._folder / name)
-            # also where the name was there: whoever renamed it may not have come to its sync yet
-            await self._sync_folder()
+            self._gathered[draft] = self.folder / name
+            if self._next_trip is None:
+                self._next_trip = asyncio.create_task(self._take_over_gathered())
+            faults = await asyncio.shield(self._next_trip)
+            if draft in faults:
+                raise faults[draft]
         except OSError as error:
-            raise StorageFailure(disk_fault(error, self._folder)) from error
+            raise StorageFailure(disk_fault(error, self.folder)) from error
         finally:
             # after a cancellation the thread above may still be at work; it makes no draft anew
             _remove(draft)
@@ -85,34 +92,45 @@ class LocalStorage:
         try:
             await asyncio.to_thread(_write_probe, probe)
         except OSError as error:
-            raise StorageFailure(disk_fault(error, self._folder)) from error
+            raise StorageFailure(disk_fault(error, self.folder)) from error
         finally:
             _remove(probe)
 
     async def find(self, name: str) -> Path | None:
         if not NAME.fullmatch(name):
             return None
-        path = self._folder / name
+        path = self.folder / name
         return path if await aiofiles.os.path.isfile(path) else None
-
-    async def find_stem(self, stem: str) -> Path | None:
-        return await asyncio.to_thread(self._find_stem, stem)
 
     async def delete(self, name: str) -> None:
         if not NAME.fullmatch(name):
             return
         try:
             with suppress(FileNotFoundError):
-                await aiofiles.os.remove(self._folder / name)
+                await aiofiles.os.remove(self.folder / name)
         except OSError as error:
-            raise StorageFailure(disk_fault(error, self._folder)) from error
+            raise StorageFailure(disk_fault(error, self.folder)) from error
 
-    def _find_stem(self, stem: str) -> Path | None:
-        for extension in EXTENSIONS:
-            name = f"{stem}.{extension}"
-            if os.path.isfile(f"{self._folder}/{name}"):  # noqa: PTH113 - seven paths an image, made for nothing
-                return self._folder / name
-        return None
+    async def _take_over_gathered(self) -> dict[Path, OSError]:
+        await asyncio.sleep(GATHER)
+        gathered, self._gathered, self._next_trip = self._gathered, {}, None
+        # another trip may begin meanwhile: the disk brings several syncs to an end together
+        return await asyncio.to_thread(self._take_over_all, gathered)
+
+    def _take_over_all(self, drafts: Mapping[Path, Path]) -> dict[Path, OSError]:
+        """Make each draft durable under its name; returns what went wrong with which."""
+        faults: dict[Path, OSError] = {}
+        for draft, target in drafts.items():
+            try:
+                self._take_over(draft, target)
+            except OSError as error:
+                faults[draft] = error
+        try:
+            # also where the names were there: whoever renamed them may not have come to the sync yet
+            sync_folder(self.folder)
+        except OSError as error:
+            faults = dict.fromkeys(drafts, error) | faults
+        return faults
 
     def _take_over(self, draft: Path, target: Path) -> None:
         if target.exists():
@@ -129,30 +147,19 @@ class LocalStorage:
         draft.replace(target)
         reach(Point.RENAMED)
 
-    async def _sync_folder(self) -> None:
-        """Wait for a sync of the folder that began after this call; all who wait share it."""
-        if self._next_sync is None:
-            self._next_sync = asyncio.create_task(self._sync_after_the_running_one())
-        await asyncio.shield(self._next_sync)
-
-    async def _sync_after_the_running_one(self) -> None:
-        async with self._syncing:
-            self._next_sync = None  # who comes from here on is too late for this one
-            await asyncio.to_thread(sync_folder, self._folder)
-
     def _open(self) -> None:
-        make_folder(self._folder)
+        make_folder(self.folder)
         umask = os.umask(0o077)  # there is no way to read it but to set it
         os.umask(umask)
         self._mode = 0o666 & ~umask
         self._owner = secrets.token_hex(8)
-        if not os.access(self._folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._folder))
-        self._lock = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+        if not os.access(self.folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.folder))
+        self._lock = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
         self._sweep(self._lock)
 
     def _close(self) -> None:
-        for draft in self._folder.glob(f".{self._owner}-*.draft"):
+        for draft in self.folder.glob(f".{self._owner}-*.draft"):
             _remove(draft)
         if self._lock is not None:
             os.close(self._lock)
@@ -163,7 +170,7 @@ class LocalStorage:
         alone = _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # with nobody else there all are left by a crash, of whatever time the clock then was
         newest = math.inf if alone else time.time() - ABANDONED
-        for draft in self._folder.glob(DRAFTS):
+        for draft in self.folder.glob(DRAFTS):
             with suppress(FileNotFoundError):
                 if draft.stat().st_mtime <= newest:
                     logger.info("removing %s, left by a crash", draft)

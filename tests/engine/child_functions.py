@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Never
 
+from resizer.engine.calls import Made
 from resizer.errors import HttpStatusError, StorageFailure
 from resizer.images.codec import compress_file
 from resizer.models import Compressed, OutputFormat, Recipe
@@ -89,17 +90,12 @@ def signals_survived() -> int:
     return os.getpid()
 
 
-def write_when_let(
-    started: Path, gate: Path, source: str, target: str, *, stem: str, recipe: Recipe, max_pixels: int
-) -> Compressed:
+def write_when_let(started: Path, gate: Path, source: str, target: str, **_: object) -> Made:
     """Stand in for the codec: keep the source, once the gate is open."""
-    assert stem
-    assert recipe.quality
-    assert max_pixels
     content = Path(source).read_bytes()
     wait_for(started, gate)
     Path(target).write_bytes(content)
-    return Compressed(
+    compressed = Compressed(
         filename=f"{'0' * 32}.jpg",
         format="jpeg",
         width=1,
@@ -107,22 +103,15 @@ def write_when_let(
         input_bytes=len(content),
         output_bytes=len(content),
     )
+    return Made(compressed=compressed)
 
 
-def write_half_and_die(source: str, target: str, *, stem: str, recipe: Recipe, max_pixels: int) -> Compressed:
-    assert stem
-    assert recipe.quality
-    assert max_pixels
+def write_half_and_die(source: str, target: str, **_: object) -> Made:
     Path(target).write_bytes(Path(source).read_bytes()[:10])
     os._exit(1)
 
 
-def write_half_and_find_no_space(
-    source: str, target: str, *, stem: str, recipe: Recipe, max_pixels: int
-) -> Compressed:
-    assert stem
-    assert recipe.quality
-    assert max_pixels
+def write_half_and_find_no_space(source: str, target: str, **_: object) -> Made:
     Path(target).write_bytes(Path(source).read_bytes()[:10])
     raise StorageFailure("no space left on device")
 

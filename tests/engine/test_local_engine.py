@@ -148,7 +148,7 @@ async def test_a_full_disk_fails_the_image(house: House, monkeypatch: pytest.Mon
 async def test_no_failure_leaves_a_draft(
     house: House, monkeypatch: pytest.MonkeyPatch, codec: object, code: ErrorCode
 ) -> None:
-    monkeypatch.setattr(local, "compress_file", codec)
+    monkeypatch.setattr(local, "make_file", codec)
     outcome = await house.engine.run(house.task())
     assert outcome.fault is not None
     assert (outcome.fault.code, outcome.attempts) == (code, 1)
@@ -159,7 +159,7 @@ async def test_no_failure_leaves_a_draft(
 async def in_its_child(house: House, gate: Path, monkeypatch: pytest.MonkeyPatch) -> asyncio.Task[Outcome]:
     """Begin an image; its child is at it, and goes on once there is a file at `gate`."""
     started = gate.with_name("started")
-    monkeypatch.setattr(local, "compress_file", partial(child.write_when_let, started, gate))
+    monkeypatch.setattr(local, "make_file", partial(child.write_when_let, started, gate))
     image = asyncio.create_task(house.engine.run(house.task()))
     while not started.exists():  # noqa: ASYNC110  another process makes it
         await asyncio.sleep(0.005)

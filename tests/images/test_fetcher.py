@@ -16,7 +16,7 @@ from origin import Answer, Origin, self_signed
 from resizer.config import FetchSettings
 from resizer.errors import BlockedAddress, InvalidUrl
 from resizer.images.fetcher import Fetched, Fetcher
-from resizer.images.spool import Place, Room, Spool, write_spool
+from resizer.images.spool import HELD, Place, Room, Spool, write_spool
 from resizer.version import VERSION
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -280,15 +280,35 @@ class _Recorder:
         pass
 
 
-async def test_typical_image_is_two_writes() -> None:
+@pytest.mark.parametrize("busy, writes", [(False, 1), (True, 2)])
+async def test_typical_image_is_one_write_or_two_where_much_is_held(busy: bool, writes: int) -> None:
     """Each write is a trip to a thread; network chunks are often a few KB."""
     file: Any = _Recorder()
-    spool = Spool(file, Place(Room(Path()), Path()))
+    room = Room(Path())
+    other = Place(room, Path())
+    other.hold(HELD + 1 if busy else 0)
+    spool = Spool(file, Place(room, Path()))
     for _ in range(100):
         await spool.add(bytes(4096))
     await spool.flush()
-    assert len(file.writes) == 2
+    assert len(file.writes) == writes
     assert sum(file.writes) == 100 * 4096
+    other.hold(-HELD - 1 if busy else 0)
+    assert room.held == 0
+
+
+async def test_what_is_held_is_let_go_where_a_download_ends_early(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+
+    async def cut_off() -> None:
+        async with room.place() as place, write_spool(place) as spool:
+            await spool.add(bytes(4096))
+            assert room.held == 4096
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await cut_off()
+    assert room.held == 0
 
 
 async def test_no_download_begins_while_enough_wait_in_the_spool(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ async def test_disk_that_fills_up_is_a_storage_failure(
     (tmp_path / "spool").mkdir()
     url = origin.add("a", Answer(body=bytes(size)))
     system = Path.open
-    monkeypatch.setattr(Path, "open", lambda _, mode: system(Path("/dev/full"), mode))
+    monkeypatch.setattr(Path, "open", lambda _, mode, **how: system(Path("/dev/full"), mode, **how))
     found = await fault(tmp_path, url)
     assert isinstance(found, StorageFailure)
     assert "no space left" in found.reason
