@@ -22,10 +22,11 @@ from resizer.engine.local import LocalEngine, memory_limit
 from resizer.engine.pool import CompressPool
 from resizer.errors import ConfigError, DatabaseUnusable, DataFolderInUse, disk_fault
 from resizer.images.fetcher import Fetcher
+from resizer.images.originals import Originals
 from resizer.metrics import Metrics, Standing, watch_loop
 from resizer.storage.local import LocalStorage
 from resizer.web import setup_web
-from resizer.web.keys import BATCHES, CHECKS, METRICS, SETTINGS, STANDING, STORAGE
+from resizer.web.keys import BATCHES, CHECKS, METRICS, ORIGINALS, SETTINGS, STANDING, STORAGE
 from resizer.web.uploads import check_spool
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret
@@ -111,6 +112,7 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
         ) as pool,
     ):
         app[ENGINE] = LocalEngine(fetcher, pool, app[STORAGE], settings.compress, app[METRICS])
+        app[ORIGINALS] = Originals(fetcher).fetch
         app[CHECKS]["pool"] = app[ENGINE].check
         yield
 

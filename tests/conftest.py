@@ -17,6 +17,8 @@ from resizer.models import Batch, OutputFormat, Product, Recipe
 from service import Client, settings_for
 from steady import SteadyLoop
 
+pytest_plugins = ["chromium"]
+
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"steady": SteadyLoop}

@@ -221,6 +221,11 @@ class Batches:
     ) -> list[Image]:
         return await self._database.images(batch.id, after=after, limit=limit, status=status)
 
+    async def image(self, batch: Batch, number: int) -> Image | None:
+        """Return one image by its place in the CSV, from 0; None where there is none."""
+        found = await self.images(batch, after=number - 1, limit=1)
+        return found[0] if found and found[0].seq == number else None
+
     def result_csv(
         self, batch: Batch, *, files_url: str, detail: bool = False, partial: bool = False
     ) -> AsyncIterator[bytes]:

@@ -13,6 +13,7 @@ ResizerError
 │   └── UploadTooLarge     it is larger than server.max_upload_size
 ├── OptionError            an option of a request is wrong
 ├── BatchNotFound          there is no such request
+├── OriginalUnavailable    an image cannot be fetched again to be shown
 ├── NotFinished            the request has no final status yet
 ├── AlreadyFinal           a request that has ended cannot be cancelled
 ├── NothingToSend          a request has no webhook event
@@ -71,6 +72,7 @@ from resizer.errors.service import (
     NothingToRetry,
     NothingToSend,
     OptionError,
+    OriginalUnavailable,
     PoolDown,
     Problem,
     QueueFull,
@@ -113,6 +115,7 @@ __all__ = [
     "NothingToRetry",
     "NothingToSend",
     "OptionError",
+    "OriginalUnavailable",
     "PoolDown",
     "Problem",
     "QueueFull",

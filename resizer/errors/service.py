@@ -183,6 +183,17 @@ class BatchNotFound(ResizerError):
         return f"there is no request {self.request_id[:64]!r}"
 
 
+class OriginalUnavailable(ResizerError):
+    """The image cannot be fetched again, or what its URL gives now is none."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class NotFinished(ResizerError):
     """The request has no final status yet."""
 

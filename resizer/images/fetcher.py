@@ -103,23 +103,30 @@ class Fetcher:
         await self._session.close()
 
     @asynccontextmanager
-    async def fetch(self, url: str) -> AsyncIterator[Fetched]:
-        """Download what the URL gives to a file that is gone on leaving. Raises `ImageError`."""
-        async with self.fetch_if_changed(url, None) as fetched:
+    async def fetch(self, url: str, *, retries: int | None = None) -> AsyncIterator[Fetched]:
+        """Download what the URL gives to a file that is gone on leaving. Raises `ImageError`.
+
+        With `retries` so many further tries rather than fetch.retries.
+        """
+        async with self.fetch_if_changed(url, None, retries=retries) as fetched:
             assert isinstance(fetched, Fetched)  # noqa: S101 - it was asked for without a condition
             yield fetched
 
     @asynccontextmanager
-    async def fetch_if_changed(self, url: str, known: Source | None) -> AsyncIterator[Fetched | Unchanged]:
+    async def fetch_if_changed(
+        self, url: str, known: Source | None, *, retries: int | None = None
+    ) -> AsyncIterator[Fetched | Unchanged]:
         """Do the same, unless the origin says that the image is as it was `known`."""
         target = parse_url(url)
         async with self._room.place() as place:
-            yield await self._fetch(target, place, known)
+            yield await self._fetch(
+                target, place, known, self._settings.retries if retries is None else retries
+            )
 
-    async def _fetch(self, url: URL, place: Place, known: Source | None) -> Fetched | Unchanged:
+    async def _fetch(self, url: URL, place: Place, known: Source | None, retries: int) -> Fetched | Unchanged:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_worth_another_try),
-            stop=stop_after_attempt(self._settings.retries + 1),
+            stop=stop_after_attempt(retries + 1),
             wait=self._pause,
             reraise=True,
         ):

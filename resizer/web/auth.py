@@ -9,8 +9,8 @@ from aiohttp.typedefs import Handler, Middleware
 from pydantic import SecretStr
 
 #: paths that want no token (contract, section 5)
-OPEN_PATHS = frozenset({"/ping", "/healthz"})
-OPEN_PREFIX = "/compressed/"
+OPEN_PATHS = frozenset({"/", "/ping", "/healthz"})
+OPEN_PREFIXES = ("/compressed/", "/page/")
 
 
 def require_token(tokens: Iterable[SecretStr]) -> Middleware:
@@ -21,7 +21,7 @@ def require_token(tokens: Iterable[SecretStr]) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         # as it came: decoded, a path that no route knows could look like an open one
         path = request.rel_url.raw_path
-        if not known or path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+        if not known or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
             return await handler(request)
         given_headers = request.headers.getall("Authorization", ())
         # of two it is not clear which one a proxy in front has judged

@@ -21,6 +21,8 @@ from resizer.web.methods import answer_methods
 from resizer.web.metrics import count_answers, metrics
 from resizer.web.openapi import openapi
 from resizer.web.origin import links_for
+from resizer.web.original import original
+from resizer.web.page import Page
 from resizer.web.parameters import flag, idempotency_key
 from resizer.web.problems import RETRY_SOON, answer_problems
 from resizer.web.requests import cancel, delete, deliveries, images, requests, retry, send_again, status
@@ -42,6 +44,7 @@ def setup_web(app: web.Application) -> None:
     app.middlewares.append(require_token(app[SETTINGS].server.api_tokens))
     app.middlewares.append(answer_methods)
     app.on_response_prepare.append(cache_for_ever)
+    Page(app[SETTINGS]).add_to(app)
     app.router.add_post("/upload", upload, expect_handler=check_expectation)
     app.router.add_get("/status/{request_id}", status)
     app.router.add_get("/result/{request_id}", result)
@@ -54,6 +57,7 @@ def setup_web(app: web.Application) -> None:
     app.router.add_get("/docs", docs)
     app.router.add_get("/requests", requests)
     app.router.add_get("/requests/{request_id}/images", images)
+    app.router.add_get("/requests/{request_id}/images/{number}/original", original)
     app.router.add_get("/requests/{request_id}/events", events)
     app.router.add_get("/requests/{request_id}/archive", archive)
     app.router.add_delete("/requests/{request_id}", delete)

@@ -22,7 +22,7 @@ Serve = Callable[..., Awaitable[Client]]
 Document = dict[str, Any]
 METHODS = {"get", "post", "delete", "put", "patch"}
 #: what the contract leaves open (section 5)
-OPEN = {"/ping", "/healthz", "/compressed/{filename}"}
+OPEN = {"/", "/page/{name}", "/ping", "/healthz", "/compressed/{filename}"}
 
 
 async def fetched(client: Client, **headers: str) -> Document:

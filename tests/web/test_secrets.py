@@ -20,7 +20,7 @@ from wire import Wire, listening
 TOKEN = "the-first-token-of-two"
 OTHER = "the-second-token-of-two"
 #: what the contract leaves open (section 5), by route
-OPEN = {"/ping", "/healthz", "/compressed/{filename}"}
+OPEN = {"/", "/page/{name}", "/ping", "/healthz", "/compressed/{filename}"}
 
 WRONG = {
     "none": [],
@@ -66,7 +66,22 @@ async def test_every_route_but_the_open_ones_wants_a_token(closed: tuple[web.App
     assert {canonical for _, canonical in routes} >= OPEN
     unknown = {
         ("GET", path)
-        for path in ("/nowhere", "/", "/ping/", "/ping%2f", "/compressed%2fx", "//ping", "/PING")
+        for path in (
+            "/nowhere",
+            "//",
+            "/%2f",
+            "/index.html",
+            "/ping/",
+            "/ping%2f",
+            "//ping",
+            "/PING",
+            "/compressed%2fx",
+            "/page",
+            "/page%2fx",
+            "/%70age/x",
+            "//page/x",
+            "/x/../page/x",
+        )
     }
     async with await Wire.to(port) as wire:
         for method, canonical in routes | unknown:

@@ -15,6 +15,7 @@ FILES = {
     "getResult": "result.csv",
     "getArchive": "images.zip",
     "getImage": "image.jpg",
+    "getOriginal": "original.jpg",
 }
 
 

@@ -6,7 +6,7 @@ from resizer.bodies import Json
 from resizer.config import Settings
 from resizer.errors import DatabaseFailure
 from resizer.version import VERSION
-from resizer.web.auth import OPEN_PATHS, OPEN_PREFIX
+from resizer.web.auth import OPEN_PATHS, OPEN_PREFIXES
 from resizer.web.openapi.events import webhooks
 from resizer.web.openapi.following import FOLLOWING
 from resizer.web.openapi.parts import (
@@ -60,7 +60,7 @@ def operations(settings: Settings) -> list[Operation]:
 
 def is_open(path: str) -> bool:
     """Tell whether a path wants no token even where tokens are set."""
-    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
 
 
 def describe(settings: Settings, *, origin: str) -> Json:

@@ -1,7 +1,7 @@
 """What a request leaves, described: the result, the archive and the images."""
 
 from resizer.bodies import Json
-from resizer.errors import BatchNotFound, NotFinished, OptionError
+from resizer.errors import BatchNotFound, NotFinished, OptionError, OriginalUnavailable
 from resizer.web.files import CONTENT_TYPES
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import Operation, answer, header, parameter_ref, sent_header
@@ -97,4 +97,33 @@ COMPRESSED = Operation(
     },
     plain={404: "There is no such image.", 416: "The image has no such part."},
 )
-RESULTS = (RESULT, ARCHIVE, COMPRESSED)
+ORIGINAL = Operation(
+    method="get",
+    path="/requests/{request_id}/images/{number}/original",
+    name="getOriginal",
+    tag="Results",
+    summary="An image as it is at its host now",
+    description=(
+        "Fetched anew by this server each time, in one try, to be shown beside the compressed image; it need "
+        "not be what was compressed, as the service keeps no originals. A few are fetched at once, further "
+        "calls wait."
+    ),
+    parameters=(ID, parameter_ref("Number")),
+    answers={
+        200: answer(
+            "The image, of the type that its content is, whatever its host says.",
+            IMAGE_TYPES,
+            headers={
+                "Cache-Control": header("For a look at it, and the next.", {"const": "private, max-age=600"}),
+                "X-Content-Type-Options": NOSNIFF,
+                "Content-Security-Policy": header(
+                    "It loads and runs nothing.", {"const": "default-src 'none'; sandbox"}
+                ),
+                "Cross-Origin-Resource-Policy": header("For pages of this server.", {"const": "same-origin"}),
+            },
+        )
+    },
+    errors=(BatchNotFound, OriginalUnavailable),
+    plain={404: "The request has no such image."},
+)
+RESULTS = (RESULT, ARCHIVE, COMPRESSED, ORIGINAL)

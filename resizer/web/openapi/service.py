@@ -3,7 +3,18 @@
 from http import HTTPStatus
 
 from resizer.bodies import Json
-from resizer.web.openapi.parts import Operation, answer, as_json, header, problem_schema, urn
+from resizer.web.openapi.parts import (
+    Operation,
+    answer,
+    as_json,
+    header,
+    parameter_ref,
+    problem_schema,
+    sent_header,
+    urn,
+)
+from resizer.web.openapi.shared import ETAG, NO_CACHE, NOSNIFF
+from resizer.web.page import CONTENT_TYPES
 from resizer.web.problems import PROBLEM_JSON
 
 NOT_READY: Json = answer(
@@ -24,6 +35,8 @@ NOT_READY: Json = answer(
     },
     headers={"Retry-After": header("Seconds after which to ask again.", {"type": "integer", "minimum": 0})},
 )
+#: files need no schema: they are what their type says
+PAGE_TYPES: Json = {kind.partition(";")[0]: {} for kind in CONTENT_TYPES.values()}
 PROMETHEUS: Json = {"schema": {"type": "string"}, "example": "resizer_queue_images 12.0\n"}
 
 PING = Operation(
@@ -91,7 +104,7 @@ DESCRIPTION = Operation(
         )
     },
 )
-PAGE = Operation(
+DOCS = Operation(
     method="get",
     path="/docs",
     name="getDocumentation",
@@ -108,4 +121,39 @@ PAGE = Operation(
         )
     },
 )
-SERVICE = (PING, HEALTH, READY, METRICS, DESCRIPTION, PAGE)
+PAGE_HEADERS: Json = {
+    "ETag": ETAG,
+    "Cache-Control": NO_CACHE,
+    "Content-Security-Policy": header("Nothing but what this server sends.", {"type": "string"}),
+    "X-Content-Type-Options": NOSNIFF,
+}
+KNOWN = sent_header("If-None-Match", "The `ETag` of what is known.", {"type": "string"})
+UNCHANGED: Json = answer("Nothing has changed.", headers=PAGE_HEADERS)
+PAGE = Operation(
+    method="get",
+    path="/",
+    name="getPage",
+    tag="Service",
+    summary="The web page",
+    description="For people: uploads a CSV, follows it, and shows what became of its images.",
+    parameters=(KNOWN,),
+    answers={
+        200: answer("The page.", {"text/html": {"schema": {"type": "string"}}}, headers=PAGE_HEADERS),
+        304: UNCHANGED,
+    },
+)
+PAGE_FILE = Operation(
+    method="get",
+    path="/page/{name}",
+    name="getPageFile",
+    tag="Service",
+    summary="A file of the web page",
+    description="What the page loads: scripts, styles and pictures, and a CSV to begin with.",
+    parameters=(parameter_ref("PageFile"), KNOWN),
+    answers={
+        200: answer("The file.", PAGE_TYPES, headers=PAGE_HEADERS),
+        304: UNCHANGED,
+    },
+    plain={404: "The page has no such file."},
+)
+SERVICE = (PING, HEALTH, READY, METRICS, DESCRIPTION, DOCS, PAGE, PAGE_FILE)

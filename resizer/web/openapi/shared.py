@@ -24,6 +24,22 @@ PARAMETERS: dict[str, Json] = {
         "schema": {"type": "string", "pattern": FILE_NAME},
         "example": examples.FILE_NAME,
     },
+    "Number": {
+        "name": "number",
+        "in": "path",
+        "required": True,
+        "description": "The image's place in the CSV, from 0: that in the list of all the request's images.",
+        "schema": {"type": "integer", "minimum": 0},
+        "example": 0,
+    },
+    "PageFile": {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "description": "The file's name.",
+        "schema": {"type": "string", "pattern": r"^[a-z0-9-]+\.(css|csv|js|png|svg)$"},
+        "example": "sample.csv",
+    },
     "After": query(
         "after",
         "What `next` of the page before says. Pages stay right while requests are added.",

@@ -1,0 +1,120 @@
+"""The web page: its files as they lie beside this module, sent from memory."""
+
+import hashlib
+import html
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import PurePosixPath
+from typing import Final, Self
+
+from aiohttp import hdrs, web
+
+from resizer.config import Settings
+from resizer.version import VERSION
+
+__all__ = ["Page"]
+
+INDEX: Final = "index.html"
+#: stands in the page once; what is in force is written in its place
+PLACEHOLDER: Final = '<meta name="resizer" content="SETTINGS">'
+CONTENT_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".png": "image/png",
+}
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+HEADERS: Final = {
+    hdrs.CACHE_CONTROL: "no-cache",
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """One file as it is sent."""
+
+    body: bytes
+    content_type: str
+    #: name to save it under; None where a browser shows it
+    saved_as: str | None
+    #: changes with the body
+    tag: str
+
+    @classmethod
+    def of(cls, body: bytes, content_type: str, *, saved_as: str | None = None) -> Self:
+        tag = hashlib.blake2b(body, digest_size=16).hexdigest()
+        return cls(body=body, content_type=content_type, saved_as=saved_as, tag=tag)
+
+
+class Page:
+    """The page and its files as they were when the service started; nothing is looked up on the disk.
+
+    Raises `ValueError` where the page has no place for the settings, which is a fault of the package.
+    """
+
+    def __init__(self, settings: Settings, folder: Traversable | None = None) -> None:
+        found = files(__name__) if folder is None else folder
+        text = found.joinpath(INDEX).read_text(encoding="utf-8")
+        self._index = File.of(_with_settings(text, settings).encode(), "text/html; charset=utf-8")
+        self._files = {
+            each.name: _file_of(each)
+            for each in found.iterdir()
+            if PurePosixPath(each.name).suffix in CONTENT_TYPES and each.is_file()
+        }
+
+    def add_to(self, app: web.Application) -> None:
+        app.router.add_get("/", self._send_index)
+        app.router.add_get("/page/{name}", self._send_file)
+
+    async def _send_index(self, request: web.Request) -> web.Response:
+        return _send(request, self._index)
+
+    async def _send_file(self, request: web.Request) -> web.Response:
+        file = self._files.get(request.match_info["name"])
+        if file is None:
+            raise web.HTTPNotFound(text="the page has no such file")
+        return _send(request, file)
+
+
+def _file_of(path: Traversable) -> File:
+    suffix = PurePosixPath(path.name).suffix
+    # what is no part of the page itself is for the user to keep
+    saved_as = path.name if suffix == ".csv" else None
+    return File.of(path.read_bytes(), CONTENT_TYPES[suffix], saved_as=saved_as)
+
+
+def _with_settings(text: str, settings: Settings) -> str:
+    if text.count(PLACEHOLDER) != 1:
+        raise ValueError(f"{INDEX} must hold {PLACEHOLDER} once")
+    told = {
+        "version": VERSION,
+        "quality": settings.compress.quality,
+        "format": settings.compress.format,
+        "max_width": settings.compress.max_width,
+        "max_height": settings.compress.max_height,
+        "max_upload_size": int(settings.server.max_upload_size),
+        "tokens": bool(settings.server.api_tokens),
+    }
+    filled = PLACEHOLDER.replace("SETTINGS", html.escape(json.dumps(told)))
+    return text.replace(PLACEHOLDER, filled)
+
+
+def _send(request: web.Request, file: File) -> web.Response:
+    headers = {**HEADERS, hdrs.ETAG: f'"{file.tag}"'}
+    if any(each.value in {file.tag, "*"} for each in request.if_none_match or ()):
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if file.saved_as is not None:
+        headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="{file.saved_as}"'
+    return web.Response(body=file.body, headers={**headers, hdrs.CONTENT_TYPE: file.content_type})

@@ -1,0 +1,106 @@
+// Call the service: with the token where it wants one, and with its problems as errors.
+
+import { askToken, forgetToken, token } from "./token.js";
+
+/** What the service answered that is no success; `errors` lists problems of a CSV by line and column. */
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || body.title || `The service answered ${status}.`);
+    this.status = status;
+    this.errors = body.errors ?? [];
+  }
+
+  static async of(response) {
+    const text = await response.text().catch(() => "");
+    return new Problem(response.status, parsed(text));
+  }
+}
+
+/** The service could not be reached. */
+export class Unreachable extends Error {
+  constructor() {
+    super("The service does not answer. It may be restarting, or the connection is lost.");
+  }
+}
+
+export function parsed(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+export const bearer = () => (token() ? { Authorization: `Bearer ${token()}` } : {});
+
+/** Fetch a path of the service; throws `Problem` or `Unreachable`, or the reason of the signal. */
+export async function call(path, { method = "GET", headers = {}, signal } = {}) {
+  for (;;) {
+    let response;
+    try {
+      response = await fetch(path, { method, signal, headers: { ...headers, ...bearer() } });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new Unreachable();
+    }
+    if (response.ok) return response;
+    const problem = await Problem.of(response);
+    if (response.status !== 401 || !(await askToken())) throw problem;
+  }
+}
+
+export const json = async (path, options) => (await call(path, options)).json();
+
+/** Send a CSV; `onprogress` is told the share that is sent, 0 to 1. Throws as `call` does. */
+export async function upload(file, options, { onprogress, signal }) {
+  // with it the same post sent twice is one request, whatever was lost on the way
+  const key = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  for (;;) {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(options)) form.append(name, value);
+    form.append("file", file);
+    const { status, body } = await send(form, key, onprogress, signal);
+    if (status === 202) return body;
+    const problem = new Problem(status, body);
+    if (status !== 401 || !(await askToken())) throw problem;
+  }
+}
+
+function send(form, key, onprogress, signal) {
+  // fetch tells nothing of how far an upload is
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "upload");
+    request.setRequestHeader("Idempotency-Key", key);
+    for (const [name, value] of Object.entries(bearer())) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => event.lengthComputable && onprogress(event.loaded / event.total);
+    request.onload = () => resolve({ status: request.status, body: parsed(request.responseText) });
+    request.onerror = () => reject(new Unreachable());
+    request.onabort = () => reject(signal.reason);
+    signal.addEventListener("abort", () => request.abort(), { once: true });
+    request.send(form);
+  });
+}
+
+/** Save what a path gives under a name; a plain link does where no token is wanted. */
+export async function save(path, name) {
+  if (!token()) {
+    saveFrom(path, name);
+    return;
+  }
+  const address = URL.createObjectURL(await (await call(path)).blob());
+  saveFrom(address, name);
+  // the browser has begun to save by then, and holds the data itself
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
+function saveFrom(address, name) {
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+
+export { forgetToken };

@@ -1,0 +1,98 @@
+// Follow a request to its end: by server-sent events, and by asking where those do not come through.
+
+import { call, json, Problem } from "./api.js";
+
+const SILENT = 20_000; // ms; the service sends a comment every 15 s, a proxy that gathers what it passes on does not
+const ASK_EVERY = 2_000; // ms
+const LONGEST_PAUSE = 10_000; // ms between two tries while the service is away
+
+/**
+ * Tell `onstate` each status body until the final one. `onlost` is told whether the connection is lost.
+ * Throws `Problem` where the request is not there, and when the signal is aborted.
+ */
+export async function follow(id, { onstate, onlost, signal }) {
+  let silent = 0; // streams that told nothing while the service was there
+  let away = 0; // tries in a row that reached nobody
+  for (;;) {
+    try {
+      let state = silent < 2 ? await stream(id, onstate, signal) : null;
+      if (state) {
+        silent = 0;
+      } else {
+        state = await json(`status/${id}`, { signal });
+        onstate(state);
+        silent += 1;
+      }
+      away = 0;
+      onlost(false);
+      if (state.done) return;
+    } catch (error) {
+      if (signal.aborted || (error instanceof Problem && error.status < 500)) throw error;
+      away += 1;
+      onlost(true);
+    }
+    await pause(away ? Math.min(500 * 2 ** away, LONGEST_PAUSE) : silent ? ASK_EVERY : 0, signal);
+  }
+}
+
+/** Read a stream until its end; returns the last state, null where none came. Throws what `call` does but `Unreachable`. */
+async function stream(id, onstate, signal) {
+  const quiet = new AbortController();
+  let timer = 0;
+  const listen = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => quiet.abort(), SILENT);
+  };
+  let last = null;
+  try {
+    listen();
+    const both = AbortSignal.any([signal, quiet.signal]);
+    const response = await call(`requests/${id}/events`, { signal: both, headers: { Accept: "text/event-stream" } });
+    for await (const data of messages(response.body)) {
+      listen();
+      if (data) {
+        last = JSON.parse(data);
+        onstate(last);
+        if (last.done) return last;
+      }
+    }
+  } catch (error) {
+    // cut off, silent or not let through: what came counts
+    if (signal.aborted || error instanceof Problem) throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  return last;
+}
+
+/** Yield the data of each event, and "" for a sign of life (HTML standard, 9.2.6). */
+async function* messages(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  let data = [];
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const lines = (text + value).split(/\r\n|\n|\r(?!$)/);
+      text = lines.pop();
+      for (const line of lines) {
+        if (line.startsWith("data:")) data.push(line.slice(5).replace(/^ /, ""));
+        else if (line.startsWith(":")) yield "";
+        else if (!line && data.length) {
+          yield data.join("\n");
+          data = [];
+        }
+      }
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+  });
+}

@@ -1,0 +1,226 @@
+// The images of a request: however many there are, only those that can be seen are in the page.
+
+import { json } from "./api.js";
+import { compare } from "./compare.js";
+import { el, icon } from "./dom.js";
+import { compressedPath, originalAddress } from "./pictures.js";
+import { count, faultName, saving, size, statusName } from "./words.js";
+
+const PAGE = 100; // images asked for at once
+const PAGES = 60; // kept
+const BEYOND = 4; // rows above and below what can be seen
+const TALLEST = 8_000_000; // px; browsers draw nothing beyond some sixteen million
+const SETTLED = 250; // ms that a row must be in view before its image is fetched from its host again
+
+export class Gallery {
+  constructor(id, signal, refresh) {
+    this.id = id;
+    this.signal = signal;
+    this.refresh = refresh;
+    this.filter = "all";
+    this.total = 0;
+    this.element = el("div", { class: "gallery", role: "list", "aria-label": "Images" });
+    this.rows = new Map(); // in the page, by place
+    this.pages = new Map(); // by number, the one read last at the end
+    this.asked = new Set();
+    this.next = null; // of a filtered list, which can only be read in turn
+    this.draw = () => this.drawing ??= requestAnimationFrame(() => { this.drawing = null; this.arrange(); });
+    addEventListener("scroll", this.draw, { signal, passive: true });
+    addEventListener("resize", this.draw, { signal });
+    signal.addEventListener("abort", () => { clearTimeout(this.timer); this.rows.forEach((row) => row.leave()); });
+  }
+
+  /** Show what a new state of the request says. */
+  update(state) {
+    this.state = state;
+    this.total = this.filter === "failed" ? state.images.failed : state.images.total;
+    this.draw();
+    // the last state comes with all images final, and must be seen as such
+    if (state.done) this.look();
+    else this.timer ??= setTimeout(() => this.look(), this.refresh);
+  }
+
+  choose(filter) {
+    if (filter === this.filter) return;
+    this.filter = filter;
+    this.forget();
+    this.update(this.state);
+  }
+
+  /** Know nothing any more of what was read. */
+  forget() {
+    this.pages.clear();
+    this.asked = new Set();
+    this.rows.forEach((row) => row.leave());
+    this.rows.clear();
+    this.element.replaceChildren();
+  }
+
+  /** Read again what is shown and may have changed. */
+  look() {
+    clearTimeout(this.timer);
+    this.timer = null;
+    const shown = new Set([...this.rows.keys()].map((place) => Math.floor(place / PAGE)));
+    for (const [number, images] of this.pages) {
+      if (this.filter === "failed" || images.length === 0 || images.some(({ status }) => status === "pending")) {
+        if (shown.has(number)) this.read(number);
+        else this.pages.delete(number);
+      }
+    }
+    this.draw();
+  }
+
+  async read(number) {
+    const { asked } = this;
+    if (asked.has(number)) return;
+    asked.add(number);
+    try {
+      const images = this.filter === "failed" ? await this.inTurn(number) : await this.page(number * PAGE - 1);
+      if (asked !== this.asked) return; // of a list that is not shown any more
+      this.pages.delete(number);
+      this.pages.set(number, images);
+      if (this.pages.size > PAGES) this.pages.delete(this.pages.keys().next().value);
+      this.draw();
+    } catch (error) {
+      if (!this.signal.aborted) setTimeout(this.draw, 2000);
+    } finally {
+      asked.delete(number);
+    }
+  }
+
+  async page(after, status = "") {
+    const { data, next } = await json(`requests/${this.id}/images?limit=${PAGE}&after=${after}${status}`, { signal: this.signal });
+    data.next = next;
+    return data;
+  }
+
+  /** A page of a filtered list: where it begins, the page before says. */
+  async inTurn(number) {
+    const before = number ? this.pages.get(number - 1) ?? (await this.inTurn(number - 1)) : null;
+    if (before && !before.next) return [];
+    const images = await this.page(before ? before.next : -1, "&status=failed");
+    this.pages.set(number, images);
+    return images;
+  }
+
+  arrange() {
+    if (this.signal.aborted) return;
+    const height = parseFloat(getComputedStyle(this.element).getPropertyValue("--row"));
+    const whole = height * this.total;
+    const tall = Math.min(whole, TALLEST);
+    this.element.style.height = `${tall}px`;
+    const above = Math.min(Math.max(-this.element.getBoundingClientRect().top, 0), Math.max(tall - innerHeight, 0));
+    // where the list is too tall to be drawn, a step of the bar is more than a step in the list
+    const offset = tall < whole ? (above / (tall - innerHeight)) * (whole - innerHeight) : above;
+    const first = Math.max(Math.floor(offset / height) - BEYOND, 0);
+    const last = Math.min(Math.ceil((offset + innerHeight) / height) + BEYOND, this.total);
+    for (const [place, row] of this.rows) {
+      const focused = row.element.contains(document.activeElement);
+      if ((place < first || place >= last) && (!focused || place >= this.total)) {
+        row.leave();
+        row.element.remove();
+        this.rows.delete(place);
+      }
+    }
+    for (let place = first; place < last; place += 1) {
+      const page = this.pages.get(Math.floor(place / PAGE));
+      if (!page) this.read(Math.floor(place / PAGE));
+      this.put(place, page?.[place % PAGE]);
+    }
+    for (const [place, row] of this.rows) {
+      row.element.style.top = `${place * height - offset + above}px`;
+      row.element.setAttribute("aria-setsize", this.total);
+    }
+  }
+
+  put(place, image) {
+    const row = this.rows.get(place);
+    const known = image ? JSON.stringify(image) : "";
+    if (row?.known === known || (row && !image)) return;
+    const made = new Row(this.id, this.filter === "all" ? place : null, image);
+    made.known = known;
+    made.element.setAttribute("aria-posinset", place + 1);
+    row?.leave();
+    if (row) row.element.replaceWith(made.element);
+    else this.insert(place, made.element);
+    this.rows.set(place, made);
+  }
+
+  /** Rows stand in the page in their order, for whoever goes through them by keyboard. */
+  insert(place, element) {
+    let after = null;
+    for (const [other, row] of this.rows) {
+      if (other > place && (after === null || other < after[0])) after = [other, row.element];
+    }
+    this.element.insertBefore(element, after ? after[1] : null);
+  }
+}
+
+class Row {
+  constructor(id, place, image) {
+    this.stop = new AbortController();
+    const content = image ? ROWS[image.status](this, id, place, image) : [el("div", { class: "thumbs" }), el("p", { class: "quiet" }, "…")];
+    this.element = el("div", { class: `row ${image?.status ?? "unknown"}`, role: "listitem" }, content);
+  }
+
+  leave() {
+    this.stop.abort();
+  }
+}
+
+const ROWS = {
+  completed(row, id, place, image) {
+    const what = `${image.product_name}, image ${image.position}`;
+    const after = el("img", { src: compressedPath(image), alt: "", loading: "lazy", decoding: "async" });
+    const before = el("span", { class: "thumb before" });
+    if (place !== null) {
+      // not while rows fly by: each is a download from the shop's host
+      const timer = setTimeout(() => original(before, id, place, row.stop.signal), SETTLED);
+      row.stop.signal.addEventListener("abort", () => clearTimeout(timer));
+    }
+    const open = () => compare({ id, place, image, what });
+    return [
+      el("button", { type: "button", class: "thumbs", "aria-label": `Compare before and after: ${what}`, onclick: open },
+        before, el("span", { class: "thumb" }, after)),
+      about(image),
+      el("p", { class: "sizes" },
+        el("span", { class: "quiet" }, size(image.input_bytes)), el("span", { "aria-hidden": "true" }, " → "), el("span", { class: "unseen" }, " to "), el("strong", {}, size(image.output_bytes)),
+        el("span", { class: "saving" }, saving(image.input_bytes, image.output_bytes))),
+    ];
+  },
+  failed(row, id, place, image) {
+    return [
+      el("div", { class: "thumbs" }, el("span", { class: "thumb none" }, icon("alert"))),
+      about(image),
+      el("div", { class: "reason" }, el("strong", { class: "bad" }, faultName(image.error)), el("p", { title: image.error.message }, image.error.message)),
+    ];
+  },
+  pending(row, id, place, image) {
+    return [el("div", { class: "thumbs" }, el("span", { class: "thumb waiting" })), about(image), el("p", { class: "sizes quiet" }, "Waiting")];
+  },
+  cancelled(row, id, place, image) {
+    return [el("div", { class: "thumbs" }, el("span", { class: "thumb none" })), about(image), el("p", { class: "sizes quiet" }, statusName("cancelled"))];
+  },
+};
+
+function about(image) {
+  const facts = [image.serial && `No. ${image.serial}`, `image ${count(image.position)}`, image.width && `${image.width} × ${image.height}`, image.format?.toUpperCase()];
+  return el("div", { class: "about" },
+    el("h3", { title: image.product_name }, image.product_name),
+    el("p", { class: "quiet" }, facts.filter(Boolean).join(" · ")),
+    el("p", { class: "address quiet", title: image.input_url }, image.input_url));
+}
+
+/** Show the image as its host has it; where it does not give it any more, say so. */
+async function original(box, id, place, signal) {
+  const image = el("img", { alt: "", decoding: "async" });
+  try {
+    image.src = await originalAddress(id, place, signal);
+    await image.decode();
+    if (!signal.aborted) box.replaceChildren(image);
+  } catch {
+    if (signal.aborted) return;
+    box.classList.add("none");
+    box.replaceChildren(el("span", { class: "unseen" }, "The host shows it no more."), icon("picture"));
+  }
+}

@@ -1,0 +1,82 @@
+// All requests, newest first.
+
+import { json } from "./api.js";
+import { el, icon } from "./dom.js";
+import { age, count, saving, size, statusName } from "./words.js";
+
+const PAGE = 20;
+const AGAIN = 3_000; // ms between two looks while something is in progress
+
+export async function showHistory(here) {
+  const list = el("div", {}, el("p", { class: "card busy", role: "status" }, "Looking …"));
+  here.main.append(el("div", { class: "title" }, el("h1", {}, "Requests"), el("a", { href: "#/", class: "button primary" }, "New")), list);
+  document.title = "Requests · resizer";
+  const shown = { rows: [], next: null, pages: 1 };
+  const look = async () => {
+    try {
+      await read(shown, here.signal);
+      here.lost(false);
+      draw(list, shown, look);
+    } catch (error) {
+      if (here.signal.aborted) return;
+      if (shown.rows.length) here.lost(true);
+      else list.replaceChildren(failed(error, look));
+    }
+  };
+  await look();
+  const timer = setInterval(() => {
+    if (!document.hidden && shown.rows.some((each) => !each.done)) look();
+  }, AGAIN);
+  here.signal.addEventListener("abort", () => clearInterval(timer));
+}
+
+async function read(shown, signal) {
+  const rows = [];
+  let after = "";
+  for (let page = 0; page < shown.pages && after !== null; page += 1) {
+    const { data, next } = await json(`requests?limit=${PAGE}${after && `&after=${after}`}`, { signal });
+    rows.push(...data);
+    after = next;
+  }
+  shown.rows = rows;
+  shown.next = after;
+}
+
+function draw(list, shown, look) {
+  if (!shown.rows.length) {
+    list.replaceChildren(el("div", { class: "card empty" },
+      icon("picture"),
+      el("h2", {}, "Nothing here yet"),
+      el("p", {}, "What you send to be compressed stands here, to come back to."),
+      el("p", {}, el("a", { href: "#/", class: "button primary" }, "Choose a CSV"))));
+    return;
+  }
+  const focused = document.activeElement?.closest("tr")?.dataset.id;
+  const names = ["File", "Status", "Images", "Saved", "Sent"];
+  list.replaceChildren(
+    el("table", { class: "card requests" },
+      el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", {}, shown.rows.map(row))),
+    shown.next === null ? "" : el("p", { class: "center" }, el("button", { type: "button", onclick: () => { shown.pages += 1; look(); } }, "Show older ones")));
+  if (focused) list.querySelector(`tr[data-id="${CSS.escape(focused)}"] a`)?.focus();
+}
+
+function row(state) {
+  const { total, completed, failed } = state.images;
+  const { input, output, saved } = state.bytes;
+  const cell = (name, ...content) => el("td", { "data-name": name }, ...content);
+  return el("tr", { "data-id": state.request_id },
+    el("th", { scope: "row" }, el("a", { href: `#/requests/${state.request_id}` }, state.filename)),
+    cell("Status", el("span", { class: `pill ${state.status}` }, statusName(state.status))),
+    cell("Images", `${count(completed)} of ${count(total)}`, failed ? el("span", { class: "bad" }, ` · ${count(failed)} failed`) : ""),
+    cell("Saved", completed ? `${size(Math.max(saved, 0))} ` : "–", completed ? el("span", { class: "saving" }, saving(input, output)) : ""),
+    cell("Sent", el("time", { datetime: state.created_at, title: new Date(state.created_at).toLocaleString() }, age(state.created_at))));
+}
+
+function failed(error, look) {
+  return el("div", { class: "card empty", role: "alert" },
+    icon("alert"),
+    el("h2", {}, "The requests cannot be shown"),
+    el("p", {}, error.message),
+    el("p", {}, el("button", { type: "button", onclick: look }, "Try again")));
+}

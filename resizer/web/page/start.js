@@ -1,0 +1,204 @@
+// The first view: choose a CSV, see what is in it, say what is wanted, and send it.
+
+import { Problem, upload } from "./api.js";
+import { readCatalog } from "./catalog.js";
+import { announce, el, icon, write } from "./dom.js";
+import { many, size } from "./words.js";
+
+const FORMATS = [
+  ["keep", "As each image is"],
+  ["jpeg", "JPEG"],
+  ["png", "PNG"],
+  ["webp", "WebP"],
+  ["avif", "AVIF"],
+];
+
+/** What a quality means, from the best down. */
+const QUALITIES = [
+  [90, "Hardly smaller; for print and zoom."],
+  [75, "About half the size, as most shops have it."],
+  [60, "About a third of the size; no difference on a screen."],
+  [40, "About a quarter of the size; no difference at the usual viewing size."],
+  [20, "Very small; edges and even areas begin to show it."],
+  [1, "As small as can be; for previews."],
+];
+
+export function showStart({ main, settings, signal }) {
+  const form = el("div", { class: "start" });
+  main.append(
+    el("h1", {}, "Compress a whole catalogue"),
+    el("p", { class: "lead" }, "Give it a CSV with the addresses of your product images. You get the same CSV back, with the addresses of compressed ones."),
+    form,
+  );
+  const view = new Start(form, settings, signal);
+  view.choose();
+  document.addEventListener("dragover", view.over, { signal });
+  document.addEventListener("dragleave", view.out, { signal });
+  document.addEventListener("drop", view.drop, { signal });
+}
+
+class Start {
+  constructor(form, settings, signal) {
+    this.form = form;
+    this.settings = settings;
+    this.signal = signal;
+    this.over = () => document.body.classList.add("dropping");
+    this.out = (event) => event.relatedTarget || document.body.classList.remove("dropping");
+    this.drop = (event) => {
+      document.body.classList.remove("dropping");
+      if (event.dataTransfer?.files.length && !this.sending) this.read(event.dataTransfer.files[0]);
+    };
+  }
+
+  choose() {
+    this.form.replaceChildren(
+      el("section", { class: "card drop", "aria-labelledby": "drop-title" },
+        icon("upload"),
+        el("h2", { id: "drop-title" }, "Drop your CSV anywhere on this page"),
+        el("p", {}, "or"),
+        this.chooser("Choose a file", "primary"),
+        el("p", { class: "quiet" }, "Columns ", el("code", {}, "S. No."), ", ", el("code", {}, "Product Name"), " and ", el("code", {}, "Input Image Urls"), ` · up to ${size(this.settings.max_upload_size)}`),
+        el("p", {}, el("a", { href: "page/sample.csv", download: "sample.csv" }, "Download a sample CSV"))),
+      el("ol", { class: "steps", "aria-label": "How it goes" },
+        el("li", {}, el("strong", {}, "Check"), " The file is read here in your browser; nothing is sent yet."),
+        el("li", {}, el("strong", {}, "Watch"), " Images appear as they are done, before and after side by side."),
+        el("li", {}, el("strong", {}, "Take"), " Download the result as a CSV, or all images in a ZIP.")),
+    );
+  }
+
+  chooser(words, kind = "") {
+    const field = el("input", { type: "file", accept: ".csv,.tsv,.txt,text/csv", class: "unseen", id: "file", onchange: () => field.files.length && this.read(field.files[0]) });
+    return el("span", { class: "chooser" }, field, el("label", { for: "file", class: `button ${kind}` }, words));
+  }
+
+  async read(file) {
+    this.file = file;
+    this.form.replaceChildren(el("section", { class: "card busy", role: "status" }, el("p", {}, `Reading ${file.name} …`)));
+    const limit = this.settings.max_upload_size;
+    let catalog;
+    try {
+      catalog = await readCatalog(file);
+    } catch (error) {
+      catalog = { columns: [], rows: [], products: 0, images: 0, problems: [{ line: 1, column: 1, message: `The file cannot be read: ${error.message}` }] };
+    }
+    if (this.signal.aborted || this.file !== file) return;
+    if (file.size > limit) catalog.problems = [{ line: 1, column: 1, message: `The file has ${size(file.size)}; the service takes ${size(limit)} at most. Split it.` }];
+    this.show(catalog);
+  }
+
+  show(catalog) {
+    const { products, images, problems } = catalog;
+    const fine = problems.length === 0;
+    const told = fine ? `${many(products, "product")}, ${many(images, "image")}` : `${many(problems.length, "problem")}: nothing can be sent yet`;
+    this.problems = el("div", {});
+    const heading = el("h2", { tabindex: "-1" }, this.file.name);
+    this.form.replaceChildren(
+      el("section", { class: "card", "aria-label": "The chosen file" },
+        el("div", { class: "file" },
+          el("div", {}, heading, el("p", { class: fine ? "quiet" : "bad" }, `${size(this.file.size)} · ${told}`)),
+          this.chooser("Choose another")),
+        this.problems,
+        catalog.rows.length ? preview(catalog) : null),
+      fine ? this.options(images) : "",
+    );
+    this.tell(problems, "Mend this in the file, save it and choose it again:");
+    heading.focus();
+    announce(`${this.file.name}: ${told}`);
+  }
+
+  tell(problems, words) {
+    this.problems.replaceChildren(problems.length ? problemList(problems, words) : "");
+  }
+
+  options(images) {
+    const { settings } = this;
+    const quality = el("input", { type: "range", id: "quality", min: 1, max: 100, value: settings.quality, "aria-describedby": "quality-means" });
+    const shown = el("output", { for: "quality" });
+    const means = el("p", { class: "quiet", id: "quality-means" });
+    const tell = () => {
+      write(shown, quality.value);
+      const words = QUALITIES.find(([from]) => Number(quality.value) >= from)[1];
+      write(means, Number(quality.value) === settings.quality ? `${words} This is the service's own setting.` : words);
+      quality.setAttribute("aria-valuetext", `${quality.value}: ${words}`);
+    };
+    quality.addEventListener("input", tell);
+    tell();
+    const format = el("select", { id: "format" }, FORMATS.map(([value, name]) => el("option", { value, selected: value === settings.format }, name)));
+    const limit = (id, name, value) => [
+      el("label", { for: id }, name),
+      el("span", { class: "unit" }, el("input", { type: "number", id, min: 1, max: 65535, step: 1, placeholder: "no limit", value: value || null, inputmode: "numeric" }), " px"),
+    ];
+    const webhook = el("input", { type: "url", id: "webhook", placeholder: "https://…", autocomplete: "url", "aria-describedby": "webhook-means" });
+    const button = el("button", { class: "primary large" }, `Compress ${many(images, "image")}`);
+    const progress = el("div", { class: "sending" });
+    const form = el("form", { class: "card options", "aria-label": "Options", onsubmit: (event) => {
+      event.preventDefault();
+      const given = { quality: quality.value, format: format.value };
+      const width = document.getElementById("width").value;
+      const height = document.getElementById("height").value;
+      // 0 is the service's word for no limit, whatever its own setting
+      if (width || settings.max_width) given.max_width = width || "0";
+      if (height || settings.max_height) given.max_height = height || "0";
+      if (webhook.value.trim()) given.webhook_url = webhook.value.trim();
+      this.send(given, button, progress);
+    } },
+    el("h2", {}, "Options"),
+    el("div", { class: "fields" },
+      el("div", { class: "field wide" }, el("div", { class: "ends" }, el("label", { for: "quality" }, "Quality"), shown), quality, means),
+      el("div", { class: "field" }, el("label", { for: "format" }, "Format"), format),
+      el("div", { class: "field" }, ...limit("width", "Largest width", settings.max_width)),
+      el("div", { class: "field" }, ...limit("height", "Largest height", settings.max_height)),
+      el("div", { class: "field wide" }, el("label", { for: "webhook" }, "Webhook (optional)"), webhook, el("p", { class: "quiet", id: "webhook-means" }, "Is called once all images are done."))),
+    el("p", { class: "quiet" }, "No image is enlarged, and none becomes larger in bytes."),
+    el("div", { class: "actions" }, button, progress));
+    return form;
+  }
+
+  async send(options, button, place) {
+    const stop = new AbortController();
+    const bar = el("progress", { max: 1, value: 0, "aria-label": "Upload" });
+    const words = el("span", {}, "Sending …");
+    place.replaceChildren(bar, words, el("button", { type: "button", class: "plain", onclick: () => stop.abort() }, "Stop"));
+    this.sending = button.disabled = true;
+    this.tell([]);
+    const onprogress = (share) => {
+      bar.value = share;
+      write(words, share < 1 ? `${Math.round(100 * share)} % sent` : "Sent. The service is reading it …");
+    };
+    try {
+      const { request_id: id } = await upload(this.file, options, { onprogress, signal: AbortSignal.any([this.signal, stop.signal]) });
+      location.hash = `#/requests/${id}`;
+    } catch (error) {
+      if (this.signal.aborted) return;
+      place.replaceChildren();
+      if (!stop.signal.aborted) this.fail(error);
+    } finally {
+      this.sending = button.disabled = false;
+    }
+  }
+
+  fail(error) {
+    if (error instanceof Problem && error.errors.length) this.tell(error.errors, "The service has not taken the file:");
+    else this.problems.replaceChildren(el("p", { class: "notice bad", role: "alert" }, icon("alert"), ` Nothing was sent. ${error.message}`));
+    this.problems.scrollIntoView({ block: "center" });
+  }
+}
+
+function problemList(problems, words) {
+  return el("div", { class: "notice bad", role: "alert" },
+    el("p", {}, icon("alert"), ` ${words}`),
+    el("ul", {}, problems.map(({ line, column, message }) => el("li", {}, el("strong", {}, `Line ${line}, column ${column}`), ` ${message}`))));
+}
+
+function preview({ rows, products }) {
+  const more = products - rows.length;
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The first products" },
+    el("table", { class: "preview" },
+      el("thead", {}, el("tr", {}, ["Line", "S. No.", "Product", "Images"].map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", {}, rows.map(({ line, serial, name, urls }) => el("tr", {},
+        el("td", { class: "number" }, String(line)),
+        el("td", {}, serial),
+        el("td", {}, name || el("span", { class: "bad" }, "no name")),
+        el("td", {}, urls.length ? urls.slice(0, 3).map((url) => el("div", { class: "address", title: url }, url)) : el("span", { class: "quiet" }, "none"), urls.length > 3 ? el("div", { class: "quiet" }, `and ${urls.length - 3} more`) : null))))),
+    more > 0 ? el("p", { class: "quiet" }, `and ${many(more, "more product")}`) : null);
+}

@@ -1,0 +1,77 @@
+// Numbers as people say them.
+
+const WHOLE = new Intl.NumberFormat("en");
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+export const count = (number) => WHOLE.format(number);
+
+/** `count(1, "image")` is "1 image". */
+export const many = (number, thing) => `${count(number)} ${thing}${number === 1 ? "" : "s"}`;
+
+/** Bytes in units of a thousand, with two or three figures. */
+export function size(bytes) {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  const shown = unit && value < 9.95 ? value.toFixed(1) : String(Math.round(value));
+  return `${shown}\u00a0${UNITS[unit]}`;
+}
+
+/** How much smaller: "−75 %". */
+export function saving(input, output) {
+  if (!input) return "";
+  const percent = Math.round((100 * (input - output)) / input);
+  return percent > 0 ? `−${percent}\u00a0%` : percent < 0 ? `+${-percent}\u00a0%` : "same size";
+}
+
+/** Seconds as "4 s", "3 min", "2 h 5 min". */
+export function duration(seconds) {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.round(hours / 24)} days`;
+}
+
+export function age(time) {
+  const seconds = (Date.now() - Date.parse(time)) / 1000;
+  return seconds < 5 ? "just now" : `${duration(seconds)} ago`;
+}
+
+const STATUS = {
+  pending: "Waiting",
+  processing: "In progress",
+  completed: "Completed",
+  partial: "Partly failed",
+  failed: "Failed",
+  cancelled: "Cancelled",
+};
+export const statusName = (status) => STATUS[status] ?? status;
+
+const FAULTS = {
+  invalid_url: "No address of an image",
+  blocked_address: "Address not allowed",
+  dns: "Host not found",
+  connect: "Host did not answer",
+  tls: "Certificate not accepted",
+  timeout: "Took too long",
+  too_many_redirects: "Redirected in circles",
+  too_large: "File too large",
+  not_an_image: "Not an image",
+  unsupported_format: "Format not supported",
+  corrupt_image: "Damaged image",
+  too_many_pixels: "Too many pixels",
+  compress_timeout: "Compressing took too long",
+  compress_crash: "Could not be compressed",
+  storage: "Could not be stored",
+};
+
+/** The reason of a failure in a few words; the error's own message says more. */
+export function faultName(error) {
+  if (error.code !== "http_status") return FAULTS[error.code] ?? error.code;
+  const known = { 401: "Host wants a login", 403: "Host refuses it", 404: "Not found at the host", 410: "Gone from the host" };
+  return `${known[error.http_status] ?? "Host answered with an error"} (${error.http_status})`;
+}

@@ -1,0 +1,175 @@
+"""Choose a CSV, see what is in it, and send it."""
+
+import asyncio
+import base64
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+from scenes import Serve, choose, serve_photos, standing, write_catalogue
+
+from origin import Origin
+from service import images
+
+
+async def test_chosen_csv_is_shown_before_anything_is_sent(serve: Serve, page: Page, tmp_path: Path) -> None:
+    client = await serve()
+    rows = [
+        (f"Chair {number}", "https://a.example/1.jpg", "https://a.example/w_1,h_2/2.jpg")
+        for number in range(12)
+    ]
+    file = write_catalogue(tmp_path, rows)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    await choose(page, str(client.make_url("/")), file)
+    await expect(page.locator("main").get_by_text("12 products, 24 images")).to_be_visible()
+    await expect(page.get_by_role("cell", name="Chair 0", exact=True)).to_be_visible()
+    await expect(page.locator("main").get_by_text("https://a.example/w_1,h_2/2.jpg").first).to_be_visible()
+    await expect(page.locator("main").get_by_text("and 4 more products")).to_be_visible()
+    await expect(page.get_by_role("button", name="Compress 24 images")).to_be_enabled()
+    assert set(sent) == {"GET"}
+    async with client.get("/requests") as response:
+        assert (await response.json())["data"] == []
+
+
+async def test_dropped_csv_is_read_and_options_are_sent(
+    serve: Serve, page: Page, origin: Origin, tmp_path: Path
+) -> None:
+    client = await serve()
+    (url,) = serve_photos(origin, 1)
+    file = write_catalogue(tmp_path, [("Chair", url)], name="dropped.csv")
+    await page.goto(str(client.make_url("/")))
+    data = base64.b64encode(file.read_bytes()).decode()
+    handle = await page.evaluate_handle(
+        """data => {
+            const carried = new DataTransfer();
+            const bytes = Uint8Array.from(atob(data), each => each.charCodeAt(0));
+            carried.items.add(new File([bytes], "dropped.csv"));
+            return carried;
+        }""",
+        data,
+    )
+    await page.dispatch_event("footer, main", "drop", {"dataTransfer": handle})
+    await expect(page.locator("main").get_by_text("1 product, 1 image")).to_be_visible()
+    slider = page.get_by_label("Quality")
+    await slider.fill("30")
+    await expect(page.locator("main").get_by_text("Very small")).to_be_visible()
+    await page.get_by_label("Format").select_option("webp")
+    await page.get_by_label("Largest width").fill("100")
+    await page.get_by_role("button", name="Compress 1 image").click()
+    await expect(standing(page)).to_have_text("Completed")
+    await expect(page.locator("main").get_by_text("quality 30 · WEBP · at most 100 px wide")).to_be_visible()
+    (image,) = await images(client, page.url.rpartition("/")[2])
+    assert (image["format"], image["width"], image["height"]) == ("webp", 100, 75)
+
+
+BAD = {
+    "no column": (b"S. No.,Name,Input Image Urls\n1,a,https://a.example/1.jpg\n", "Line 1", "Product Name"),
+    "no name": (
+        b"S. No.,Product Name,Images\n1,a,https://a.example/1.jpg\n2, ,https://a.example/2.jpg\n",
+        "Line 3",
+        "no name",
+    ),
+    "open quote": (
+        b'No,SKU,Images\n1,a,"https://a.example/1.jpg\n2,b,https://a.example/2.jpg\n',
+        "Line 2",
+        "never closed",
+    ),
+    "after a quote": (
+        b'No,SKU,Images\n1,a,https://a.example/1.jpg\n\n3,"b"c,https://a.example/2.jpg\n',
+        "Line 4",
+        "text follows",
+    ),
+    "no url": (b"No,SKU,Images\n1,a,here\n", "Line 1", "not one URL"),
+    "spilled text": (b"No,SKU,Images\n1,a,https://a.example/1.jpg,oops\n", "Line 2", "oops"),
+    "no row": (b"No,SKU,Images\n", "Line 1", "no product"),
+    "empty": (b"", "Line 1", "empty"),
+    "workbook": (b"PK\x03\x04rest", "Line 1", "Excel workbook"),
+}
+
+
+async def test_bad_csv_is_told_with_its_line_and_not_sent(serve: Serve, page: Page, tmp_path: Path) -> None:
+    client = await serve()
+    for name, (data, line, words) in BAD.items():
+        file = tmp_path / f"{name}.csv"
+        file.write_bytes(data)
+        await choose(page, str(client.make_url("/")), file)
+        await expect(page.get_by_role("alert"), name).to_contain_text(line)
+        await expect(page.get_by_role("alert"), name).to_contain_text(words)
+        await expect(page.get_by_role("button", name=re.compile("^Compress "))).to_have_count(0)
+        assert "null" not in await page.locator("main").inner_text()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+async def test_csv_is_read_in_its_encoding_and_with_its_delimiter(
+    serve: Serve, page: Page, tmp_path: Path, encoding: str
+) -> None:
+    client = await serve()
+    file = tmp_path / "stühle.csv"
+    urls, name = "https://a.example/1.jpg|https://a.example/2.jpg", 'Stühle; ""groß""\r\nund schön'
+    text = f'Images;Product;No;\r\n"{urls}";"{name}";7\r\n'
+    file.write_bytes(text.encode(encoding))
+    await choose(page, str(client.make_url("/")), file)
+    await expect(page.locator("main").get_by_text("1 product, 2 images")).to_be_visible()
+    await expect(page.get_by_role("cell", name='Stühle; "groß" und schön')).to_be_visible()
+
+
+async def test_what_the_service_refuses_is_told_in_place(serve: Serve, page: Page, tmp_path: Path) -> None:
+    """The page reads a CSV less strictly than the service, whose word counts."""
+    client = await serve()
+    file = tmp_path / "nul.csv"
+    file.write_bytes(b"No,SKU,Images\n1,a\x07b,https://a.example/1.jpg\n")
+    await choose(page, str(client.make_url("/")), file)
+    await page.get_by_role("button", name="Compress 1 image").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Line 2")
+    await expect(page.get_by_role("alert")).to_contain_text("0x07")
+
+
+async def test_service_that_is_away_loses_nothing(
+    serve: Serve, page: Page, origin: Origin, tmp_path: Path
+) -> None:
+    client = await serve()
+    (url,) = serve_photos(origin, 1)
+    await choose(page, str(client.make_url("/")), write_catalogue(tmp_path, [("Chair", url)]))
+    await page.route("**/upload", lambda route: route.abort())
+    button = page.get_by_role("button", name="Compress 1 image")
+    await button.click()
+    await expect(page.get_by_role("alert")).to_contain_text("Nothing was sent. The service does not answer.")
+    await page.unroute("**/upload")
+    await button.click()
+    await expect(standing(page)).to_have_text("Completed")
+
+
+async def test_sample_csv_is_one_that_the_page_takes(serve: Serve, page: Page, tmp_path: Path) -> None:
+    client = await serve()
+    await page.goto(str(client.make_url("/")))
+    async with page.expect_download() as waiting:
+        await page.get_by_role("link", name="Download a sample CSV").click()
+    download = await waiting.value
+    assert download.suggested_filename == "sample.csv"
+    await download.save_as(tmp_path / "sample.csv")
+    await choose(page, str(client.make_url("/")), tmp_path / "sample.csv")
+    await expect(page.locator("main").get_by_text("3 products, 5 images")).to_be_visible()
+
+
+async def test_token_is_asked_for_once(serve: Serve, page: Page, origin: Origin, tmp_path: Path) -> None:
+    client = await serve(server={"api_tokens": ["correct-horse"]})
+    urls = serve_photos(origin, 2)
+    await choose(page, str(client.make_url("/")), write_catalogue(tmp_path, [("Chair", *urls)]))
+    await page.get_by_role("button", name="Compress 2 images").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Token").fill("wrong")
+    await dialog.get_by_role("button", name="Go on").click()
+    await expect(dialog.get_by_role("alert")).to_have_text("The token was not accepted.")
+    await dialog.get_by_label("Token").fill("correct-horse")
+    await dialog.get_by_role("button", name="Go on").click()
+    await expect(standing(page)).to_have_text("Completed")
+    await expect(page.locator(".row.completed .thumb.before img")).to_have_count(2)
+    await page.reload()
+    await expect(standing(page)).to_have_text("Completed")
+    async with page.expect_download() as waiting:
+        await page.get_by_role("button", name="Result CSV").click()
+    assert b"/compressed/" in await asyncio.to_thread(Path(await (await waiting.value).path()).read_bytes)
+    await page.get_by_role("button", name="Forget token").click()
+    await expect(page.get_by_role("dialog").get_by_text("This service wants a token")).to_be_visible()

@@ -1,0 +1,236 @@
+"""The web page is sent whole and safely, from its own files and from nothing else."""
+
+import html
+import json
+import re
+from collections.abc import Awaitable, Callable
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from resizer.app import create_app
+from resizer.version import VERSION
+from resizer.web.page import PLACEHOLDER, Page
+from resizer.web.problems import answer_problems
+from service import Client, problem, settings_for
+from wire import Wire, listening
+
+Serve = Callable[..., Awaitable[Client]]
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".png": "image/png",
+}
+FOLDER = Path(str(files("resizer.web.page")))
+ASSETS = sorted(each.name for each in FOLDER.iterdir() if each.suffix in TYPES)
+POLICY = {
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' blob:",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+}
+
+
+class Elements(HTMLParser):
+    """What a page's elements are told by their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+
+
+async def index(client: Client) -> str:
+    async with client.get("/") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        return await response.text()
+
+
+def told(text: str) -> dict[str, Any]:
+    """What the page is told of the service."""
+    (content,) = [
+        each["content"]
+        for tag, each in Elements(text).found
+        if tag == "meta" and each.get("name") == "resizer"
+    ]
+    facts: dict[str, Any] = json.loads(content)
+    return facts
+
+
+async def test_every_file_is_sent_as_it_lies(serve: Serve) -> None:
+    client = await serve()
+    assert "sample.csv" in ASSETS
+    for name in ASSETS:
+        async with client.get(f"/page/{name}") as response:
+            assert (name, response.status) == (name, 200)
+            assert response.headers["Content-Type"] == TYPES[Path(name).suffix]
+            assert await response.read() == (FOLDER / name).read_bytes()
+            saved = response.headers.get("Content-Disposition")
+            assert saved == (f'attachment; filename="{name}"' if name.endswith(".csv") else None)
+
+
+async def test_everything_that_the_page_names_is_there(serve: Serve) -> None:
+    client = await serve()
+    named = {
+        each[name]
+        for _, each in Elements(await index(client)).found
+        for name in ("src", "href")
+        if name in each
+    }
+    assert named
+    for name in named:
+        async with client.get(f"/{name}") as response:
+            assert (name, response.status) == (name, 200)
+
+
+async def test_page_may_load_from_nowhere_else_and_be_framed_by_nobody(serve: Serve) -> None:
+    client = await serve()
+    for path in ("/", *(f"/page/{name}" for name in ASSETS)):
+        async with client.get(path) as response:
+            policy = response.headers["Content-Security-Policy"]
+            assert set(policy.split("; ")) == POLICY
+            assert response.headers["Cache-Control"] == "no-cache"
+            assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+            assert response.headers["Referrer-Policy"] == "no-referrer"
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_what_the_policy_forbids_stands_not_in_the_page(serve: Serve) -> None:
+    client = await serve()
+    text = await index(client)
+    assert "<style" not in text
+    assert not re.search(r"<script(?![^>]* src=)", text)
+    for _, attributes in Elements(text).found:
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+
+
+async def test_unchanged_is_not_sent_again(serve: Serve) -> None:
+    client = await serve()
+    tags = set()
+    for path in ("/", *(f"/page/{name}" for name in ASSETS)):
+        async with client.get(path) as response:
+            tag = response.headers["ETag"]
+            whole = response.headers
+        assert re.fullmatch(r'"[0-9a-f]{32}"', tag)
+        tags.add(tag)
+        for known in (tag, f'"x", {tag}', f"W/{tag}", "*"):
+            async with client.get(path, headers={"If-None-Match": known}) as response:
+                assert (path, known, response.status) == (path, known, 304)
+                assert not await response.read()
+                for name in ("ETag", "Cache-Control", "Content-Security-Policy"):
+                    assert response.headers[name] == whole[name]
+        async with client.get(path, headers={"If-None-Match": '"x"'}) as response:
+            assert response.status == 200
+    assert len(tags) == len(ASSETS) + 1
+
+
+async def test_tag_changes_with_the_settings(serve: Serve, tmp_path: Path) -> None:
+    tags = set()
+    for quality in (50, 60):
+        client = await serve(folder=tmp_path / str(quality), compress={"quality": quality})
+        async with client.get("/") as response:
+            tags.add(response.headers["ETag"])
+    assert len(tags) == 2
+
+
+async def test_page_is_told_the_defaults_in_force(serve: Serve) -> None:
+    client = await serve(
+        compress={"quality": 61, "format": "webp", "max_width": 800, "max_height": 600},
+        server={"max_upload_size": "7 MB", "api_tokens": ["a-token-of-the-test"]},
+    )
+    text = await index(client)
+    assert told(text) == {
+        "version": VERSION,
+        "quality": 61,
+        "format": "webp",
+        "max_width": 800,
+        "max_height": 600,
+        "max_upload_size": 7_000_000,
+        "tokens": True,
+    }
+    assert "a-token-of-the-test" not in text
+    assert "SETTINGS" not in text
+
+
+async def test_what_the_page_is_told_is_escaped(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    wild = "\"'><script>alert(1)</script>&quot;"
+    monkeypatch.setattr("resizer.web.page.VERSION", wild)
+    text = await index(await serve())
+    assert told(text)["version"] == wild
+    assert told(text)["tokens"] is False
+    assert "alert(1)</script>" not in text
+    assert html.escape(json.dumps(wild)) in text
+
+
+async def test_page_is_open_where_the_api_wants_a_token(serve: Serve) -> None:
+    client = await serve(server={"api_tokens": ["secret"]})
+    for path in ("/", *(f"/page/{name}" for name in ASSETS)):
+        for method in ("GET", "HEAD"):
+            async with client.request(method, path) as response:
+                assert (path, response.status) == (path, 200)
+    async with client.get("/page/nothing.js") as response:
+        await problem(response, 404)
+    async with client.get("/requests") as response:
+        await problem(response, 401)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/page/", "/page//", "/page/.", "/page/..", "/page/../openapi.json", "/page/../status/x",
+        "/page/%2e%2e/openapi.json", "/page/..%2fauth.py", "/page/%2e%2e%2f%2e%2e%2fapp.py",
+        "/page/..%5cauth.py", "/page//etc/passwd", "/page/%2fetc%2fpasswd", "/page/sample.csv%00",
+        "/page/sample.csv/", "/page/./sample.csv", "/page/SAMPLE.CSV", "/page/__init__.py",
+        "/page/__pycache__", "/page/index.html", "/page/%ff", "/page/%252e%252e",
+    ],
+)  # fmt: skip
+async def test_no_path_leads_out_of_the_pages_files(path: str, tmp_path: Path) -> None:
+    """As they came, byte by byte: a client would tidy them up."""
+    app = create_app(settings_for(tmp_path, server={"api_tokens": ["secret"]}))
+    async with listening(app) as port, await Wire.to(port) as wire:
+        await wire.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        (await wire.reply()).problem(404)
+
+
+async def test_files_of_other_kinds_are_not_sent(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(f"<!doctype html>{PLACEHOLDER}")
+    for name in ("a.js", "b.css", "c.png", "d.svg", "e.py", "f.html", "g", ".js", "h.js.map"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "folder.js").mkdir()
+    (tmp_path / "folder.js" / "i.js").write_bytes(b"x")
+    app = web.Application(middlewares=[answer_problems])
+    Page(settings_for(tmp_path), tmp_path).add_to(app)
+    (tmp_path / "late.js").write_bytes(b"x")
+    (tmp_path / "a.js").write_bytes(b"changed")
+    async with TestClient(TestServer(app)) as client:
+        for name in ("a.js", "b.css", "c.png", "d.svg"):
+            async with client.get(f"/page/{name}") as response:
+                assert response.headers["Content-Type"] == TYPES[Path(name).suffix]
+                assert await response.read() == b"x"
+        for name in ("e.py", "f.html", "g", ".js", "h.js.map", "folder.js", "folder.js/i.js", "late.js"):
+            async with client.get(f"/page/{name}") as response:
+                assert (name, response.status) == (name, 404)
+
+
+@pytest.mark.parametrize("text", ["<!doctype html>", PLACEHOLDER * 2, '<meta name="resizer" content="{}">'])
+def test_page_without_its_place_for_the_settings_starts_no_service(text: str, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(text)
+    with pytest.raises(ValueError, match=r"index\.html must hold"):
+        Page(settings_for(tmp_path), tmp_path)
