@@ -31,7 +31,7 @@ def description() -> dict[str, str | int | float]:
 
 
 def _calmness() -> dict[str, int]:
-    """Sleep often, and tell what it costs to be woken: where that is much, CPU times of a server are not its own.
+    """Sleep often, and tell what a wake costs: where that is much, CPU times of a server are not its own.
 
     A calm machine charges 20 to 60 microseconds for a wake and oversleeps by a millisecond.
     """
