@@ -39,7 +39,7 @@ function route() {
     if (current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (first === "requests" && id) showWatch(here, decodeURIComponent(id));
+  if (first === "requests" && id) showWatch(here, encodeURIComponent(id));
   else if (first === "requests") showHistory(here);
   else showStart(here);
 }

@@ -12,7 +12,10 @@ export async function showHistory(here) {
   here.main.append(el("div", { class: "title" }, el("h1", {}, "Requests"), el("a", { href: "#/", class: "button primary" }, "New")), list);
   document.title = "Requests · resizer";
   const shown = { rows: [], next: null, pages: 1 };
+  let looking = false;
   const look = async () => {
+    if (looking) return;
+    looking = true;
     try {
       await read(shown, here.signal);
       here.lost(false);
@@ -21,6 +24,8 @@ export async function showHistory(here) {
       if (here.signal.aborted) return;
       if (shown.rows.length) here.lost(true);
       else list.replaceChildren(failed(error, look));
+    } finally {
+      looking = false;
     }
   };
   await look();

@@ -5,12 +5,31 @@ import { el } from "./dom.js";
 const KEY = "resizer-token";
 
 let asking = null;
+let given = null; // where the browser keeps nothing for pages, until this one is left
 
-export const token = () => localStorage.getItem(KEY);
+export function token() {
+  try {
+    return localStorage.getItem(KEY) ?? given;
+  } catch {
+    return given;
+  }
+}
+
+function keep(text) {
+  given = text;
+  try {
+    localStorage.setItem(KEY, text);
+  } catch {
+    // it is asked for again next time
+  }
+}
 
 export function forgetToken() {
-  localStorage.removeItem(KEY);
-  location.reload();
+  try {
+    localStorage.removeItem(KEY);
+  } finally {
+    location.reload();
+  }
 }
 
 /** Ask for the token, however many calls want it; resolves to whether one was given. */
@@ -28,7 +47,7 @@ function shown() {
       { class: "ask", "aria-labelledby": "token-title", onclose: () => { dialog.remove(); resolve(dialog.returnValue === "given"); } },
       el("form", { onsubmit: (event) => {
         event.preventDefault();
-        localStorage.setItem(KEY, field.value.trim());
+        keep(field.value.trim());
         document.getElementById("forget").hidden = false;
         dialog.close("given");
       } },

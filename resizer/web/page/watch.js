@@ -48,6 +48,7 @@ class Watch {
   }
 
   show(state) {
+    if (this.signal.aborted) return;
     if (!this.title) this.draw(state);
     this.state = state;
     const { total, completed, failed, cancelled, pending } = state.images;
