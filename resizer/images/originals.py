@@ -9,8 +9,10 @@ from typing import BinaryIO
 from resizer.images.fetcher import Fetcher
 from resizer.images.formats import HEAD, sniff
 
-#: a page full of them leaves the engine its connections, and what is sent slowly fills no disk
-AT_ONCE = 8
+#: half of the connections that one host is given as shipped: the engine has the others
+AT_ONCE = 4
+#: files that are fetched or being sent, so that slow readers fill no disk
+KEPT = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,13 +32,14 @@ class Originals:
     def __init__(self, fetcher: Fetcher, *, at_once: int = AT_ONCE) -> None:
         self._fetcher = fetcher
         self._places = asyncio.Semaphore(at_once)
+        self._kept = asyncio.Semaphore(KEPT)
 
     @asynccontextmanager
     async def fetch(self, url: str) -> AsyncIterator[Original]:
         """Wait for a place, then download what the URL gives; it is gone on leaving. Raises `ImageError`."""
-        async with self._places, AsyncExitStack() as stack:
+        async with self._kept, AsyncExitStack() as stack:
             # what is sent has no name any more: a client that takes its time holds no room of the spool
-            async with self._fetcher.fetch(url, retries=0) as fetched:
+            async with self._places, self._fetcher.fetch(url, retries=0) as fetched:
                 # not in a thread: one that outlives a cancelled wait would leave it open
                 file = stack.enter_context(fetched.path.open("rb"))
             head = await asyncio.to_thread(file.read, HEAD)

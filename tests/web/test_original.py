@@ -237,3 +237,20 @@ async def test_who_leaves_in_the_middle_holds_nothing(
                 # it has no name any more while it is sent
                 assert [*(tmp_path / "data" / "spool").iterdir()] == []
     assert errors_in(caplog.records) == []
+
+
+async def test_who_reads_slowly_holds_up_nobody(tmp_path: Path, origin: Origin) -> None:
+    body = b"\xff\xd8\xff" + bytes(20_000_000)
+    async with stage(tmp_path / "data", origin=origin) as service:
+        url = origin.add("/a.jpg", Answer(body=body))
+        request_id = await service.finished([("One", url, service.picture())])
+        path = f"/requests/{request_id}/images/{{}}/original"
+        wires = [await Wire.to(service.port) for _ in range(2 * AT_ONCE)]
+        for wire in wires:
+            await wire.send(f"GET {path.format(0)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await origin.arrived("/a.jpg", 1 + len(wires))
+        async with service.session.get(path.format(1)) as response:
+            assert response.status == 200
+            await response.read()
+        for wire in wires:
+            wire.writer.close()

@@ -13,7 +13,6 @@ from typing import Final, Self
 from aiohttp import hdrs, web
 
 from resizer.config import Settings
-from resizer.version import VERSION
 
 __all__ = ["Page"]
 
@@ -25,7 +24,6 @@ CONTENT_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml; charset=utf-8",
     ".csv": "text/csv; charset=utf-8",
-    ".png": "image/png",
 }
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -99,7 +97,6 @@ def _with_settings(text: str, settings: Settings) -> str:
     if text.count(PLACEHOLDER) != 1:
         raise ValueError(f"{INDEX} must hold {PLACEHOLDER} once")
     told = {
-        "version": VERSION,
         "quality": settings.compress.quality,
         "format": settings.compress.format,
         "max_width": settings.compress.max_width,

@@ -1,6 +1,6 @@
 // Call the service: with the token where it wants one, and with its problems as errors.
 
-import { askToken, forgetToken, token } from "./token.js";
+import { askToken, token } from "./token.js";
 
 /** What the service answered that is no success; `errors` lists problems of a CSV by line and column. */
 export class Problem extends Error {
@@ -36,6 +36,7 @@ export const bearer = () => (token() ? { Authorization: `Bearer ${token()}` } : 
 /** Fetch a path of the service; throws `Problem` or `Unreachable`, or the reason of the signal. */
 export async function call(path, { method = "GET", headers = {}, signal } = {}) {
   for (;;) {
+    const used = token();
     let response;
     try {
       response = await fetch(path, { method, signal, headers: { ...headers, ...bearer() } });
@@ -45,24 +46,27 @@ export async function call(path, { method = "GET", headers = {}, signal } = {}) 
     }
     if (response.ok) return response;
     const problem = await Problem.of(response);
-    if (response.status !== 401 || !(await askToken())) throw problem;
+    if (response.status !== 401 || !(await askToken(used))) throw problem;
   }
 }
 
 export const json = async (path, options) => (await call(path, options)).json();
 
+/** A key by which the same post sent twice is one request, whatever was lost on the way. */
+export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 /** Send a CSV; `onprogress` is told the share that is sent, 0 to 1. Throws as `call` does. */
-export async function upload(file, options, { onprogress, signal }) {
-  // with it the same post sent twice is one request, whatever was lost on the way
-  const key = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+export async function upload(file, options, key, { onprogress, signal }) {
   for (;;) {
+    signal.throwIfAborted();
+    const used = token();
     const form = new FormData();
     for (const [name, value] of Object.entries(options)) form.append(name, value);
     form.append("file", file);
     const { status, body } = await send(form, key, onprogress, signal);
     if (status === 202) return body;
     const problem = new Problem(status, body);
-    if (status !== 401 || !(await askToken())) throw problem;
+    if (status !== 401 || !(await askToken(used))) throw problem;
   }
 }
 
@@ -102,5 +106,3 @@ function saveFrom(address, name) {
   link.click();
   link.remove();
 }
-
-export { forgetToken };

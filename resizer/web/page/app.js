@@ -1,9 +1,8 @@
 // The page: which view an address shows.
 
-import { forgetToken } from "./api.js";
 import { showHistory } from "./history.js";
 import { showStart } from "./start.js";
-import { token } from "./token.js";
+import { forgetToken, token } from "./token.js";
 import { showWatch } from "./watch.js";
 
 const settings = JSON.parse(document.querySelector('meta[name="resizer"]').content);
@@ -28,6 +27,8 @@ function place(signal) {
 
 function route() {
   leave.abort();
+  // a question about what is not shown any more
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   leave = new AbortController();
   const here = place(leave.signal);
   here.lost(false);
@@ -62,5 +63,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 // a file that misses the view must not replace the page
-for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
+for (const kind of ["dragover", "drop"]) {
+  addEventListener(kind, (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
+}
 route();

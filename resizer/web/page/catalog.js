@@ -2,7 +2,11 @@
 
 const FIRST_ROWS = 8; // shown
 const MOST_PROBLEMS = 100;
-const MOST_CHARACTERS = 1 << 22; // of one row, as the service has it
+const HEAD = 1 << 16; // characters in which the header ends
+const MOST_CELL = 1 << 20; // characters, as the service has it
+// 0x1A may end a file; the last five are no characters of Windows-1252
+const NO_TEXT = /[\0-\x08\x0e-\x19\x1b-\x1f\x81\x8d\x8f\x90\x9d]/;
+const END_MARKS = /\x1a+$/;
 
 const WANTED = [
   { key: "serial", own: "S. No.", names: ["sno", "serialnumber", "no"] },
@@ -16,18 +20,23 @@ const KINDS = [
   [[0x25, 0x50, 0x44, 0x46], "a PDF document"],
   [[0x89, 0x50, 0x4e, 0x47], "a PNG image"],
   [[0xff, 0xd8, 0xff], "a JPEG image"],
+  [[0x47, 0x49, 0x46, 0x38], "a GIF image"],
   [[0x1f, 0x8b], "a gzip archive"],
 ];
 
 const SCHEME = "[A-Za-z][A-Za-z0-9+.\\-]*://";
 const IS_URL = new RegExp(`^${SCHEME}`);
-const BETWEEN = new RegExp(`[\\s,;|]+(?=${SCHEME})`);
-const ENDS = /^[\s,;|]+|[\s,;|]+$/g;
+// a run of separators is entered at its first one only, so that a long one costs no more than its length
+const BETWEEN = new RegExp(`(?<![\\s,;|])[\\s,;|]+(?=${SCHEME})`);
+const SEPARATOR = /[\s,;|]/;
 
 /** Return one entry for each image of a cell: a separator counts only where a new URL begins after it. */
 export function splitUrls(cell) {
-  const text = cell.replace(ENDS, "");
-  return text ? text.split(BETWEEN) : [];
+  let from = 0;
+  let to = cell.length;
+  while (from < to && SEPARATOR.test(cell[from])) from += 1;
+  while (to > from && SEPARATOR.test(cell[to - 1])) to -= 1;
+  return from < to ? cell.slice(from, to).split(BETWEEN) : [];
 }
 
 /**
@@ -65,14 +74,11 @@ async function readAs(file, encoding) {
   let head = "";
   const text = file.stream().pipeThrough(new TextDecoderStream(encoding, { fatal: true }));
   for await (const chunk of pieces(text)) {
-    if (rows === null) {
-      head += chunk;
-      const line = firstLine(head);
-      if (line === null && head.length < MOST_CHARACTERS) continue;
-      rows = new Rows(delimiterOf(line ?? head), catalog);
-      rows.take(head);
-    } else {
+    if (rows) {
       rows.take(chunk);
+    } else {
+      head += chunk;
+      if (head.length >= HEAD) rows = new Rows(delimiterOf(head), catalog).take(head);
     }
     if (catalog.full) break;
   }
@@ -94,19 +100,17 @@ async function* pieces(stream) {
   }
 }
 
-/** The first line that holds something, null where it has not ended yet. */
-function firstLine(text) {
-  const found = /^\s*[^\r\n]*\S[^\r\n]*(?=[\r\n])/.exec(text);
-  return found ? found[0].trim() : null;
-}
-
-/** The delimiter under which the header shows most of the wanted columns, then most cells. */
-function delimiterOf(line) {
+/** The delimiter under which the first row shows most of the wanted columns, then most cells. */
+function delimiterOf(text) {
+  const head = text.slice(0, HEAD);
   const rank = (delimiter) => {
-    const cells = [];
-    const rows = new Rows(delimiter, { row: (_, found) => cells.push(...found), problem: () => {} });
-    rows.take(line).end();
-    return WANTED.filter(({ names }) => cells.some((cell) => names.includes(normalised(cell)))).length * 10_000 + Math.min(cells.length, 9_999);
+    let first = null;
+    const row = (_, cells) => {
+      if (cells.some((cell) => cell.trim())) first ??= cells;
+    };
+    new Rows(delimiter, { row, problem: () => {} }).take(head).end();
+    const found = WANTED.filter(({ names }) => first?.some((cell) => names.includes(normalised(cell))));
+    return found.length * HEAD + (first?.length ?? 0);
   };
   return [",", ";", "\t"].reduce((best, each) => (rank(each) > rank(best) ? each : best));
 }
@@ -150,11 +154,17 @@ class Rows {
 
   plain(text) {
     this.begun = true;
-    if (this.state === "closed" && text.trim()) {
+    if (NO_TEXT.test(text)) {
+      this.sink.problem(this.line + this.lines, 1, 'the line holds bytes that are no text; save the table again as "CSV UTF-8"');
+    }
+    if (this.state === "closed") {
       this.sink.problem(this.line, this.cells.length + 1, 'text follows the closing quote of this cell; put the whole cell between quotes, and write a " inside it as ""');
     }
     if (this.state === "start" && text.trim()) this.state = "plain";
     this.cell += text;
+    if (this.cell.length > MOST_CELL) {
+      this.sink.problem(this.line, this.cells.length + 1, "the cell has more than 1,048,576 characters; split the row, or close a quote that was left open");
+    }
   }
 
   quote() {
@@ -244,7 +254,7 @@ class Catalog {
   }
 
   row(line, cells) {
-    if (cells.every((cell) => !cell.trim())) return;
+    if (cells.every((cell) => !cell.replace(END_MARKS, "").trim())) return;
     if (this.columns === null) this.header(line, cells);
     else if (this.found) this.product(line, cells);
   }

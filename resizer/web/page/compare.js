@@ -4,7 +4,7 @@ import { el, icon } from "./dom.js";
 import { compressedPath, originalAddress } from "./pictures.js";
 import { saving, size } from "./words.js";
 
-/** Open the comparison of an image with what it was; `place` is null where the original cannot be asked for. */
+/** Open the comparison of an image with what it was; `place` is its place in the request. */
 export function compare({ id, place, image, what }) {
   const stop = new AbortController();
   const before = el("img", { class: "before", alt: `Before: ${what}` });
@@ -46,7 +46,6 @@ export function compare({ id, place, image, what }) {
 
 async function load(before, { id, place, signal }, { picture, message, slider }) {
   try {
-    if (place === null) throw new Error("no place");
     before.src = await originalAddress(id, place, signal);
     await before.decode();
     message.remove();

@@ -4,6 +4,7 @@ import { call, json, Problem } from "./api.js";
 
 const SILENT = 20_000; // ms; the service sends a comment every 15 s, a proxy that gathers what it passes on does not
 const ASK_EVERY = 2_000; // ms
+const SOON = 500; // ms after a stream that was cut
 const LONGEST_PAUSE = 10_000; // ms between two tries while the service is away
 
 /**
@@ -31,7 +32,7 @@ export async function follow(id, { onstate, onlost, signal }) {
       away += 1;
       onlost(true);
     }
-    await pause(away ? Math.min(500 * 2 ** away, LONGEST_PAUSE) : silent ? ASK_EVERY : 0, signal);
+    await pause(away ? Math.min(500 * 2 ** away, LONGEST_PAUSE) : silent ? ASK_EVERY : SOON, signal);
   }
 }
 
@@ -92,7 +93,14 @@ async function* messages(body) {
 
 function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+    const left = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", left);
+      resolve();
+    }, milliseconds);
+    signal.addEventListener("abort", left, { once: true });
   });
 }

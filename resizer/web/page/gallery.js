@@ -1,6 +1,6 @@
 // The images of a request: however many there are, only those that can be seen are in the page.
 
-import { json } from "./api.js";
+import { json, Problem } from "./api.js";
 import { compare } from "./compare.js";
 import { el, icon } from "./dom.js";
 import { compressedPath, originalAddress } from "./pictures.js";
@@ -10,13 +10,16 @@ const PAGE = 100; // images asked for at once
 const PAGES = 60; // kept
 const BEYOND = 4; // rows above and below what can be seen
 const TALLEST = 8_000_000; // px; browsers draw nothing beyond some sixteen million
+const AGAIN = 2_000; // ms until what did not come is asked for again
 const SETTLED = 250; // ms that a row must be in view before its image is fetched from its host again
 
 export class Gallery {
-  constructor(id, signal, refresh) {
+  /** `onrefused` is told where the service has the request no more, or gives it to others only. */
+  constructor(id, { signal, refresh, onrefused }) {
     this.id = id;
     this.signal = signal;
     this.refresh = refresh;
+    this.onrefused = onrefused;
     this.filter = "all";
     this.total = 0;
     this.element = el("div", { class: "gallery", role: "list", "aria-label": "Images" });
@@ -74,6 +77,7 @@ export class Gallery {
     const { asked } = this;
     if (asked.has(number)) return;
     asked.add(number);
+    const early = !this.state.done;
     try {
       const images = this.filter === "failed" ? await this.inTurn(number) : await this.page(number * PAGE - 1);
       if (asked !== this.asked) return; // of a list that is not shown any more
@@ -82,9 +86,13 @@ export class Gallery {
       if (this.pages.size > PAGES) this.pages.delete(this.pages.keys().next().value);
       this.draw();
     } catch (error) {
-      if (!this.signal.aborted) setTimeout(this.draw, 2000);
+      if (this.signal.aborted) return;
+      if (error instanceof Problem && error.status < 500) this.onrefused(error);
+      else setTimeout(this.draw, AGAIN);
     } finally {
       asked.delete(number);
+      // what was read before the end may not show it
+      if (early && this.state.done && asked === this.asked) this.look();
     }
   }
 
@@ -137,7 +145,7 @@ export class Gallery {
     const row = this.rows.get(place);
     const known = image ? JSON.stringify(image) : "";
     if (row?.known === known || (row && !image)) return;
-    const made = new Row(this.id, this.filter === "all" ? place : null, image);
+    const made = new Row(this.id, place, image);
     made.known = known;
     made.element.setAttribute("aria-posinset", place + 1);
     row?.leave();
@@ -173,11 +181,9 @@ const ROWS = {
     const what = `${image.product_name}, image ${image.position}`;
     const after = el("img", { src: compressedPath(image), alt: "", loading: "lazy", decoding: "async" });
     const before = el("span", { class: "thumb before" });
-    if (place !== null) {
-      // not while rows fly by: each is a download from the shop's host
-      const timer = setTimeout(() => original(before, id, place, row.stop.signal), SETTLED);
-      row.stop.signal.addEventListener("abort", () => clearTimeout(timer));
-    }
+    // not while rows fly by: each is a download from the shop's host
+    const timer = setTimeout(() => original(before, id, place, row.stop.signal), SETTLED);
+    row.stop.signal.addEventListener("abort", () => clearTimeout(timer));
     const open = () => compare({ id, place, image, what });
     return [
       el("button", { type: "button", class: "thumbs", "aria-label": `Compare before and after: ${what}`, onclick: open },
@@ -211,9 +217,11 @@ function about(image) {
     el("p", { class: "address quiet", title: image.input_url }, image.input_url));
 }
 
-/** Show the image as its host has it; where it does not give it any more, say so. */
+/** Show the image as its host has it; where it cannot be shown, say so. */
 async function original(box, id, place, signal) {
   const image = el("img", { alt: "", decoding: "async" });
+  // whoever scrolls on needs the connection for other rows
+  signal.addEventListener("abort", () => image.removeAttribute("src"), { once: true });
   try {
     image.src = await originalAddress(id, place, signal);
     await image.decode();
@@ -221,6 +229,6 @@ async function original(box, id, place, signal) {
   } catch {
     if (signal.aborted) return;
     box.classList.add("none");
-    box.replaceChildren(el("span", { class: "unseen" }, "The host shows it no more."), icon("picture"));
+    box.replaceChildren(el("span", { class: "unseen" }, "The original cannot be shown."), icon("picture"));
   }
 }

@@ -1,6 +1,6 @@
 // All requests, newest first.
 
-import { json } from "./api.js";
+import { json, Problem } from "./api.js";
 import { el, icon } from "./dom.js";
 import { age, count, saving, size, statusName } from "./words.js";
 
@@ -22,13 +22,18 @@ export async function showHistory(here) {
       draw(list, shown, look);
     } catch (error) {
       if (here.signal.aborted) return;
-      if (shown.rows.length) here.lost(true);
-      else list.replaceChildren(failed(error, look));
+      if (shown.rows.length && !(error instanceof Problem)) {
+        here.lost(true);
+      } else {
+        shown.rows = [];
+        list.replaceChildren(failed(error, look));
+      }
     } finally {
       looking = false;
     }
   };
   await look();
+  if (here.signal.aborted) return;
   const timer = setInterval(() => {
     if (!document.hidden && shown.rows.some((each) => !each.done)) look();
   }, AGAIN);
@@ -57,12 +62,14 @@ function draw(list, shown, look) {
     return;
   }
   const focused = document.activeElement?.closest("tr")?.dataset.id;
+  const older = document.activeElement?.closest(".center");
   const names = ["File", "Status", "Images", "Saved", "Sent"];
   list.replaceChildren(
     el("table", { class: "card requests" },
       el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, shown.rows.map(row))),
     shown.next === null ? "" : el("p", { class: "center" }, el("button", { type: "button", onclick: () => { shown.pages += 1; look(); } }, "Show older ones")));
+  if (older) list.querySelector(".center button")?.focus();
   if (focused) list.querySelector(`tr[data-id="${CSS.escape(focused)}"] a`)?.focus();
 }
 

@@ -1,6 +1,6 @@
 // The first view: choose a CSV, see what is in it, say what is wanted, and send it.
 
-import { Problem, upload } from "./api.js";
+import { newKey, Problem, Unreachable, upload } from "./api.js";
 import { readCatalog } from "./catalog.js";
 import { announce, el, icon, write } from "./dom.js";
 import { many, size } from "./words.js";
@@ -46,7 +46,7 @@ class Start {
     this.out = (event) => event.relatedTarget || document.body.classList.remove("dropping");
     this.drop = (event) => {
       document.body.classList.remove("dropping");
-      if (event.dataTransfer?.files.length && !this.sending) this.read(event.dataTransfer.files[0]);
+      if (event.dataTransfer?.files.length) this.read(event.dataTransfer.files[0]);
     };
   }
 
@@ -72,7 +72,9 @@ class Start {
   }
 
   async read(file) {
+    if (this.sending) return;
     this.file = file;
+    this.post = null;
     this.form.replaceChildren(el("section", { class: "card busy", role: "status" }, el("p", {}, `Reading ${file.name} …`)));
     const limit = this.settings.max_upload_size;
     let catalog;
@@ -160,13 +162,15 @@ class Start {
     const words = el("span", {}, "Sending …");
     place.replaceChildren(bar, words, el("button", { type: "button", class: "plain", onclick: () => stop.abort() }, "Stop"));
     this.sending = button.disabled = true;
+    const wanted = JSON.stringify(options);
+    if (this.post?.wanted !== wanted) this.post = { wanted, key: newKey() };
     this.tell([]);
     const onprogress = (share) => {
       bar.value = share;
       write(words, share < 1 ? `${Math.round(100 * share)} % sent` : "Sent. The service is reading it …");
     };
     try {
-      const { request_id: id } = await upload(this.file, options, { onprogress, signal: AbortSignal.any([this.signal, stop.signal]) });
+      const { request_id: id } = await upload(this.file, options, this.post.key, { onprogress, signal: AbortSignal.any([this.signal, stop.signal]) });
       location.hash = `#/requests/${id}`;
     } catch (error) {
       if (this.signal.aborted) return;
@@ -179,7 +183,10 @@ class Start {
 
   fail(error) {
     if (error instanceof Problem && error.errors.length) this.tell(error.errors, "The service has not taken the file:");
-    else this.problems.replaceChildren(el("p", { class: "notice bad", role: "alert" }, icon("alert"), ` Nothing was sent. ${error.message}`));
+    else {
+      const words = error instanceof Unreachable ? `${error.message} Press the button again: it is taken only once.` : `Nothing was sent. ${error.message}`;
+      this.problems.replaceChildren(el("p", { class: "notice bad", role: "alert" }, icon("alert"), ` ${words}`));
+    }
     this.problems.scrollIntoView({ block: "center" });
   }
 }

@@ -32,8 +32,9 @@ export function forgetToken() {
   }
 }
 
-/** Ask for the token, however many calls want it; resolves to whether one was given. */
-export function askToken() {
+/** Ask for a token in place of the one refused, however many calls want it; resolves to whether there is one. */
+export function askToken(refused) {
+  if (token() && token() !== refused) return Promise.resolve(true);
   asking ??= shown().finally(() => { asking = null; });
   return asking;
 }
@@ -41,7 +42,7 @@ export function askToken() {
 function shown() {
   const before = token();
   return new Promise((resolve) => {
-    const field = el("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false" });
+    const field = el("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false", pattern: "\\s*[!-~]+\\s*", title: "letters, digits and signs, without spaces" });
     const dialog = el(
       "dialog",
       { class: "ask", "aria-labelledby": "token-title", onclose: () => { dialog.remove(); resolve(dialog.returnValue === "given"); } },

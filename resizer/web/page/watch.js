@@ -75,7 +75,8 @@ class Watch {
     document.title = state.done ? `${statusName(state.status)} · ${state.filename}` : `${percent} % · ${state.filename}`;
     this.buttons.cancel.hidden = state.done;
     this.buttons.retry.hidden = !state.done || failed + cancelled === 0;
-    write(this.buttons.retry.lastChild, failed ? ` Retry ${many(failed, "failed image")}` : ` Retry ${many(cancelled, "cancelled image")}`);
+    const what = !cancelled ? "failed image" : !failed ? "cancelled image" : "failed or cancelled image";
+    write(this.buttons.retry.lastChild, ` Retry ${many(failed + cancelled, what)}`);
     write(this.buttons.csv.lastChild, state.done ? " Result CSV" : " Result so far");
     this.buttons.zip.hidden = !completed || !state.done;
     this.tabs(state);
@@ -89,8 +90,9 @@ class Watch {
     while (this.seen.length > 2 && now - this.seen[1][0] > RATE_OVER) this.seen.shift();
     if (state.done) {
       const seconds = (Date.parse(state.finished_at) - Date.parse(state.started_at ?? state.created_at)) / 1000;
+      // from the first start, so a retry of later is in it
       write(this.facts.left, `took ${duration(seconds)}`);
-      write(this.facts.rate, seconds > 1 ? `${(state.images.total / seconds).toFixed(1)} images a second` : "");
+      write(this.facts.rate, seconds > 1 && !this.retried ? `${(state.images.total / seconds).toFixed(1)} images a second` : "");
       return;
     }
     const [then, before] = this.seen[0];
@@ -122,7 +124,7 @@ class Watch {
   }
 
   draw(state) {
-    this.title = el("h1", {}, state.filename);
+    this.title = el("h1", { tabindex: "-1" }, state.filename);
     this.status = el("span", { class: "pill" });
     this.error = el("div", {});
     this.bar = progressBar();
@@ -133,7 +135,7 @@ class Watch {
       all: el("button", { type: "button", "aria-pressed": "true", onclick: () => this.filter("all") }),
       failed: el("button", { type: "button", "aria-pressed": "false", onclick: () => this.filter("failed") }),
     };
-    this.gallery = new Gallery(this.id, this.signal, REFRESH);
+    this.gallery = new Gallery(this.id, { signal: this.signal, refresh: REFRESH, onrefused: (error) => this.missing(error) });
     const { recipe } = state;
     const limits = [recipe.max_width && `at most ${recipe.max_width} px wide`, recipe.max_height && `at most ${recipe.max_height} px high`].filter(Boolean);
     const wanted = [`quality ${recipe.quality}`, recipe.format === "keep" ? "format as it is" : recipe.format.toUpperCase(), ...limits].join(" · ");
@@ -169,14 +171,16 @@ class Watch {
   }
 
   async act(button, action) {
-    button.disabled = true;
+    // not disabled: that would take the focus from it
+    if (button.ariaBusy === "true") return;
+    button.ariaBusy = "true";
     this.error.replaceChildren();
     try {
       await action();
     } catch (error) {
       if (!this.signal.aborted) this.error.replaceChildren(el("p", { class: "notice bad", role: "alert" }, icon("alert"), ` ${error.message}`));
     } finally {
-      button.disabled = false;
+      button.ariaBusy = "false";
     }
   }
 
@@ -197,6 +201,8 @@ class Watch {
   async retry() {
     await call(`requests/${this.id}/retry`, { method: "POST", signal: this.signal });
     announce("Trying again.");
+    this.title.focus({ preventScroll: true }); // the button goes
+    this.retried = true;
     this.told = -1;
     this.seen = [];
     this.gallery.forget();
