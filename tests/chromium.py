@@ -18,6 +18,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-gpu",
+    "--disable-extensions",
     "--no-first-run",
     # tests share the machine's memory for shared files with many others
     "--disable-dev-shm-usage",

@@ -1,6 +1,7 @@
 """What goes wrong on the way: answers lost or late, views that are left, files that nobody expects."""
 
 import asyncio
+import io
 import re
 from pathlib import Path
 
@@ -197,5 +198,5 @@ async def test_odd_files_are_judged_as_the_service_judges_them(
         else:
             await expect(page.get_by_role("alert"), name).to_contain_text(refusal)
         headers = {"Content-Type": "text/csv"}
-        async with client.post("/upload", data=data, headers=headers) as response:
+        async with client.post("/upload", data=io.BytesIO(data), headers=headers) as response:
             assert (response.status == 202) == (refusal is None), name
