@@ -4,8 +4,8 @@ const FIRST_ROWS = 8; // shown
 const MOST_PROBLEMS = 100;
 const HEAD = 1 << 16; // characters in which the header ends
 const MOST_CELL = 1 << 20; // characters, as the service has it
-// 0x1A may end a file; the last five are no characters of Windows-1252
-const NO_TEXT = /[\0-\x08\x0e-\x19\x1b-\x1f\x81\x8d\x8f\x90\x9d]/;
+const NO_TEXT = /[\0-\x08\x0e-\x19\x1b-\x1f]/; // 0x1A may end a file
+const NO_TEXT_1252 = /[\0-\x08\x0e-\x19\x1b-\x1f\x81\x8d\x8f\x90\x9d]/; // five bytes are no characters there
 const END_MARKS = /\x1a+$/;
 
 const WANTED = [
@@ -69,7 +69,7 @@ function encodings(start) {
 const failed = (message) => ({ columns: [], rows: [], products: 0, images: 0, problems: [{ line: 1, column: 1, message }] });
 
 async function readAs(file, encoding) {
-  const catalog = new Catalog();
+  const catalog = new Catalog(encoding === "windows-1252" ? NO_TEXT_1252 : NO_TEXT);
   let rows = null;
   let head = "";
   const text = file.stream().pipeThrough(new TextDecoderStream(encoding, { fatal: true }));
@@ -154,7 +154,7 @@ class Rows {
 
   plain(text) {
     this.begun = true;
-    if (NO_TEXT.test(text)) {
+    if (this.sink.noText?.test(text)) {
       this.sink.problem(this.line + this.lines, 1, 'the line holds bytes that are no text; save the table again as "CSV UTF-8"');
     }
     if (this.state === "closed") {
@@ -235,7 +235,8 @@ class Rows {
 
 /** What the rows say. */
 class Catalog {
-  constructor() {
+  constructor(noText) {
+    this.noText = noText;
     this.columns = null;
     this.headerLine = 1;
     this.rows = [];

@@ -26,7 +26,6 @@ export class Gallery {
     this.rows = new Map(); // in the page, by place
     this.pages = new Map(); // by number, the one read last at the end
     this.asked = new Set();
-    this.next = null; // of a filtered list, which can only be read in turn
     this.draw = () => this.drawing ??= requestAnimationFrame(() => { this.drawing = null; this.arrange(); });
     addEventListener("scroll", this.draw, { signal, passive: true });
     addEventListener("resize", this.draw, { signal });
