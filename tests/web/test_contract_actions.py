@@ -184,7 +184,7 @@ async def test_key_of_a_deleted_request_answers_with_one_that_is_there(service: 
     assert (await service.settled(await post()))["status"] == "failed"
 
 
-@pytest.mark.parametrize("name", [UNKNOWN, "x", "%2e%2e"])
+@pytest.mark.parametrize("name", [UNKNOWN, "x", "..%2fresizer.db"])
 @pytest.mark.parametrize(
     "method, path", [("POST", "/cancel"), ("POST", "/retry"), ("DELETE", ""), ("POST", "/deliveries")]
 )
