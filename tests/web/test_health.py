@@ -1,6 +1,7 @@
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,9 @@ async def test_part_at_fault_is_named(part: str, error: ResizerError, serve: Ser
 async def test_part_that_does_not_answer_is_at_fault(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resizer.web.health.PATIENCE", 0.05)
     client = await serve()
-    client.server.app[CHECKS]["storage"] = asyncio.Event().wait  # type: ignore[attr-defined]
+    checks = client.server.app[CHECKS]  # type: ignore[attr-defined]
+    # the others answer at once, however slow the machine
+    checks.update(dict.fromkeys(checks, partial(asyncio.sleep, 0)), storage=asyncio.Event().wait)
     async with client.get("/readyz") as response:
         assert (await problem(response, 503))["failing"] == ["storage"]
 
