@@ -4,9 +4,12 @@ import asyncio
 import fcntl
 import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from aiohttp import web
@@ -24,6 +27,8 @@ from resizer.errors import ConfigError, DatabaseUnusable, DataFolderInUse, disk_
 from resizer.images.fetcher import Fetcher
 from resizer.images.originals import Originals
 from resizer.metrics import Metrics, Standing, watch_loop
+from resizer.models import Outcome
+from resizer.storage.base import Storage
 from resizer.storage.local import LocalStorage
 from resizer.web import setup_web
 from resizer.web.keys import BATCHES, CHECKS, METRICS, ORIGINALS, SETTINGS, STANDING, STORAGE
@@ -63,11 +68,13 @@ def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
 
 
 def check_available(settings: Settings) -> None:
-    """Refuse what a later version brings. Raises `ConfigError`."""
-    if settings.storage.kind != "local":
-        raise ConfigError.of("storage.kind", "'s3' is not in this version", "use 'local'")
-    if settings.engine.kind != "local":
-        raise ConfigError.of("engine.kind", "'celery' is not in this version", "use 'local'")
+    """Refuse what cannot be had with what is installed. Raises `ConfigError`."""
+    if settings.engine.kind == "celery" and not all(map(find_spec, ("celery", "redis"))):
+        raise ConfigError.of(
+            "engine.kind",
+            "'celery' needs Celery, which is not installed",
+            "run pip install 'resizer[celery]', or use 'local'",
+        )
 
 
 async def event_loop(app: web.Application) -> AsyncIterator[None]:
@@ -96,7 +103,7 @@ async def database(app: web.Application) -> AsyncIterator[None]:
 
 
 async def storage(app: web.Application) -> AsyncIterator[None]:
-    async with LocalStorage(app[SETTINGS].storage_folder) as opened:
+    async with open_storage(app[SETTINGS], drafts=app[SETTINGS].spool_folder) as opened:
         app[STORAGE] = opened
         app[CHECKS]["storage"] = opened.check
         yield
@@ -105,16 +112,74 @@ async def storage(app: web.Application) -> AsyncIterator[None]:
 async def engine(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     keep_freed_memory(KEPT_MEMORY)
-    async with (
-        Fetcher(settings.fetch, spool=settings.spool_folder) as fetcher,
-        CompressPool(
-            settings.compress, memory_limit=memory_limit(settings.compress), metrics=app[METRICS]
-        ) as pool,
-    ):
-        app[ENGINE] = LocalEngine(fetcher, pool, app[STORAGE], settings.compress, app[METRICS])
+    async with Fetcher(settings.fetch, spool=settings.spool_folder) as fetcher:
         app[ORIGINALS] = Originals(fetcher).fetch
-        app[CHECKS]["pool"] = app[ENGINE].check
-        yield
+        opened = (
+            open_celery_engine(settings, app[METRICS], unclaimed=lambda outcome: app[BATCHES].discard(outcome))
+            if settings.engine.kind == "celery"
+            else open_local_engine(settings, fetcher, app[STORAGE], app[METRICS])
+        )
+        async with opened as app[ENGINE]:
+            app[CHECKS]["pool" if settings.engine.kind == "local" else "workers"] = app[ENGINE].check
+            yield
+
+
+def open_storage(settings: Settings, *, drafts: Path) -> AbstractAsyncContextManager[Storage]:
+    """Open what storage.kind says; `drafts` is for files on their way to another machine."""
+    if settings.storage.kind == "local":
+        return LocalStorage(settings.storage_folder)
+    # a library of some weight, that most do without
+    from resizer.storage.object_store import ObjectStorage  # noqa: PLC0415
+
+    return ObjectStorage(settings.storage, drafts=drafts)
+
+
+@asynccontextmanager
+async def open_local_engine(
+    settings: Settings, fetcher: Fetcher, storage: Storage, metrics: Metrics
+) -> AsyncIterator[Engine]:
+    limit = memory_limit(settings.compress)
+    async with CompressPool(settings.compress, memory_limit=limit, metrics=metrics) as pool:
+        yield LocalEngine(fetcher, pool, storage, settings.compress, metrics)
+
+
+def open_celery_engine(
+    settings: Settings, metrics: Metrics, *, unclaimed: Callable[[Outcome], None]
+) -> AbstractAsyncContextManager[Engine]:
+    # an extra that need not be installed
+    from resizer.engine.celery.engine import CeleryEngine  # noqa: PLC0415
+
+    return CeleryEngine(settings, metrics=metrics, unclaimed=unclaimed)
+
+
+def run_worker(settings: Settings) -> int:
+    """Be a worker of the distributed engine until a signal asks to stop; returns the exit code.
+
+    Raises `ConfigError`.
+    """
+    check_available(settings)
+    if settings.engine.kind != "celery":
+        raise ConfigError.of(
+            "engine.kind", "a worker has nothing to do where it is 'local'", "set it to 'celery', here and there"
+        )
+    from resizer.engine.celery.node import Node  # noqa: PLC0415 - as above
+
+    return Node(settings, partial(open_worker_engine, settings)).run()
+
+
+@asynccontextmanager
+async def open_worker_engine(settings: Settings) -> AsyncIterator[Engine]:
+    """Open all that a worker needs: a spool, the storage, and the local engine."""
+    keep_freed_memory(KEPT_MEMORY)
+    metrics = Metrics()
+    with ExitStack() as stack:
+        spool = await asyncio.to_thread(_take_worker_folder, settings, stack)
+        async with (
+            open_storage(settings, drafts=spool) as opened,
+            Fetcher(settings.fetch, spool=spool) as fetcher,
+            open_local_engine(settings, fetcher, opened, metrics) as local,
+        ):
+            yield local
 
 
 async def outbox(app: web.Application) -> AsyncIterator[None]:
@@ -180,6 +245,40 @@ def _take_folder(settings: Settings, stack: ExitStack) -> None:
         _lock(file.with_name(f"{file.name}.lock"), stack, owned=file)
     except OSError as error:
         raise DatabaseUnusable(str(file), disk_fault(error, file.parent)) from error
+
+
+def _take_worker_folder(settings: Settings, stack: ExitStack) -> Path:
+    """Make a spool for one worker, and remove what killed ones left: several share a data folder."""
+    spools = settings.data_folder / "workers"
+    try:
+        make_folder(spools)
+        with _alone_in(spools):
+            for left in spools.iterdir():
+                with ExitStack() as own, suppress(DataFolderInUse):
+                    _lock(left / "lock", own, owned=left)
+                    logger.info("removing %s, left by a crash", left)
+                    shutil.rmtree(left)
+            spool = Path(tempfile.mkdtemp(dir=spools))
+            _lock(spool / "lock", stack, owned=spool)
+        stack.callback(shutil.rmtree, spool, ignore_errors=True)
+    except OSError as error:
+        raise ConfigError.of(
+            "data_dir",
+            f"the folder {spools} cannot be used: {disk_fault(error, spools)}",
+            "name a folder that can be created and written to",
+        ) from error
+    return spool
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until nobody else is within."""
+    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 def _lock(path: Path, stack: ExitStack, *, owned: Path) -> None:

@@ -71,7 +71,7 @@ class Batches:
             settings.queue,
             fetch=settings.fetch,
             metrics=metrics,
-            unclaimed=self._discard,
+            unclaimed=self.discard,
         )
         self.remover = Remover(database, storage)
         self.chores = Chores()
@@ -288,7 +288,7 @@ class Batches:
                 logger.warning("cancelling request %s waits: %s", batch.request_id, error)
                 await asyncio.sleep(CANCEL_PAUSE)
 
-    def _discard(self, outcome: Outcome) -> None:
+    def discard(self, outcome: Outcome) -> None:
         """Note the file of an outcome that nobody wants any more."""
         if outcome.compressed is not None and not self.watchers.closed:
             self.chores.begin(self._note(outcome.compressed.filename))

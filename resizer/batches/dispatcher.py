@@ -81,8 +81,7 @@ class Dispatcher:
 
     async def __aenter__(self) -> Self:
         self._database.expect(lambda: len(self._processing))
-        for _ in range(self._settings.workers):
-            self._add_worker()
+        self._add_workers()
         return self
 
     async def __aexit__(
@@ -103,6 +102,15 @@ class Dispatcher:
     def in_flight(self) -> int:
         """How many images are with a worker."""
         return len(self._processing)
+
+    @property
+    def _wanted(self) -> int:
+        """How many workers there are to be besides those whose image is slow."""
+        return self._engine.workers(self._settings.workers)
+
+    def _add_workers(self) -> None:
+        while len(self._workers) - self._slow < self._wanted:
+            self._add_worker()
 
     def _add_worker(self) -> None:
         with tied_to(None):  # a worker that stands in is begun by what another waits for
@@ -153,11 +161,12 @@ class Dispatcher:
     async def _work(self) -> None:
         me = asyncio.current_task()
         assert me is not None  # noqa: S101 - a coroutine runs in a task
-        while not self._stopping and len(self._workers) - self._slow <= self._settings.workers:
+        while not self._stopping and len(self._workers) - self._slow <= self._wanted:
             feed = await self._queue.get()
             taken = await self._take(feed)
             if taken is None:
                 continue
+            self._add_workers()
             self._queue.put_nowait(feed)  # its place is still free: no more than MOST_ACTIVE are about
             self._processing.add(me)
             try:
@@ -254,7 +263,7 @@ class Dispatcher:
 
         def stand_in() -> None:
             nonlocal slow
-            if self._stopping or len(self._workers) >= MOST_WORKERS * self._settings.workers:
+            if self._stopping or len(self._workers) >= MOST_WORKERS * self._wanted:
                 return
             if not in_doubt and not self._engine.wants_more:
                 timers.append(loop.call_later(seconds, stand_in))

@@ -13,6 +13,7 @@ COMMANDS = {
     "serve": "Run the server.",
     "run": "Compress the images of a CSV without a server.",
     "receive": "Run a webhook receiver that checks signatures and lists what came.",
+    "worker": "Run a worker of the distributed engine.",
     "config": "Print the configuration in force.",
 }
 

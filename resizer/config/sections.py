@@ -215,11 +215,13 @@ class CompressSettings(Section):
 
 
 class StorageSettings(Section):
-    kind: Annotated[Literal["local", "s3"], Field(description="local or s3")] = "local"
+    kind: Annotated[
+        Literal["local", "s3", "gcs", "azure"], Field(description="local, s3, gcs or azure")
+    ] = "local"
     path: Text = ""
     bucket: Text = ""
     prefix: Text = ""
-    endpoint: Text = ""
+    endpoint: Origin = ""
     region: Text = ""
     public_base_url: Origin = ""
 

@@ -13,6 +13,10 @@ class Engine(Protocol):
         """Whether it has fewer images at hand than it could compress now."""
         ...
 
+    def workers(self, configured: int) -> int:
+        """Return how many images are to be in flight where the configuration says so many."""
+        ...
+
     async def run(self, task: Task) -> Outcome:
         """Fetch, compress and store one image.
 

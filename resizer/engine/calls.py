@@ -25,16 +25,17 @@ class Made:
 
 
 def make_file(
-    source: str, target: str, *, folder: str, stem: str, input_bytes: int, recipe: Recipe, max_pixels: int
+    source: str, target: str, *, folder: str | None, stem: str, input_bytes: int, recipe: Recipe, max_pixels: int
 ) -> Made:
     """Compress to the path `target`, unless the storage's folder has what these bytes and this recipe give.
 
-    Raises an `ImageError`, or `MemoryError`. Children look: for the server it is a trip to a thread.
+    Without a folder nobody looks. Raises an `ImageError`, or `MemoryError`. Children look: for the server it
+    is a trip to a thread.
     """
     from resizer.images import codec
 
     damaged = None
-    for extension in EXTENSIONS:
+    for extension in EXTENSIONS if folder else ():
         path = f"{folder}/{stem}.{extension}"
         if not os.path.isfile(path):  # noqa: PTH113 - seven paths an image, made for nothing
             continue

@@ -52,15 +52,18 @@ class LocalEngine:
     def wants_more(self) -> bool:
         return self._pool.has_room
 
+    def workers(self, configured: int) -> int:
+        return configured
+
     async def run(self, task: Task) -> Outcome:
         outcome = partial(Outcome, batch_id=task.batch_id, seq=task.seq)
-        known = await self._still_there(task.known)
-        if known and known.fresh:
-            self._metrics.image_reused("shared")
-            return outcome(attempts=0, compressed=known.compressed, source=known.source)
         attempts = 0
-        began = time.perf_counter()
         try:
+            known = await self._still_there(task.known)
+            if known and known.fresh:
+                self._metrics.image_reused("shared")
+                return outcome(attempts=0, compressed=known.compressed, source=known.source)
+            began = time.perf_counter()
             async with self._fetch(task.url, known) as fetched:
                 attempts = fetched.attempts
                 seconds = time.perf_counter() - began
@@ -116,7 +119,7 @@ class LocalEngine:
                 make_file,
                 str(fetched.path),
                 str(draft),
-                folder=str(self._storage.folder),
+                folder=str(self._storage.folder) if self._storage.folder else None,
                 stem=stem,
                 input_bytes=fetched.size,
                 recipe=recipe,

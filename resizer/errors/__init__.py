@@ -20,6 +20,9 @@ ResizerError
 ├── FileRemoved            the file of an outcome was removed before it was recorded
 ├── NothingToRetry         none of its images has failed or was cancelled
 ├── PoolDown               there is no process that could compress
+│   ├── NoWorkers          no worker has given a sign of life
+│   └── BrokerDown         the broker does not answer
+├── TaskFailed             a worker met a fault of ours
 ├── IdempotencyConflict    an Idempotency-Key came again with other content
 ├── QueueFull              too many images wait already
 ├── NoSpace                the disk cannot take it
@@ -60,6 +63,7 @@ from resizer.errors.service import (
     AlreadyFinal,
     BatchNotFound,
     BodyTooSlow,
+    BrokerDown,
     CatalogError,
     ConfigError,
     DatabaseFailure,
@@ -71,6 +75,7 @@ from resizer.errors.service import (
     NotFinished,
     NothingToRetry,
     NothingToSend,
+    NoWorkers,
     OptionError,
     OriginalUnavailable,
     PoolDown,
@@ -79,6 +84,7 @@ from resizer.errors.service import (
     ResizerError,
     SignatureError,
     SpoolFailure,
+    TaskFailed,
     UnsupportedBody,
     UnsupportedEncoding,
     UploadError,
@@ -92,6 +98,7 @@ __all__ = [
     "BatchNotFound",
     "BlockedAddress",
     "BodyTooSlow",
+    "BrokerDown",
     "CatalogError",
     "CompressCrash",
     "CompressTimeout",
@@ -110,6 +117,7 @@ __all__ = [
     "ImageError",
     "InvalidUrl",
     "NoSpace",
+    "NoWorkers",
     "NotAnImage",
     "NotFinished",
     "NothingToRetry",
@@ -123,6 +131,7 @@ __all__ = [
     "SignatureError",
     "SpoolFailure",
     "StorageFailure",
+    "TaskFailed",
     "TlsFailure",
     "TooLarge",
     "TooManyPixels",

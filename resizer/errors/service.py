@@ -264,6 +264,35 @@ class PoolDown(ResizerError):
         return "no compressing process is alive; the log says why, and they are started again all the time"
 
 
+class NoWorkers(PoolDown):
+    """No worker has given a sign of life."""
+
+    def __str__(self) -> str:
+        return "no worker is there; start `resizer worker` on this machine or another, with the same broker"
+
+
+class BrokerDown(PoolDown):
+    """The broker does not answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the broker does not answer: {self.reason}; start it, or mend engine.broker_url"
+
+
+class TaskFailed(ResizerError):
+    """A worker met a fault of ours."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"a worker met a fault: {self.reason}; its log has the details"
+
+
 class IdempotencyConflict(ResizerError):
     """An Idempotency-Key came again with other content."""
 

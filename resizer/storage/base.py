@@ -1,23 +1,59 @@
 """What a place for compressed files must be able to do."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
 #: every name that the codec gives; nothing else is ever looked up
 STEM = r"[0-9a-f]{32}"
-EXTENSIONS = ("jpg", "png", "webp", "gif", "avif", "bmp", "tiff")
+#: by extension
+CONTENT_TYPES = {
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "avif": "image/avif",
+    "bmp": "image/bmp",
+    "tiff": "image/tiff",
+}
+EXTENSIONS = tuple(CONTENT_TYPES)
 NAME = re.compile(rf"{STEM}\.({'|'.join(EXTENSIONS)})")
+#: what is under a name never changes
+CACHE_CONTROL = "public, max-age=31536000, immutable"
+
+
+def content_type_of(name: str) -> str:
+    """Return what a file of ours is, by its name."""
+    return CONTENT_TYPES[name.rpartition(".")[2]]
+
+
+class StoredObject(Protocol):
+    """A file that is not on this machine."""
+
+    #: bytes
+    size: int
+    #: strong validator in its quotes (RFC 9110, 8.8.3)
+    etag: str
+    #: seconds since the epoch
+    modified: float
+
+    def read(self, first: int, end: int) -> AsyncIterator[bytes]:
+        """Yield the bytes from `first` to before `end`. Raises `StorageFailure`, also midway."""
+        ...
 
 
 class Storage(Protocol):
     """Where compressed files live: complete under their name, or absent."""
 
-    #: where they stand under their names, for whoever looks for one without waiting
-    folder: Path
+    @property
+    def folder(self) -> Path | None:
+        """Where they stand under their names, for whoever looks for one without waiting; None: elsewhere."""
+        ...
 
     def draft(self) -> Path:
-        """Return a path where nothing is yet: a file written there can be taken over without a copy."""
+        """Return a path where nothing is yet: a file written there can be taken over by `put`."""
         ...
 
     async def put(self, draft: Path, name: str) -> None:
@@ -31,8 +67,18 @@ class Storage(Protocol):
         """Raise `StorageFailure` where no file can be written now."""
         ...
 
-    async def find(self, name: str) -> Path | None:
-        """Return the file to send, or None where there is none or the name is none of ours."""
+    async def find(self, name: str) -> Path | StoredObject | None:
+        """Return the file to send, or None where there is none or the name is none of ours.
+
+        Raises `StorageFailure` where it cannot be told.
+        """
+        ...
+
+    def on_disk(self, name: str) -> AbstractAsyncContextManager[Path | None]:
+        """Have the file on this machine within, or a copy of it; None as with `find`.
+
+        Raises `StorageFailure`.
+        """
         ...
 
     async def delete(self, name: str) -> None:

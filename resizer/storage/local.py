@@ -9,8 +9,8 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -101,6 +101,10 @@ class LocalStorage:
             return None
         path = self.folder / name
         return path if await aiofiles.os.path.isfile(path) else None
+
+    @asynccontextmanager
+    async def on_disk(self, name: str) -> AsyncIterator[Path | None]:
+        yield await self.find(name)
 
     async def delete(self, name: str) -> None:
         if not NAME.fullmatch(name):

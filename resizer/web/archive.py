@@ -6,7 +6,7 @@ import re
 import time
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,23 +133,25 @@ async def _stored(
     writer: ZipWriter, storage: Storage, slots: Sequence[Slot], lost: Lost
 ) -> AsyncIterator[bytes]:
     """Yield the entries of some images; small ones come in one piece."""
-    paths = await asyncio.gather(*(storage.find(slot.filename) for slot in slots))
-    # together in one thread: for small files the way there and back takes longer than reading
-    found = await asyncio.to_thread(_looked_at, paths)
-    small = bytearray()
-    for slot, file in zip(slots, found, strict=True):
-        if file is None:
-            lost.add(slot)
-            continue
-        small += writer.stored(slot.path, size=file.size, checksum=file.checksum)
-        small += file.content
-        if len(file.content) < file.size:
+    async with AsyncExitStack() as stack:
+        opened = (stack.enter_async_context(storage.on_disk(slot.filename)) for slot in slots)
+        paths = await asyncio.gather(*opened)
+        # together in one thread: for small files the way there and back takes longer than reading
+        found = await asyncio.to_thread(_looked_at, paths)
+        small = bytearray()
+        for slot, file in zip(slots, found, strict=True):
+            if file is None:
+                lost.add(slot)
+                continue
+            small += writer.stored(slot.path, size=file.size, checksum=file.checksum)
+            small += file.content
+            if len(file.content) < file.size:
+                yield bytes(small)
+                small.clear()
+                async for piece in _pieces(file):
+                    yield piece
+        if small:
             yield bytes(small)
-            small.clear()
-            async for piece in _pieces(file):
-                yield piece
-    if small:
-        yield bytes(small)
 
 
 def _looked_at(paths: Sequence[Path | None]) -> list[File | None]:

@@ -9,17 +9,9 @@ from pathlib import Path
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
+from resizer.storage.base import content_type_of
 from resizer.web.problems import problem
 
-CONTENT_TYPES = {
-    ".jpg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".avif": "image/avif",
-    ".bmp": "image/bmp",
-    ".tiff": "image/tiff",
-}
 #: one range of bytes; more at once, other units and what is malformed are passed over (RFC 9110, 14.2)
 RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII | re.IGNORECASE)
 #: with these it is not certain that the range counts
@@ -33,7 +25,7 @@ class ImageFile(web.FileResponse):
     whole = False
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        if hdrs.RANGE in request.headers and (self.whole or _range_of(request) is None):
+        if hdrs.RANGE in request.headers and (self.whole or range_of(request) is None):
             headers = request.headers.copy()
             headers.popall(hdrs.RANGE)
             request = request.clone(headers=headers)
@@ -42,9 +34,9 @@ class ImageFile(web.FileResponse):
 
 async def send_image(request: web.Request, path: Path) -> web.StreamResponse:
     """Answer with a compressed image, a part of it, or that it has no such part."""
-    headers = {"Content-Type": CONTENT_TYPES[path.suffix], "X-Content-Type-Options": "nosniff"}
+    headers = {"Content-Type": content_type_of(path.name), "X-Content-Type-Options": "nosniff"}
     image = ImageFile(path, headers=headers)
-    wanted = _range_of(request)
+    wanted = range_of(request)
     if wanted is None:
         return image
     try:
@@ -52,16 +44,26 @@ async def send_image(request: web.Request, path: Path) -> web.StreamResponse:
     except FileNotFoundError:
         raise web.HTTPNotFound(text="there is no such image") from None
     image.whole = _is_of_another_file(request, found)
-    first, _, last = wanted.groups()
-    beyond = int(first or 0) >= found.st_size or (last and not int(last))
-    if beyond and not image.whole and CONDITIONS.isdisjoint(request.headers):
-        return problem(
-            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-            None,
-            f"the image has {found.st_size} bytes, none of them in that range",
-            headers={"Content-Range": f"bytes */{found.st_size}"},
-        )
+    if not span_of(wanted, found.st_size) and not image.whole and CONDITIONS.isdisjoint(request.headers):
+        return no_such_range(found.st_size)
     return image
+
+
+def no_such_range(size: int) -> web.Response:
+    return problem(
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+        None,
+        f"the image has {size} bytes, none of them in that range",
+        headers={"Content-Range": f"bytes */{size}"},
+    )
+
+
+def span_of(wanted: re.Match[str], size: int) -> range:
+    """Return the bytes that a range asks for of a file of this size; none where it lies beyond."""
+    first, last, suffix = wanted.groups()
+    if suffix:
+        return range(max(size - int(suffix), 0), size)
+    return range(int(first), min(int(last) + 1, size) if last else size)
 
 
 def _is_of_another_file(request: web.BaseRequest, found: os.stat_result) -> bool:
@@ -71,7 +73,8 @@ def _is_of_another_file(request: web.BaseRequest, found: os.stat_result) -> bool
     return known.endswith('"') and known != f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
 
 
-def _range_of(request: web.BaseRequest) -> re.Match[str] | None:
+def range_of(request: web.BaseRequest) -> re.Match[str] | None:
+    """Return the one range that is asked for; None where it is none that counts."""
     found = RANGE.fullmatch(request.headers.get(hdrs.RANGE, ""))
     if found and found[2] and int(found[2]) < int(found[1]):
         return None

@@ -27,6 +27,7 @@ from resizer.errors import (
     QueueFull,
     ResizerError,
     SpoolFailure,
+    StorageFailure,
     UnsupportedBody,
     UnsupportedEncoding,
     UploadError,
@@ -65,6 +66,7 @@ PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]]
     QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, "queue-full", RETRY_LATER),
     NoSpace: (HTTPStatus.INSUFFICIENT_STORAGE, "no-space", RETRY_LATER),
     DatabaseFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "database-unavailable", RETRY_LATER),
+    StorageFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "storage-unavailable", RETRY_LATER),
     SpoolFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "spool-unavailable", RETRY_LATER),
 }
 

@@ -2,11 +2,13 @@
 
 import re
 from http import HTTPStatus
+from pathlib import Path
 
 from aiohttp import web
 
 from resizer.batches import Submission
 from resizer.bodies import status_url, upload_body
+from resizer.storage.base import CACHE_CONTROL
 from resizer.web.access_log import REQUEST_ID, tie_log
 from resizer.web.answers import answer_json
 from resizer.web.archive import archive
@@ -20,6 +22,7 @@ from resizer.web.keys import BATCHES, SETTINGS, STORAGE
 from resizer.web.methods import answer_methods
 from resizer.web.metrics import count_answers, metrics
 from resizer.web.openapi import openapi
+from resizer.web.objects import ObjectResponse, send_object
 from resizer.web.origin import links_for
 from resizer.web.original import original
 from resizer.web.page import Page
@@ -113,17 +116,20 @@ async def result(request: web.Request) -> web.StreamResponse:
 
 async def compressed(request: web.Request) -> web.StreamResponse:
     """Send a compressed image; its name says what it is, so it never changes."""
-    path = await request.app[STORAGE].find(request.match_info["filename"])
-    if path is None:
+    name = request.match_info["filename"]
+    found = await request.app[STORAGE].find(name)
+    if found is None:
         raise web.HTTPNotFound(text="there is no such image")
-    return await send_image(request, path)
+    if isinstance(found, Path):
+        return await send_image(request, found)
+    return await send_object(request, found, name)
 
 
 async def cache_for_ever(request: web.Request, response: web.StreamResponse) -> None:
     """Let a compressed image be cached; not so a range that it does not have."""
     del request
-    if isinstance(response, web.FileResponse) and response.status < HTTPStatus.BAD_REQUEST:
-        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    if isinstance(response, web.FileResponse | ObjectResponse) and response.status < HTTPStatus.BAD_REQUEST:
+        response.headers["Cache-Control"] = CACHE_CONTROL
 
 
 async def ping(request: web.Request) -> web.Response:

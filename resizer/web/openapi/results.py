@@ -2,7 +2,7 @@
 
 from resizer.bodies import Json
 from resizer.errors import BatchNotFound, NotFinished, OptionError, OriginalUnavailable
-from resizer.web.files import CONTENT_TYPES
+from resizer.storage.base import CONTENT_TYPES
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import Operation, answer, header, parameter_ref, sent_header
 from resizer.web.openapi.shared import DISPOSITION, ETAG, NO_CACHE, NOSNIFF

@@ -6,11 +6,11 @@ from typing import Any
 from resizer.bodies import Json
 from resizer.errors import ErrorCode
 from resizer.models import FINAL, BatchStatus, DeliveryStatus, ImageStatus, OutputFormat
-from resizer.web.files import CONTENT_TYPES
+from resizer.storage.base import CONTENT_TYPES, EXTENSIONS
 
 #: as the service makes them
 UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-FILE_NAME = r"^[0-9a-f]{32}\.(" + "|".join(suffix[1:] for suffix in CONTENT_TYPES) + ")$"
+FILE_NAME = r"^[0-9a-f]{32}\.(" + "|".join(EXTENSIONS) + ")$"
 #: what a compressed image can be, which is more than can be asked for: a small source may be kept as it is
 IMAGE_FORMATS = sorted(kind.removeprefix("image/") for kind in CONTENT_TYPES.values())
 

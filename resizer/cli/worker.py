@@ -1,0 +1,22 @@
+"""`resizer worker`: one worker of the distributed engine."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from resizer.app import run_worker
+from resizer.cli.logs import set_up_logging
+from resizer.cli.options import configured, settings_from
+
+
+@click.command("worker")
+@configured
+def command(config_file: Path | None, data_dir: str | None) -> None:
+    """Take images from the broker, fetch, compress and store them, until SIGTERM or Ctrl-C.
+
+    The configuration is the server's: the same broker, the same storage, the same limits.
+    """
+    settings = settings_from(config_file, data_dir)
+    set_up_logging(settings.log)
+    sys.exit(run_worker(settings))

@@ -1,0 +1,249 @@
+"""Hand images to Celery workers, and take their outcomes in."""
+
+import asyncio
+import itertools
+import json
+import logging
+import math
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from types import TracebackType
+from typing import Self
+
+from celery.states import READY_STATES, SUCCESS
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from resizer.config import Settings
+from resizer.engine.celery.broker import BEAT, RESULT, TASK, celery_app, redis_client
+from resizer.engine.celery.losses import Losses
+from resizer.engine.celery.messages import Message, message_of, outcome_from
+from resizer.errors import BrokerDown, NoWorkers, TaskFailed
+from resizer.metrics import Metrics
+from resizer.models import Outcome, Task
+
+logger = logging.getLogger(__name__)
+
+#: seconds for which tasks wait for others to be sent with them, in one trip to a thread
+GATHER = 0.005
+#: seconds between tries to reach the broker
+PAUSE = 1.0
+#: tasks handed out for each that the workers can be at, so that none of them waits for the server
+AHEAD = 1.25
+#: tasks handed out in all, however many workers there are
+MOST_OUT = 20_000
+#: results read or deleted at once
+AT_ONCE = 500
+
+
+@dataclass(eq=False, slots=True)
+class Flight:
+    """A task that was handed out and has not come back."""
+
+    task_id: str
+    message: Message
+    #: it has reached the broker
+    sent: bool = False
+    answer: asyncio.Future[Message] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    #: nobody waits for it any more
+    abandoned: bool = False
+
+
+class CeleryEngine:
+    """Hands each image to a worker, and finds the ones that were lost on the way.
+
+    `unclaimed` is told of an outcome that nobody waited for any more.
+    """
+
+    def __init__(
+        self, settings: Settings, *, metrics: Metrics, unclaimed: Callable[[Outcome], None]
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._unclaimed = unclaimed
+        self._celery = celery_app(settings, keeps_results=False)
+        self._redis = redis_client(settings)
+        # known again after a restart, and no other server's
+        name = f"{socket.gethostname()}\n{settings.data_folder.resolve()}"
+        self._server = blake2b(name.encode(), digest_size=6).hexdigest()
+        self._run = f"resizer-{self._server}-{secrets.token_hex(4)}-"
+        self._numbers = itertools.count(1)
+        self._flights: dict[str, Flight] = {}
+        self._losses = Losses(self._redis, self._celery)
+        self._to_send: list[Flight] = []
+        self._to_revoke: list[str] = []
+        self._woken = asyncio.Event()
+        #: ids of results that have been read
+        self._read: list[str] = []
+        self._chores: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._chores = [
+            asyncio.create_task(each, name=each.__name__)
+            for each in (self._send(), self._listen(), self._watch())
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        await self._redis.aclose()
+        await asyncio.to_thread(self._celery.close)
+
+    @property
+    def wants_more(self) -> bool:
+        return len(self._flights) < self._losses.slots
+
+    def workers(self, configured: int) -> int:
+        return max(configured, min(math.ceil(AHEAD * self._losses.slots), MOST_OUT))
+
+    async def run(self, task: Task) -> Outcome:
+        """Have a worker process one image. Raises `TaskFailed` where the worker met a fault of ours."""
+        flight = Flight(f"{self._run}{next(self._numbers)}", message_of(task))
+        self._flights[flight.task_id] = flight
+        self._to_send.append(flight)
+        self._woken.set()
+        try:
+            meta = await asyncio.shield(flight.answer)
+        except asyncio.CancelledError:
+            # what it stores all the same is told to `unclaimed`
+            flight.abandoned = True
+            self._to_revoke.append(flight.task_id)
+            self._woken.set()
+            raise
+        return _outcome(meta)
+
+    async def check(self) -> None:
+        """Raise `NoWorkers` where no worker has given a sign of life, `BrokerDown` where none can."""
+        await self.check_broker()
+        if not self._losses.slots:
+            await self._losses.look_at_nodes()
+        if not self._losses.slots:
+            raise NoWorkers
+
+    async def check_broker(self) -> None:
+        """Raise `BrokerDown` where Redis does not answer."""
+        try:
+            await self._redis.ping()
+        except (RedisError, OSError) as error:
+            raise BrokerDown(str(error)) from error
+
+    async def _send(self) -> None:
+        """Send what is to be sent, together; a broker that is away is waited for."""
+        withdrawn = False
+        while True:
+            await self._woken.wait()
+            await asyncio.sleep(GATHER)
+            self._woken.clear()
+            flights, self._to_send = [each for each in self._to_send if self._is_wanted(each)], []
+            revoked, self._to_revoke = self._to_revoke, []
+            try:
+                if not withdrawn:
+                    await self._losses.withdraw(f"resizer-{self._server}-", but=self._run)
+                    withdrawn = True
+                await asyncio.to_thread(self._publish, flights, revoked)
+            except (OperationalError, RedisError, OSError) as error:
+                logger.warning("the broker cannot be reached; next try in %g s: %s", PAUSE, error)
+                self._to_send = [each for each in flights if not each.sent] + self._to_send
+                self._to_revoke = revoked + self._to_revoke
+                self._woken.set()
+                await asyncio.sleep(PAUSE)
+
+    def _is_wanted(self, flight: Flight) -> bool:
+        """Tell whether a task is still to be sent; one that was given up before is forgotten."""
+        if flight.abandoned and not flight.sent:
+            self._flights.pop(flight.task_id, None)
+        return flight.task_id in self._flights
+
+    def _publish(self, flights: Sequence[Flight], revoked: Sequence[str]) -> None:
+        with self._celery.producer_pool.acquire(block=True) as producer:
+            for flight in flights:
+                self._celery.send_task(
+                    TASK, args=(flight.message,), task_id=flight.task_id, producer=producer, retry=False
+                )
+                flight.sent = True
+            if revoked:
+                self._celery.control.revoke([*revoked], connection=producer.connection)
+
+    async def _listen(self) -> None:
+        """Take results in as they are published; what was missed meanwhile is looked up."""
+        while True:
+            try:
+                async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.psubscribe(f"{RESULT}{self._run}*")
+                    await self._catch_up([*self._flights])
+                    while True:
+                        message = await channel.get_message(timeout=BEAT)
+                        if message is not None:
+                            self._take(message["data"])
+            except (RedisError, OSError) as error:
+                logger.warning("the broker is away; next try in %g s: %s", PAUSE, error)
+                await asyncio.sleep(PAUSE)
+
+    async def _catch_up(self, task_ids: Sequence[str]) -> None:
+        """Look for results of which nobody told."""
+        for start in range(0, len(task_ids), AT_ONCE):
+            keys = [f"{RESULT}{each}" for each in task_ids[start : start + AT_ONCE]]
+            for found in await self._redis.mget(keys):
+                if found is not None:
+                    self._take(found)
+
+    def _take(self, data: bytes) -> None:
+        meta: Message = json.loads(data)
+        if meta["status"] not in READY_STATES:
+            return
+        self._read.append(meta["task_id"])
+        flight = self._flights.pop(meta["task_id"], None)
+        if flight is None:
+            return  # it came twice: published and looked up, or from a worker that seemed lost and was not
+        if not flight.abandoned:
+            flight.answer.set_result(meta)
+        elif meta["status"] == SUCCESS:
+            self._unclaimed(outcome_from(meta["result"]))
+
+    async def _watch(self) -> None:
+        """Look after workers, and after tasks that nobody is at any more."""
+        while True:
+            await asyncio.sleep(BEAT)
+            try:
+                await self._losses.look_at_nodes()
+                await self._delete_read()
+                lost = await self._losses.lost([each.task_id for each in self._flights.values() if each.sent])
+                # the result may have come while nobody listened
+                await self._catch_up(lost)
+                await self._recover([each for each in lost if each in self._flights])
+            except (OperationalError, RedisError, OSError) as error:
+                logger.warning("workers cannot be looked after while the broker is away: %s", error)
+
+    async def _recover(self, lost: Sequence[str]) -> None:
+        """Give lost tasks to other workers: what a worker held is put back, what is nowhere is sent again."""
+        if not lost:
+            return
+        put_back = await asyncio.to_thread(self._losses.put_back, lost)
+        again = [self._flights[each] for each in lost if each not in put_back]
+        logger.warning(
+            "%s images were lost with a worker or the broker and are done again", len(again) + len(put_back)
+        )
+        for flight in again:
+            flight.sent = False
+        self._to_send.extend(again)
+        self._woken.set()
+
+    async def _delete_read(self) -> None:
+        read, self._read = self._read, []
+        for start in range(0, len(read), AT_ONCE):
+            await self._redis.unlink(*(f"{RESULT}{each}" for each in read[start : start + AT_ONCE]))
+
+
+def _outcome(meta: Message) -> Outcome:
+    if meta["status"] != SUCCESS:
+        raise TaskFailed(f"{meta['status']}: {meta['result']}")
+    return outcome_from(meta["result"])
