@@ -115,13 +115,18 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
     async with Fetcher(settings.fetch, spool=settings.spool_folder) as fetcher:
         app[ORIGINALS] = Originals(fetcher).fetch
         opened = (
-            open_celery_engine(settings, app[METRICS], unclaimed=lambda outcome: app[BATCHES].discard(outcome))
+            open_celery_engine(settings, app[METRICS], unclaimed=partial(discard, app))
             if settings.engine.kind == "celery"
             else open_local_engine(settings, fetcher, app[STORAGE], app[METRICS])
         )
         async with opened as app[ENGINE]:
             app[CHECKS]["pool" if settings.engine.kind == "local" else "workers"] = app[ENGINE].check
             yield
+
+
+def discard(app: web.Application, outcome: Outcome) -> None:
+    """Note what came of an image that nobody wants any more."""
+    app[BATCHES].discard(outcome)
 
 
 def open_storage(settings: Settings, *, drafts: Path) -> AbstractAsyncContextManager[Storage]:
@@ -160,7 +165,9 @@ def run_worker(settings: Settings) -> int:
     check_available(settings)
     if settings.engine.kind != "celery":
         raise ConfigError.of(
-            "engine.kind", "a worker has nothing to do where it is 'local'", "set it to 'celery', here and there"
+            "engine.kind",
+            "a worker has nothing to do where it is 'local'",
+            "set it to 'celery', here and for the server",
         )
     from resizer.engine.celery.node import Node  # noqa: PLC0415 - as above
 

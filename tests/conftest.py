@@ -17,7 +17,7 @@ from resizer.models import Batch, OutputFormat, Product, Recipe
 from service import Client, settings_for
 from steady import SteadyLoop
 
-pytest_plugins = ["chromium"]
+pytest_plugins = ["chromium", "s3"]
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -215,9 +215,9 @@ class CompressSettings(Section):
 
 
 class StorageSettings(Section):
-    kind: Annotated[
-        Literal["local", "s3", "gcs", "azure"], Field(description="local, s3, gcs or azure")
-    ] = "local"
+    kind: Annotated[Literal["local", "s3", "gcs", "azure"], Field(description="local, s3, gcs or azure")] = (
+        "local"
+    )
     path: Text = ""
     bucket: Text = ""
     prefix: Text = ""

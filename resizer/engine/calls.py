@@ -25,7 +25,14 @@ class Made:
 
 
 def make_file(
-    source: str, target: str, *, folder: str | None, stem: str, input_bytes: int, recipe: Recipe, max_pixels: int
+    source: str,
+    target: str,
+    *,
+    folder: str | None,
+    stem: str,
+    input_bytes: int,
+    recipe: Recipe,
+    max_pixels: int,
 ) -> Made:
     """Compress to the path `target`, unless the storage's folder has what these bytes and this recipe give.
 

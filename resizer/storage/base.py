@@ -32,12 +32,20 @@ def content_type_of(name: str) -> str:
 class StoredObject(Protocol):
     """A file that is not on this machine."""
 
-    #: bytes
-    size: int
-    #: strong validator in its quotes (RFC 9110, 8.8.3)
-    etag: str
-    #: seconds since the epoch
-    modified: float
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
+    def etag(self) -> str:
+        """Strong validator in its quotes (RFC 9110, 8.8.3)."""
+        ...
+
+    @property
+    def modified(self) -> float:
+        """Seconds since the epoch."""
+        ...
 
     def read(self, first: int, end: int) -> AsyncIterator[bytes]:
         """Yield the bytes from `first` to before `end`. Raises `StorageFailure`, also midway."""

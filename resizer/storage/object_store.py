@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-import aiofiles
 import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, S3Store
@@ -41,6 +40,8 @@ RETRY_SECONDS = 20
 CONNECT_SECONDS = 5
 #: seconds for one try
 REQUEST_SECONDS = 30
+#: what a store answers that has no such operation
+NOT_IMPLEMENTED = "501 Not Implemented"
 #: of the store's own account of a fault, in characters
 MOST_TOLD = 200
 
@@ -90,12 +91,13 @@ class ObjectStorage:
             if not NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of a compressed file")
             with self._disk_faults():
-                async with aiofiles.open(draft, "rb") as file:
-                    content = await file.read()
+                # the whole way in one thread: a file opened there for who is cancelled would stay open
+                content = await asyncio.to_thread(draft.read_bytes)
             with self._faults():
                 await self._put_if_absent(name, content)
         finally:
-            draft.unlink(missing_ok=True)
+            # not awaited, so that a cancellation cannot come between
+            draft.unlink(missing_ok=True)  # noqa: ASYNC240
 
     async def check(self) -> None:
         with self._faults():
@@ -124,10 +126,9 @@ class ObjectStorage:
             return
         copy = self.draft()
         try:
-            with self._disk_faults():
-                async with aiofiles.open(copy, "wb") as file:
-                    async for piece in found.read(0, found.size):
-                        await file.write(piece)
+            with self._disk_faults(), copy.open("wb") as file:
+                async for piece in found.read(0, found.size):
+                    await asyncio.to_thread(file.write, piece)
             yield copy
         finally:
             copy.unlink(missing_ok=True)
@@ -160,8 +161,8 @@ class ObjectStorage:
             )
         except exceptions.AlreadyExistsError:
             logger.debug("%s is there already", name)
-        except exceptions.NotSupportedError:
-            if not self._puts_if_absent:
+        except exceptions.BaseError as error:
+            if not self._puts_if_absent or NOT_IMPLEMENTED not in str(error):
                 raise
             logger.info("the store cannot put only if absent; it is asked before each put")
             self._puts_if_absent = False
@@ -251,11 +252,12 @@ def open_store(settings: StorageSettings) -> Store:
 
 
 def _strong(etag: str) -> str:
-    """Return a strong tag: the bytes under a name of ours never change, whatever the store says of its own."""
+    """Return a strong tag, whatever the store says of its own: what is under a name of ours never changes."""
     return '"' + etag.removeprefix("W/").strip('"') + '"'
 
 
 def _told(error: exceptions.BaseError) -> str:
     """Return the library's account of a fault without what only its makers can read."""
-    first = str(error).strip().partition("\n")[0]
+    # after two blanks and a dash stands what is wrong, before it how often it was tried
+    first = str(error).strip().partition("\n")[0].rpartition("  - ")[2]
     return first if len(first) <= MOST_TOLD else f"{first[:MOST_TOLD]}…"

@@ -21,8 +21,8 @@ from resizer.web.health import healthz, readyz
 from resizer.web.keys import BATCHES, SETTINGS, STORAGE
 from resizer.web.methods import answer_methods
 from resizer.web.metrics import count_answers, metrics
-from resizer.web.openapi import openapi
 from resizer.web.objects import ObjectResponse, send_object
+from resizer.web.openapi import openapi
 from resizer.web.origin import links_for
 from resizer.web.original import original
 from resizer.web.page import Page

@@ -28,12 +28,17 @@ class Bench:
         #: whether it wants more, and that it was asked
         self.hungry = True
         self.asked = asyncio.Event()
+        #: how many images it can be at, where that is not what the configuration says
+        self.places = 0
         self._told = asyncio.Condition()
 
     @property
     def wants_more(self) -> bool:
         self.asked.set()
         return self.hungry
+
+    def workers(self, configured: int) -> int:
+        return self.places or configured
 
     async def run(self, task: Task) -> Outcome:
         async with self._told:

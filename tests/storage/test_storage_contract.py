@@ -7,26 +7,34 @@ from pathlib import Path
 
 import pytest
 
+from resizer.config import StorageSettings
 from resizer.errors import StorageFailure
 from resizer.storage.base import Storage
 from resizer.storage.local import LocalStorage
+from resizer.storage.object_store import ObjectStorage
 
 NAME = "0123456789abcdef0123456789abcdef.jpg"
 
-Opener = Callable[[Path], AbstractAsyncContextManager[Storage]]
+Opener = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[Storage]]
 
 
-def open_local(folder: Path) -> AbstractAsyncContextManager[Storage]:
+def open_local(request: pytest.FixtureRequest, folder: Path) -> AbstractAsyncContextManager[Storage]:
+    del request
     return LocalStorage(folder / "compressed")
 
 
-STORAGES: dict[str, Opener] = {"local": open_local}
+def open_s3(request: pytest.FixtureRequest, folder: Path) -> AbstractAsyncContextManager[Storage]:
+    settings = StorageSettings(**request.getfixturevalue("s3_settings"))
+    return ObjectStorage(settings, drafts=folder / "drafts")
+
+
+STORAGES: dict[str, Opener] = {"local": open_local, "s3": open_s3}
 
 
 @pytest.fixture(params=list(STORAGES.values()), ids=list(STORAGES))
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
     opener: Opener = request.param
-    async with opener(tmp_path) as storage:
+    async with opener(request, tmp_path) as storage:
         yield storage
 
 
@@ -37,8 +45,8 @@ def written(storage: Storage, content: bytes) -> Path:
 
 
 async def content_of(storage: Storage, name: str) -> bytes | None:
-    path = await storage.find(name)
-    return path.read_bytes() if path else None
+    async with storage.on_disk(name) as path:
+        return path.read_bytes() if path else None
 
 
 async def test_what_is_put_is_found(storage: Storage) -> None:

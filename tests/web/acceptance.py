@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 import photos
+from cluster import cluster
 from origin import Answer, Origin
 from resizer.app import create_app
 from service import catalogue, form, problem, settings_for
@@ -252,6 +253,15 @@ async def stage(
         Origin() if origin is None else nullcontext(origin) as host,
     ):
         yield Stage(session=session, origin=host, port=port, folder=folder)
+
+
+@asynccontextmanager
+async def staged(folder: Path, engine: str, **sections: dict[str, Any]) -> AsyncIterator[Stage]:
+    """Do the same with this engine; what the distributed one needs is started too."""
+    async with AsyncExitStack() as stack:
+        if engine == "celery":
+            sections["engine"] = (await stack.enter_async_context(cluster(folder))).engine
+        yield await stack.enter_async_context(stage(folder, **sections))
 
 
 async def until(look: Callable[[], Awaitable[bool]]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from acceptance import DELIVERY_BODY, STATUS_BODY, UNKNOWN, Each, Stage, fits, jpeg, path_of, stage, until
+from acceptance import DELIVERY_BODY, STATUS_BODY, UNKNOWN, Each, Stage, fits, jpeg, path_of, staged, until
 
 from origin import Answer
 from service import SECRET, Inbox, catalogue, form
@@ -20,9 +20,11 @@ PATHS = (
 )  # fmt: skip
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with stage(tmp_path_factory.mktemp("data"), webhook={"secret": SECRET}) as opened:
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["local", "celery"])
+async def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    async with staged(tmp_path_factory.mktemp("data"), request.param, webhook={"secret": SECRET}) as opened:
         yield opened
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 import pytest_asyncio
-from acceptance import STATUS_BODY, Stage, fits, jpeg, path_of, stage, until
+from acceptance import STATUS_BODY, Stage, fits, jpeg, path_of, stage, staged, until
 
 from origin import Answer, Origin, Seen
 
@@ -17,9 +17,11 @@ MOMENT = 1e-5
 UNCHANGED = Answer(status=304)
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with stage(tmp_path_factory.mktemp("data")) as opened:
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["local", "celery"])
+async def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    async with staged(tmp_path_factory.mktemp("data"), request.param) as opened:
         yield opened
 
 

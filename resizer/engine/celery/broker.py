@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 TASK = "resizer.process"
 QUEUE = "resizer"
+#: remote control command that ends tasks which a worker is at; Celery's own `revoke` ends those before
+CANCEL = "resizer_cancel"
 #: Celery's Redis backend: key of a result, and the channel on which it is published, before the task's id
 RESULT = "celery-task-meta-"
 #: seconds for which a result is kept for a server that is away
@@ -80,5 +82,8 @@ def celery_app(settings: Settings, *, keeps_results: bool) -> Celery:
 def redis_client(settings: Settings) -> redis.asyncio.Redis:
     """Open a client of our own; it connects when it is used."""
     return redis.asyncio.Redis.from_url(
-        settings.engine.broker_url, socket_connect_timeout=BEAT, health_check_interval=10
+        settings.engine.broker_url,
+        decode_responses=True,
+        socket_connect_timeout=BEAT,
+        health_check_interval=10,
     )

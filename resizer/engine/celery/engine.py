@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from celery.states import READY_STATES, SUCCESS
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from resizer.config import Settings
-from resizer.engine.celery.broker import BEAT, RESULT, TASK, celery_app, redis_client
+from resizer.engine.celery.broker import BEAT, CANCEL, RESULT, TASK, celery_app, redis_client
 from resizer.engine.celery.losses import Losses
 from resizer.engine.celery.messages import Message, message_of, outcome_from
 from resizer.errors import BrokerDown, NoWorkers, TaskFailed
@@ -60,9 +60,7 @@ class CeleryEngine:
     `unclaimed` is told of an outcome that nobody waited for any more.
     """
 
-    def __init__(
-        self, settings: Settings, *, metrics: Metrics, unclaimed: Callable[[Outcome], None]
-    ) -> None:
+    def __init__(self, settings: Settings, *, metrics: Metrics, unclaimed: Callable[[Outcome], None]) -> None:
         self._settings = settings
         self._metrics = metrics
         self._unclaimed = unclaimed
@@ -83,10 +81,7 @@ class CeleryEngine:
         self._chores: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._chores = [
-            asyncio.create_task(each, name=each.__name__)
-            for each in (self._send(), self._listen(), self._watch())
-        ]
+        self._chores = [asyncio.create_task(each) for each in (self._send(), self._listen(), self._watch())]
         return self
 
     async def __aexit__(
@@ -171,7 +166,9 @@ class CeleryEngine:
                 )
                 flight.sent = True
             if revoked:
-                self._celery.control.revoke([*revoked], connection=producer.connection)
+                control, ids = self._celery.control, [*revoked]
+                control.revoke(ids, connection=producer.connection)
+                control.broadcast(CANCEL, arguments={"ids": ids}, connection=producer.connection)
 
     async def _listen(self) -> None:
         """Take results in as they are published; what was missed meanwhile is looked up."""
@@ -194,9 +191,9 @@ class CeleryEngine:
             keys = [f"{RESULT}{each}" for each in task_ids[start : start + AT_ONCE]]
             for found in await self._redis.mget(keys):
                 if found is not None:
-                    self._take(found)
+                    self._take(cast("str", found))
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: str) -> None:
         meta: Message = json.loads(data)
         if meta["status"] not in READY_STATES:
             return
@@ -206,7 +203,7 @@ class CeleryEngine:
             return  # it came twice: published and looked up, or from a worker that seemed lost and was not
         if not flight.abandoned:
             flight.answer.set_result(meta)
-        elif meta["status"] == SUCCESS:
+        elif meta["status"] == SUCCESS and meta["result"] is not None:
             self._unclaimed(outcome_from(meta["result"]))
 
     async def _watch(self) -> None:
@@ -228,13 +225,14 @@ class CeleryEngine:
         if not lost:
             return
         put_back = await asyncio.to_thread(self._losses.put_back, lost)
-        again = [self._flights[each] for each in lost if each not in put_back]
-        logger.warning(
-            "%s images were lost with a worker or the broker and are done again", len(again) + len(put_back)
-        )
-        for flight in again:
-            flight.sent = False
-        self._to_send.extend(again)
+        flights = [self._flights[each] for each in lost]
+        logger.warning("%s images were lost with a worker or the broker and are done again", len(flights))
+        for flight in flights:
+            if flight.task_id not in put_back:
+                flight.sent = False
+                self._to_send.append(flight)  # where nobody wants it any more this forgets it
+            elif flight.abandoned:
+                self._to_revoke.append(flight.task_id)  # to workers that were not there at the first time
         self._woken.set()
 
     async def _delete_read(self) -> None:

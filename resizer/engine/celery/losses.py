@@ -9,6 +9,7 @@ it holds.
 import json
 import time
 from collections.abc import Collection, Sequence
+from typing import cast
 
 from celery import Celery
 from redis.asyncio import Redis
@@ -34,7 +35,7 @@ class Losses:
     async def look_at_nodes(self) -> None:
         """Learn how many workers there are, and what they hold. Raises `RedisError`."""
         await self._redis.zremrangebyscore(NODES, 0, time.time() - 100 * ALIVE)
-        names = [name.decode() for name in await self._redis.zrange(NODES, 0, -1)]
+        names = cast("list[str]", await self._redis.zrange(NODES, 0, -1))
         signs = await self._redis.mget([node_key(name) for name in names]) if names else []
         nodes = [json.loads(sign) for sign in signs if sign is not None]
         self.slots = sum(node["slots"] for node in nodes)
@@ -52,7 +53,7 @@ class Losses:
 
     async def withdraw(self, prefix: str, *, but: str) -> None:
         """Take tasks out of the queue that an earlier run of this server put there. Raises `RedisError`."""
-        for raw in await self._redis.lrange(QUEUE, 0, -1):
+        for raw in await self._queued():
             task_id = _id_of(raw)
             if task_id.startswith(prefix) and not task_id.startswith(but):
                 await self._redis.lrem(QUEUE, 1, raw)
@@ -74,9 +75,12 @@ class Losses:
         return put_back
 
     async def _waiting(self) -> frozenset[str]:
-        return frozenset(map(_id_of, await self._redis.lrange(QUEUE, 0, -1)))
+        return frozenset(map(_id_of, await self._queued()))
+
+    async def _queued(self) -> list[str]:
+        return cast("list[str]", await self._redis.lrange(QUEUE, 0, -1))
 
 
-def _id_of(raw: bytes | str) -> str:
+def _id_of(raw: str) -> str:
     task_id: str = json.loads(raw)["headers"]["id"]
     return task_id

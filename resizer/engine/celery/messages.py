@@ -20,10 +20,10 @@ def message_of(value: Task | Outcome) -> Message:
 
 
 def task_from(message: Message) -> Task:
-    """Raises `ValueError` where the message is none of ours."""
+    """Read a task. Raises `ValueError` where the message is none of ours."""
     return _TASK.validate_python(message)
 
 
 def outcome_from(message: Message) -> Outcome:
-    """Raises `ValueError` where the message is none of ours."""
+    """Read an outcome. Raises `ValueError` where the message is none of ours."""
     return _OUTCOME.validate_python(message)

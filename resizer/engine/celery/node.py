@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -23,6 +23,7 @@ from celery.apps.worker import Worker
 from celery.exceptions import Reject
 from celery.platforms import SecurityWarning
 from celery.worker import state
+from celery.worker.control import control_command
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -31,6 +32,7 @@ from resizer.engine.base import Engine
 from resizer.engine.celery.broker import (
     ALIVE,
     BEAT,
+    CANCEL,
     NODES,
     TASK,
     celery_app,
@@ -38,6 +40,7 @@ from resizer.engine.celery.broker import (
     redis_client,
 )
 from resizer.engine.celery.messages import Message, message_of, task_from
+from resizer.models import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +61,21 @@ class Node:
         self._name = f"{socket.gethostname()}-{uuid4().hex[:8]}"
         #: ids of tasks taken from the queue and not done
         self._held: set[str] = set()
-        self._running: set[Future[Any]] = set()
+        #: what the engine is at, by the task's id
+        self._running: dict[str, Future[Outcome]] = {}
+        self._cancelled: set[str] = set()
         self._ready: Future[tuple[asyncio.AbstractEventLoop, Engine, asyncio.Event]] = Future()
         self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
 
     def run(self) -> int:
         """Work until a signal asks to stop; returns the exit code. Raises what opening the engine raises."""
         app = celery_app(self._settings, keeps_results=True)
-        app.task(name=TASK)(self.process)
+
+        @app.task(name=TASK, bind=True)
+        def process(task: Any, message: Message) -> Message | None:
+            return self.process(task.request.id, message)
+
+        control_command(name=CANCEL, args=[("ids", list)])(self.cancel)
         self._thread.start()
         loop, _, stop = self._ready.result()
         try:
@@ -74,18 +84,29 @@ class Node:
             loop.call_soon_threadsafe(stop.set)
             self._thread.join()
 
-    def process(self, message: Message) -> Message:
-        """Process one image: what Celery calls, in one of its threads."""
+    def process(self, task_id: str, message: Message) -> Message | None:
+        """Process one image: what Celery calls, in one of its threads. None where it was cancelled."""
         loop, engine, _ = self._ready.result()
         running = asyncio.run_coroutine_threadsafe(engine.run(task_from(message)), loop)
-        self._running.add(running)
+        self._running[task_id] = running
         try:
             return message_of(running.result())
         except CancelledError as error:
+            if task_id in self._cancelled:
+                return None
             # another worker has it then
             raise Reject("the worker stops", requeue=True) from error
         finally:
-            self._running.discard(running)
+            del self._running[task_id]
+            self._cancelled.discard(task_id)
+
+    def cancel(self, _: object, ids: Sequence[str]) -> None:
+        """End what is being done of these: what Celery calls on a command of the server's."""
+        for task_id in ids:
+            running = self._running.get(task_id)
+            if running is not None:
+                self._cancelled.add(task_id)
+                running.cancel()
 
     def _work(self, app: Celery) -> int:
         # Celery would set up its own
@@ -162,7 +183,7 @@ class Node:
         logger.info("worker %s takes images, %s at once", self._name, self._slots)
 
     def _stop(self) -> None:
-        """Take nothing more; what runs may end in its time, or is given back. A second call gives back at once."""
+        """Take nothing more; what runs may end in its time, and is then given back; a second call does so."""
         if self._slots:
             logger.info("stopping: %s images in flight", len(self._running))
             self._slots = 0
@@ -173,7 +194,7 @@ class Node:
             self._give_back()
 
     def _give_back(self) -> None:
-        for running in [*self._running]:
+        for running in [*self._running.values()]:
             running.cancel()
 
 
@@ -181,7 +202,8 @@ def _nothing(**_: object) -> None:
     pass
 
 
-class _Worker(Worker):  # type: ignore[misc] - Celery has no types
+# Celery has no types
+class _Worker(Worker):  # type: ignore[misc]
     """Celery's, but for the signals: both of those that ask to stop let it end what it is at."""
 
     on_signal: Callable[[], None]

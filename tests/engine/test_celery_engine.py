@@ -1,0 +1,235 @@
+"""The distributed engine with a real Redis and workers as processes: nothing is lost, nothing is doubled."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+import photos
+from cluster import Cluster, cluster
+from origin import Answer, Origin
+from process import Process, get_json, server
+from recovery import check_integrity, check_not_torn, expected, slots_of
+from resizer.engine.celery.broker import QUEUE, RESULT
+from service import SECRET, Inbox, catalogue, form
+
+Rows = list[tuple[str, ...]]
+
+
+def fill(origin: Origin, count: int, *, delay: float = 0.05) -> Rows:
+    """A catalogue whose images are slow enough to be caught in the act; each tenth is not there."""
+    rows: Rows = []
+    for number in range(count):
+        name = f"{number}.jpg"
+        body = photos.jpeg(seed=number, width=320, height=240)
+        origin.add(f"/{name}", Answer(status=404) if number % 10 == 9 else Answer(body=body, delay=delay))
+        rows.append((f"P{number}", origin.url(f"/{name}")))
+    return rows
+
+
+async def submit(session: aiohttp.ClientSession, url: str, rows: Rows, **fields: str) -> str:
+    async with session.post(f"{url}/upload", data=form(catalogue(rows), **fields)) as response:
+        assert response.status == 202, await response.text()
+        return str((await response.json())["request_id"])
+
+
+async def settled_images(session: aiohttp.ClientSession, url: str, request_id: str) -> int:
+    images = (await get_json(session, f"{url}/status/{request_id}"))["images"]
+    return int(images["total"] - images["pending"])
+
+
+async def until(look: Callable[[], Awaitable[bool]]) -> None:
+    while not await look():  # noqa: ASYNC110 - what a client cannot be told, it has to ask for
+        await asyncio.sleep(0.05)
+
+
+async def check_end(
+    session: aiohttp.ClientSession, url: str, request_id: str, rows: Rows, origin: Origin, folder: Path
+) -> None:
+    """Every image has ended once, as it should, and the counts are right."""
+    while not (status := await get_json(session, f"{url}/status/{request_id}", Prefer="wait=60"))["done"]:
+        pass
+    count = len(rows)
+    assert status["images"] == {
+        "total": count, "pending": 0, "completed": count - count // 10, "failed": count // 10, "cancelled": 0,
+    }  # fmt: skip
+    assert await slots_of(session, f"{url}/result/{request_id}", rows) == expected(origin, rows)
+    check_not_torn(folder)
+    check_integrity(folder)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as opened:
+        yield opened
+
+
+def serving(running: Cluster) -> Process:
+    variables = {**running.variables, "RESIZER_WEBHOOK__SECRET": SECRET, "RESIZER_FETCH__PER_HOST": "32"}
+    return server(running.folder, **variables)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "kills, count",
+    [
+        pytest.param(3, 60, id="short"),
+        pytest.param(50, 600, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
+    ],
+)
+async def test_workers_killed_at_random_moments_lose_and_double_nothing(
+    kills: int, count: int, tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    moments = random.Random(kills)
+    folder = tmp_path / "data"
+    rows = fill(origin, count)
+    async with Inbox() as inbox, cluster(folder, workers=2) as running, serving(running) as process:
+        url = await process.url()
+        request_id = await submit(session, url, rows, webhook_url=inbox.url)
+        for number in range(kills):
+            # so far on as makes the kills spread over the batch, and then in the midst of its work
+            goal = number * (count - 20) // kills
+
+            async def far_enough(goal: int = goal) -> bool:
+                return await settled_images(session, url, request_id) >= goal
+
+            await until(far_enough)
+            await asyncio.sleep(moments.uniform(0, 0.1))
+            await running.kill(moments.choice(running.workers))
+            await running.start_worker()
+        await check_end(session, url, request_id, rows, origin, folder)
+        events = await inbox.events()
+        assert {event["type"] for event in events} == {"request.partial"}
+        assert len({event["webhook_id"] for event in events}) == 1
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("durable", [True, False], ids=["keeps what it held", "forgets what it held"])
+async def test_broker_that_is_killed_midway_is_got_over(
+    durable: bool, tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    folder = tmp_path / "data"
+    rows = fill(origin, 60)
+    async with cluster(folder, durable=durable) as running, serving(running) as process:
+        url = await process.url()
+        request_id = await submit(session, url, rows)
+
+        async def begun() -> bool:
+            return await settled_images(session, url, request_id) >= 5
+
+        await until(begun)
+        await running.broker.kill()
+        async with session.get(f"{url}/readyz") as response:
+            assert response.status == 503
+            assert (await response.json())["failing"] == ["workers"]
+        # the server answers as ever
+        assert (await get_json(session, f"{url}/healthz")) == {"status": "ok"}
+        await running.broker.start()
+        await check_end(session, url, request_id, rows, origin, folder)
+
+
+@pytest.mark.timeout(300)
+async def test_server_that_is_killed_midway_goes_on(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    folder = tmp_path / "data"
+    rows = fill(origin, 60)
+    async with cluster(folder) as running:
+        async with serving(running) as process:
+            url = await process.url()
+            request_id = await submit(session, url, rows)
+
+            async def begun() -> bool:
+                return await settled_images(session, url, request_id) >= 5
+
+            await until(begun)
+            process.signal(signal.SIGKILL)
+            await process.ended()
+        async with serving(running) as process:
+            await check_end(session, await process.url(), request_id, rows, origin, folder)
+
+
+@pytest.mark.timeout(300)
+async def test_worker_that_is_asked_to_stop_ends_what_it_is_at_and_leaves_the_rest(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    folder = tmp_path / "data"
+    gate = asyncio.Event()
+    held = origin.add("/held.jpg", Answer(body=photos.jpeg(), gate=gate))
+    async with cluster(folder) as running, serving(running) as process:
+        url = await process.url()
+        request_id = await submit(session, url, [("One", held)])
+        await origin.arrived("/held.jpg")
+        (worker,) = running.workers
+        worker.signal(signal.SIGTERM)
+        await worker.said("stopping: 1 images in flight")
+        gate.set()
+        assert (await worker.ended())[0] == 0
+        status = await get_json(session, f"{url}/status/{request_id}", Prefer="wait=60")
+        assert status["status"] == "completed"
+        assert len([seen for seen in origin.requests if seen.path == "/held.jpg"]) == 1
+
+
+@pytest.mark.timeout(300)
+async def test_worker_that_may_wait_no_longer_gives_its_images_to_another(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    folder = tmp_path / "data"
+    gate = asyncio.Event()
+    held = origin.add("/held.jpg", Answer(body=photos.jpeg(), gate=gate), Answer(body=photos.jpeg()))
+    async with cluster(folder, RESIZER_QUEUE__SHUTDOWN_GRACE="0") as running, serving(running) as process:
+        url = await process.url()
+        request_id = await submit(session, url, [("One", held)])
+        await origin.arrived("/held.jpg")
+        (worker,) = running.workers
+        worker.signal(signal.SIGINT)
+        assert (await worker.ended())[0] == 0
+        assert (await get_json(session, f"{url}/status/{request_id}"))["images"]["pending"] == 1
+        running.workers.remove(worker)
+        await running.start_worker()
+        status = await get_json(session, f"{url}/status/{request_id}", Prefer="wait=60")
+        assert status["status"] == "completed"
+
+
+@pytest.mark.timeout(300)
+async def test_nothing_is_left_in_the_broker(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    folder = tmp_path / "data"
+    rows = fill(origin, 20)
+    async with cluster(folder) as running, serving(running) as process, running.broker.client() as client:
+        url = await process.url()
+        request_id = await submit(session, url, rows)
+        await check_end(session, url, request_id, rows, origin, folder)
+
+        async def empty() -> bool:
+            results = await client.keys(f"{RESULT}*")
+            return not results and not await client.llen(QUEUE) and not await client.hlen("unacked")
+
+        await until(empty)
+        # the database is the server's alone
+        (worker,) = running.workers
+        opened = {str(each.resolve()) for each in Path(f"/proc/{worker.process.pid}/fd").iterdir()}
+        assert not [name for name in opened if "resizer.db" in name]
+
+
+@pytest.mark.timeout(300)
+async def test_without_workers_the_service_waits_and_says_why(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    folder = tmp_path / "data"
+    rows = fill(origin, 3)
+    async with cluster(folder, workers=0) as running, serving(running) as process:
+        url = await process.url()
+        async with session.get(f"{url}/readyz") as response:
+            assert response.status == 503
+            assert "resizer worker" in (await response.json())["detail"]
+        request_id = await submit(session, url, rows)
+        await running.start_worker()
+        await check_end(session, url, request_id, rows, origin, folder)
+        async with session.get(f"{url}/readyz") as response:
+            assert response.status == 200
