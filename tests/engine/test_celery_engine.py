@@ -48,7 +48,7 @@ async def until(look: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def check_end(
-    session: aiohttp.ClientSession, url: str, request_id: str, rows: Rows, origin: Origin, folder: Path
+    session: aiohttp.ClientSession, url: str, request_id: str, rows: Rows, origin: Origin, *, folder: Path
 ) -> None:
     """Every image has ended once, as it should, and the counts are right."""
     while not (status := await get_json(session, f"{url}/status/{request_id}", Prefer="wait=60"))["done"]:
@@ -60,6 +60,10 @@ async def check_end(
     assert await slots_of(session, f"{url}/result/{request_id}", rows) == expected(origin, rows)
     check_not_torn(folder)
     check_integrity(folder)
+
+
+def open_files(process: Process) -> list[str]:
+    return [str(each.resolve()) for each in Path(f"/proc/{process.process.pid}/fd").iterdir()]
 
 
 @pytest.fixture
@@ -101,7 +105,7 @@ async def test_workers_killed_at_random_moments_lose_and_double_nothing(
             await asyncio.sleep(moments.uniform(0, 0.1))
             await running.kill(moments.choice(running.workers))
             await running.start_worker()
-        await check_end(session, url, request_id, rows, origin, folder)
+        await check_end(session, url, request_id, rows, origin, folder=folder)
         events = await inbox.events()
         assert {event["type"] for event in events} == {"request.partial"}
         assert len({event["webhook_id"] for event in events}) == 1
@@ -129,7 +133,7 @@ async def test_broker_that_is_killed_midway_is_got_over(
         # the server answers as ever
         assert (await get_json(session, f"{url}/healthz")) == {"status": "ok"}
         await running.broker.start()
-        await check_end(session, url, request_id, rows, origin, folder)
+        await check_end(session, url, request_id, rows, origin, folder=folder)
 
 
 @pytest.mark.timeout(300)
@@ -150,7 +154,7 @@ async def test_server_that_is_killed_midway_goes_on(
             process.signal(signal.SIGKILL)
             await process.ended()
         async with serving(running) as process:
-            await check_end(session, await process.url(), request_id, rows, origin, folder)
+            await check_end(session, await process.url(), request_id, rows, origin, folder=folder)
 
 
 @pytest.mark.timeout(300)
@@ -204,7 +208,7 @@ async def test_nothing_is_left_in_the_broker(
     async with cluster(folder) as running, serving(running) as process, running.broker.client() as client:
         url = await process.url()
         request_id = await submit(session, url, rows)
-        await check_end(session, url, request_id, rows, origin, folder)
+        await check_end(session, url, request_id, rows, origin, folder=folder)
 
         async def empty() -> bool:
             results = await client.keys(f"{RESULT}*")
@@ -213,8 +217,7 @@ async def test_nothing_is_left_in_the_broker(
         await until(empty)
         # the database is the server's alone
         (worker,) = running.workers
-        opened = {str(each.resolve()) for each in Path(f"/proc/{worker.process.pid}/fd").iterdir()}
-        assert not [name for name in opened if "resizer.db" in name]
+        assert not [name for name in open_files(worker) if "resizer.db" in name]
 
 
 @pytest.mark.timeout(300)
@@ -230,6 +233,6 @@ async def test_without_workers_the_service_waits_and_says_why(
             assert "resizer worker" in (await response.json())["detail"]
         request_id = await submit(session, url, rows)
         await running.start_worker()
-        await check_end(session, url, request_id, rows, origin, folder)
+        await check_end(session, url, request_id, rows, origin, folder=folder)
         async with session.get(f"{url}/readyz") as response:
             assert response.status == 200

@@ -35,6 +35,8 @@ PAUSE = 1.0
 AHEAD = 1.25
 #: tasks handed out in all, however many workers there are
 MOST_OUT = 20_000
+#: faults of workers with one task until that is the end of it
+MOST_FAILURES = 4
 #: results read or deleted at once
 AT_ONCE = 500
 
@@ -52,6 +54,8 @@ class Flight:
     )
     #: nobody waits for it any more
     abandoned: bool = False
+    #: how often a worker met a fault with it that is none of the image
+    failures: int = 0
 
 
 class CeleryEngine:
@@ -198,9 +202,16 @@ class CeleryEngine:
         if meta["status"] not in READY_STATES:
             return
         self._read.append(meta["task_id"])
-        flight = self._flights.pop(meta["task_id"], None)
+        flight = self._flights.get(meta["task_id"])
         if flight is None:
             return  # it came twice: published and looked up, or from a worker that seemed lost and was not
+        if meta["status"] != SUCCESS and not flight.abandoned and flight.failures < MOST_FAILURES:
+            # so ends also what was through while the broker was away
+            logger.warning("task %s is sent again: %s", flight.task_id, meta["result"])
+            flight.failures += 1
+            self._send_again(flight)
+            return
+        del self._flights[flight.task_id]
         if not flight.abandoned:
             flight.answer.set_result(meta)
         elif meta["status"] == SUCCESS and meta["result"] is not None:
@@ -229,10 +240,14 @@ class CeleryEngine:
         logger.warning("%s images were lost with a worker or the broker and are done again", len(flights))
         for flight in flights:
             if flight.task_id not in put_back:
-                flight.sent = False
-                self._to_send.append(flight)  # where nobody wants it any more this forgets it
+                self._send_again(flight)  # where nobody wants it any more this forgets it
             elif flight.abandoned:
                 self._to_revoke.append(flight.task_id)  # to workers that were not there at the first time
+        self._woken.set()
+
+    def _send_again(self, flight: Flight) -> None:
+        flight.sent = False
+        self._to_send.append(flight)
         self._woken.set()
 
     async def _delete_read(self) -> None:
