@@ -5,7 +5,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import dead_host, growth, intake, pipeline, revalidation, sizes, startup, status
+from benchmarks import dead_host, distributed, growth, intake, pipeline, revalidation, sizes, startup, status
 from benchmarks.corpus import default_folder
 from benchmarks.machine import description
 from benchmarks.options import Options, Part
@@ -18,6 +18,7 @@ PARTS: dict[str, Part] = {
     "status": status.run,
     "revalidation": revalidation.run,
     "dead-host": dead_host.run,
+    "distributed": distributed.run,
     "startup": startup.run,
 }
 

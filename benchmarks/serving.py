@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any
 import resizer
 from benchmarks.processes import descendants
 
+CODE = Path(resizer.__file__).parent.parent
+BENCHMARKS = Path(__file__).parent.parent
 LISTENING = re.compile(r"listening on (http://\S+)")
 LOOK = 0.005  # seconds between looks at the log
 START = 60  # seconds; no start takes as long
@@ -51,25 +53,50 @@ class Service:
 
 
 @contextmanager
-def service(folder: Path, *, module: str = "resizer", arguments: Iterable[str] = ()) -> Iterator[Service]:
-    """Run `resizer serve` as shipped, but for leave to fetch from this machine.
+def service(
+    folder: Path,
+    *,
+    module: str = "resizer",
+    arguments: Iterable[str] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Service]:
+    """Run `resizer serve` as shipped, but for leave to fetch from this machine and for `variables`.
 
     `module` is what runs it instead of `python -m resizer`, with these arguments before the others.
     """
+    command = ["-m", module, *arguments, "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    with started(folder, command, says=LISTENING, variables=variables) as (pid, found):
+        yield Service(url=found[1], pid=pid)
+
+
+@contextmanager
+def started(
+    folder: Path,
+    arguments: Iterable[str],
+    *,
+    says: re.Pattern[str],
+    variables: Mapping[str, str] | None = None,
+    log: str = "log.txt",
+) -> Iterator[tuple[int, re.Match[str]]]:
+    """Run Python with these arguments until the end; yields its pid when it has said that it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "log.txt"
-    command = [sys.executable, "-m", module, *arguments]
-    command += ["serve", "--port", "0", "--data-dir", str(folder / "data")]
-    with log.open("wb") as file:
+    said = folder / log
+    with said.open("wb") as file:
         # in a folder without a config.toml
-        process = subprocess.Popen(command, env=environment(), cwd=folder, stdout=file, stderr=file)
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=environment() | dict(variables or {}),
+            cwd=folder,
+            stdout=file,
+            stderr=file,
+        )
     try:
         until = time.monotonic() + START
-        while not (found := LISTENING.search(log.read_text())):
+        while not (found := says.search(said.read_text())):
             if process.poll() is not None or time.monotonic() > until:
-                raise SystemExit(f"the service did not start:\n{log.read_text()}")
+                raise SystemExit(f"a process did not start:\n{said.read_text()}")
             time.sleep(LOOK)
-        yield Service(url=found[1], pid=process.pid)
+        yield process.pid, found
     finally:
         process.terminate()
         process.wait()
@@ -79,7 +106,7 @@ def environment() -> dict[str, str]:
     """Return the variables for a process of the code that is measured, whatever else is installed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RESIZER_")}
     return kept | {
-        "PYTHONPATH": str(Path(resizer.__file__).parent.parent),
+        "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys((CODE, BENCHMARKS)))),
         "RESIZER_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
         "RESIZER_QUEUE__SHUTDOWN_GRACE": "0",
     }

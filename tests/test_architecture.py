@@ -55,6 +55,12 @@ ONLY = {
     "standardwebhooks": {"webhooks.signing"},
     "resizer.storage.local": {"app"},
     "resizer.engine.local": {"app"},
+    "resizer.storage.object_store": {"app"},
+    "resizer.engine.celery": {"app", "engine.celery"},
+    "obstore": {"storage.object_store"},
+    "celery": {"engine.celery"},
+    "kombu": {"engine.celery"},
+    "redis": {"engine.celery"},
 }
 
 

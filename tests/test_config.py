@@ -89,7 +89,7 @@ def test_sizes_take_units(text: str, size: int, empty_folder: Path) -> None:
         ("[server]\nport = 70000", "server.port", "from 0 to 65535"),
         ('[server]\npublic_url = "example.com"', "server.public_url", "https://images.example.com"),
         ('[server]\napi_tokens = [""]', "server.api_tokens", "texts without white space"),
-        ('[storage]\nkind = "ftp"', "storage.kind", "local or s3"),
+        ('[storage]\nkind = "ftp"', "storage.kind", "local, s3, gcs or azure"),
         ('[webhook]\nsecret = "hush"', "webhook.secret", "whsec_ and base64"),
         ("[webhook]\nschedule = []", "webhook.schedule", "[0, 5, 300]"),
         ('[webhook]\nurl = "nowhere"', "webhook.url", "http or https URL"),

@@ -237,16 +237,13 @@ def open_store(settings: StorageSettings) -> Store:
         },
         "retry_config": {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
     }
-    if settings.endpoint:
-        common["endpoint"] = settings.endpoint
+    endpoint = settings.endpoint or None
     try:
         if settings.kind == "gcs":
-            return GCSStore(settings.bucket, **common)
+            return GCSStore(settings.bucket, base_url=endpoint, **common)
         if settings.kind == "azure":
-            return AzureStore(settings.bucket, **common)
-        if settings.region:
-            common["region"] = settings.region
-        return S3Store(settings.bucket, **common)
+            return AzureStore(settings.bucket, endpoint=endpoint, **common)
+        return S3Store(settings.bucket, endpoint=endpoint, region=settings.region or None, **common)
     except exceptions.BaseError as error:
         raise ConfigError.of("storage", f"no store can be opened: {_told(error)}", "mend it") from error
 

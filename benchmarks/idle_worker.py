@@ -1,0 +1,49 @@
+"""A worker that does no work: what it takes shows what handing images out takes."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from resizer.cli.logs import set_up_logging
+from resizer.config import load_settings
+from resizer.engine.base import Engine
+from resizer.engine.celery.node import Node
+from resizer.models import Compressed, Outcome, Source, Task
+from resizer.naming import stem_of
+
+
+class NoWork:
+    """An engine that says at once that it is done."""
+
+    wants_more = True
+
+    def workers(self, configured: int) -> int:
+        return configured
+
+    async def run(self, task: Task) -> Outcome:
+        digest = f"{task.seq:032x}"
+        compressed = Compressed(
+            filename=f"{stem_of(digest, task.recipe)}.jpg",
+            format="jpeg",
+            width=64,
+            height=64,
+            input_bytes=1000,
+            output_bytes=500,
+        )
+        source = Source(digest=digest, etag='"an-etag-as-hosts-give-them"', asked_at=0.0)
+        return Outcome(batch_id=task.batch_id, seq=task.seq, attempts=1, compressed=compressed, source=source)
+
+    async def check(self) -> None:
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Engine]:
+    yield NoWork()
+
+
+if __name__ == "__main__":
+    settings = load_settings(None)
+    set_up_logging(settings.log)
+    sys.exit(Node(settings, opened).run())
