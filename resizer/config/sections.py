@@ -105,7 +105,9 @@ def _signing_secret(value: SecretStr) -> SecretStr:
 
 
 def _broker_url(value: str) -> str:
-    yarl.URL(value)  # raises ValueError
+    url = yarl.URL(value)
+    if url.scheme not in {"redis", "rediss"} or not url.host:
+        raise ValueError("it is no redis:// or rediss:// URL")
     return value
 
 
@@ -249,7 +251,9 @@ class WebhookSettings(Section):
 class EngineSettings(Section):
     kind: Annotated[Literal["local", "celery"], Field(description="local or celery")] = "local"
     broker_url: Annotated[
-        str, AfterValidator(_broker_url), Field(description="an address such as redis://127.0.0.1:6379/0")
+        str,
+        AfterValidator(_broker_url),
+        Field(description="a redis:// or rediss:// address such as redis://127.0.0.1:6379/0"),
     ] = "redis://127.0.0.1:6379/0"
 
 

@@ -71,17 +71,22 @@ class ObjectStorage:
                 f"the folder {self._drafts} cannot be used: {disk_fault(error, self._drafts)}",
                 "name a folder that can be created and written to",
             ) from error
-        try:
-            await self.check()
-        except StorageFailure as error:
-            # it may come back, or its credentials may be put right, while the service runs
-            logger.error("the store cannot be used now: %s", error)  # noqa: TRY400 - no fault of ours
+        self._first_look = asyncio.create_task(self._look())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        pass  # the library closes its connections by itself
+        # all there is to close: the library sees to its connections itself
+        self._first_look.cancel()
+        await asyncio.gather(self._first_look, return_exceptions=True)
+
+    async def _look(self) -> None:
+        """Tell early of a store that cannot be used; it may be put right while the service runs."""
+        try:
+            await self.check()
+        except StorageFailure as error:
+            logger.error("%s", error)  # noqa: TRY400 - the message says it all
 
     def draft(self) -> Path:
         return self._drafts / f"{uuid4().hex}.draft"

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 import photos
-from cluster import Cluster, cluster
+from cluster import READY, Cluster, cluster
 from origin import Answer, Origin
 from process import Process, get_json, server
 from recovery import check_integrity, check_not_torn, expected, slots_of
@@ -77,11 +77,10 @@ def serving(running: Cluster) -> Process:
     return server(running.folder, **variables)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "kills, count",
     [
-        pytest.param(3, 60, id="short"),
+        pytest.param(3, 60, id="short", marks=pytest.mark.timeout(300)),
         pytest.param(50, 600, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
     ],
 )
@@ -102,9 +101,11 @@ async def test_workers_killed_at_random_moments_lose_and_double_nothing(
                 return await settled_images(session, url, request_id) >= goal
 
             await until(far_enough)
+            victim = moments.choice(running.workers)
+            await victim.said(READY)
             await asyncio.sleep(moments.uniform(0, 0.1))
-            await running.kill(moments.choice(running.workers))
-            await running.start_worker()
+            await running.kill(victim)
+            await running.begin_worker()
         await check_end(session, url, request_id, rows, origin, folder=folder)
         events = await inbox.events()
         assert {event["type"] for event in events} == {"request.partial"}

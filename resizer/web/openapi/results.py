@@ -1,7 +1,7 @@
 """What a request leaves, described: the result, the archive and the images."""
 
 from resizer.bodies import Json
-from resizer.errors import BatchNotFound, NotFinished, OptionError, OriginalUnavailable
+from resizer.errors import BatchNotFound, NotFinished, OptionError, OriginalUnavailable, StorageFailure
 from resizer.storage.base import CONTENT_TYPES
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import Operation, answer, header, parameter_ref, sent_header
@@ -95,6 +95,7 @@ COMPRESSED = Operation(
         ),
         304: answer("It is the one that is known.", headers=IMAGE_HEADERS),
     },
+    errors=(StorageFailure,),
     plain={404: "There is no such image.", 416: "The image has no such part."},
 )
 ORIGINAL = Operation(
