@@ -58,7 +58,7 @@ class Broker:
     def traffic(self) -> int:
         """Return the bytes that have gone in and out."""
         with self.client() as client:
-            stats: dict[str, Any] = client.info("stats")  # type: ignore[assignment]
+            stats: dict[str, Any] = client.info("stats")
         return sum(int(stats[each]) for each in BOTH_WAYS)
 
 
@@ -197,7 +197,7 @@ def size_of_task(running: Broker) -> int:
     with running.client(5) as client:
         while not (tasks := client.lrange("resizer", 0, 0)):
             time.sleep(0.01)
-        return len(tasks[0])  # type: ignore[index, arg-type]
+        return len(tasks[0])
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from cluster import READY, Cluster, cluster
 from origin import Answer, Origin
 from process import Process, get_json, server
 from recovery import check_integrity, check_not_torn, expected, slots_of
-from resizer.engine.celery.broker import QUEUE, RESULT
-from service import SECRET, Inbox, catalogue, form
+from resizer.engine.celery.broker import QUEUE, RESULT, TASK, celery_app
+from service import SECRET, Inbox, catalogue, form, settings_for
 
 Rows = list[tuple[str, ...]]
 
@@ -216,6 +216,11 @@ async def test_nothing_is_left_in_the_broker(
             return not results and not await client.llen(QUEUE) and not await client.hlen("unacked")
 
         await until(empty)
+        settings = settings_for(tmp_path / "other", engine=running.engine)
+        inspected = await asyncio.to_thread(
+            celery_app(settings, keeps_results=False).control.inspect(timeout=10, limit=1).registered
+        )
+        assert [*inspected.values()] == [[TASK]]
         # the database is the server's alone
         (worker,) = running.workers
         assert not [name for name in open_files(worker) if "resizer.db" in name]

@@ -261,7 +261,7 @@ async def staged(folder: Path, engine: str, **sections: dict[str, Any]) -> Async
     async with AsyncExitStack() as stack:
         if engine == "celery":
             sections["engine"] = (await stack.enter_async_context(cluster(folder))).engine
-        yield await stack.enter_async_context(stage(folder, **sections))
+        yield await stack.enter_async_context(stage(folder, origin=None, **sections))
 
 
 async def until(look: Callable[[], Awaitable[bool]]) -> None:

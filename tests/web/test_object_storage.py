@@ -22,7 +22,7 @@ S3Settings = dict[str, str]
 
 def names(settings: S3Settings) -> set[str]:
     """What stands in the bucket, but for what the service writes to see whether it can."""
-    listed = obstore.list(open_store(StorageSettings(**settings)))  # type: ignore[arg-type]
+    listed = obstore.list(open_store(StorageSettings(**settings)))
     return {found["path"] for page in listed for found in page} - {object_store.PROBE}
 
 
@@ -119,7 +119,7 @@ async def test_known_image_is_taken_from_the_store_unless_it_is_gone(
     assert len(before) == 1
     await finished(client, source)
     assert origin.requests[-1].headers.get("if-none-match") == '"1"'
-    obstore.delete(open_store(StorageSettings(**s3_settings)), [*before])  # type: ignore[arg-type]
+    obstore.delete(open_store(StorageSettings(**s3_settings)), [*before])
     await finished(client, source)
     assert "if-none-match" not in origin.requests[-1].headers
     assert names(s3_settings) == before

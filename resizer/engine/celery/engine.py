@@ -82,6 +82,8 @@ class CeleryEngine:
         self._woken = asyncio.Event()
         #: ids of results that have been read
         self._read: list[str] = []
+        #: the broker could not be reached when it was last needed
+        self._away = False
         self._chores: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -150,7 +152,7 @@ class CeleryEngine:
                     withdrawn = True
                 await asyncio.to_thread(self._publish, flights, revoked)
             except (OperationalError, RedisError, OSError) as error:
-                logger.warning("the broker cannot be reached; next try in %g s: %s", PAUSE, error)
+                self._missed(error)
                 self._to_send = [each for each in flights if not each.sent] + self._to_send
                 self._to_revoke = revoked + self._to_revoke
                 self._woken.set()
@@ -186,7 +188,7 @@ class CeleryEngine:
                         if message is not None:
                             self._take(message["data"])
             except (RedisError, OSError) as error:
-                logger.warning("the broker is away; next try in %g s: %s", PAUSE, error)
+                self._missed(error)
                 await asyncio.sleep(PAUSE)
 
     async def _catch_up(self, task_ids: Sequence[str]) -> None:
@@ -223,13 +225,24 @@ class CeleryEngine:
             await asyncio.sleep(BEAT)
             try:
                 await self._losses.look_at_nodes()
+                self._reached()
                 await self._delete_read()
                 lost = await self._losses.lost([each.task_id for each in self._flights.values() if each.sent])
                 # the result may have come while nobody listened
                 await self._catch_up(lost)
                 await self._recover([each for each in lost if each in self._flights])
             except (OperationalError, RedisError, OSError) as error:
-                logger.warning("workers cannot be looked after while the broker is away: %s", error)
+                self._missed(error)
+
+    def _missed(self, error: Exception) -> None:
+        if not self._away:
+            logger.warning("the broker is away; it is tried again each %g s: %s", PAUSE, error)
+        self._away = True
+
+    def _reached(self) -> None:
+        if self._away:
+            logger.info("the broker is back")
+        self._away = False
 
     async def _recover(self, lost: Sequence[str]) -> None:
         """Give lost tasks to other workers: what a worker held is put back, what is nowhere is sent again."""

@@ -71,7 +71,7 @@ class Node:
         """Work until a signal asks to stop; returns the exit code. Raises what opening the engine raises."""
         app = celery_app(self._settings, keeps_results=True)
 
-        @app.task(name=TASK, bind=True)
+        @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
         def process(task: Any, message: Message) -> Message | None:
             return self.process(task.request.id, message)
 
