@@ -115,7 +115,7 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
     async with Fetcher(settings.fetch, spool=settings.spool_folder) as fetcher:
         app[ORIGINALS] = Originals(fetcher).fetch
         opened = (
-            open_celery_engine(settings, app[METRICS], unclaimed=partial(discard, app))
+            open_celery_engine(settings, unclaimed=partial(discard, app))
             if settings.engine.kind == "celery"
             else open_local_engine(settings, fetcher, app[STORAGE], app[METRICS])
         )
@@ -149,12 +149,12 @@ async def open_local_engine(
 
 
 def open_celery_engine(
-    settings: Settings, metrics: Metrics, *, unclaimed: Callable[[Outcome], None]
+    settings: Settings, *, unclaimed: Callable[[Outcome], None]
 ) -> AbstractAsyncContextManager[Engine]:
     # an extra that need not be installed
     from resizer.engine.celery.engine import CeleryEngine  # noqa: PLC0415
 
-    return CeleryEngine(settings, metrics=metrics, unclaimed=unclaimed)
+    return CeleryEngine(settings, unclaimed=unclaimed)
 
 
 def run_worker(settings: Settings) -> int:

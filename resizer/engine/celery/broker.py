@@ -25,7 +25,7 @@ RESULT_EXPIRES = 3600
 BEAT = 2.0
 #: seconds after its last sign of life for which a worker counts as alive
 ALIVE = 5 * BEAT
-#: sorted set of workers' names, by when they were last seen
+#: set of workers' names
 NODES = "resizer:nodes"
 #: least visibility timeout in seconds; Celery's own
 HOUR = 3600

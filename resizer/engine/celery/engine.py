@@ -7,7 +7,7 @@ import logging
 import math
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from types import TracebackType
@@ -22,7 +22,6 @@ from resizer.engine.celery.broker import BEAT, CANCEL, RESULT, TASK, celery_app,
 from resizer.engine.celery.losses import Losses
 from resizer.engine.celery.messages import Message, message_of, outcome_from
 from resizer.errors import BrokerDown, NoWorkers, TaskFailed
-from resizer.metrics import Metrics
 from resizer.models import Outcome, Task
 
 logger = logging.getLogger(__name__)
@@ -64,9 +63,7 @@ class CeleryEngine:
     `unclaimed` is told of an outcome that nobody waited for any more.
     """
 
-    def __init__(self, settings: Settings, *, metrics: Metrics, unclaimed: Callable[[Outcome], None]) -> None:
-        self._settings = settings
-        self._metrics = metrics
+    def __init__(self, settings: Settings, *, unclaimed: Callable[[Outcome], None]) -> None:
         self._unclaimed = unclaimed
         self._celery = celery_app(settings, keeps_results=False)
         self._redis = redis_client(settings)
@@ -82,12 +79,17 @@ class CeleryEngine:
         self._woken = asyncio.Event()
         #: ids of results that have been read
         self._read: list[str] = []
+        #: what an earlier run of this server left in the queue is not there any more
+        self._withdrawn = False
         #: the broker could not be reached when it was last needed
         self._away = False
         self._chores: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._chores = [asyncio.create_task(each) for each in (self._send(), self._listen(), self._watch())]
+        self._chores = [
+            asyncio.create_task(self._again_and_again(each))
+            for each in (self._send_gathered, self._listen, self._watch)
+        ]
         return self
 
     async def __aexit__(
@@ -137,26 +139,41 @@ class CeleryEngine:
         except (RedisError, OSError) as error:
             raise BrokerDown(str(error)) from error
 
-    async def _send(self) -> None:
-        """Send what is to be sent, together; a broker that is away is waited for."""
-        withdrawn = False
+    async def _again_and_again(self, chore: Callable[[], Awaitable[None]]) -> None:
+        """Do this all the time; a broker that is away is waited for."""
         while True:
-            await self._woken.wait()
-            await asyncio.sleep(GATHER)
-            self._woken.clear()
-            flights, self._to_send = [each for each in self._to_send if self._is_wanted(each)], []
-            revoked, self._to_revoke = self._to_revoke, []
             try:
-                if not withdrawn:
-                    await self._losses.withdraw(f"resizer-{self._server}-", but=self._run)
-                    withdrawn = True
-                await asyncio.to_thread(self._publish, flights, revoked)
+                await chore()
+                if self._away:
+                    logger.info("the broker is back")
+                self._away = False
             except (OperationalError, RedisError, OSError) as error:
-                self._missed(error)
-                self._to_send = [each for each in flights if not each.sent] + self._to_send
-                self._to_revoke = revoked + self._to_revoke
-                self._woken.set()
+                if not self._away:
+                    logger.warning("the broker is away; it is tried again each %g s: %s", PAUSE, error)
+                self._away = True
                 await asyncio.sleep(PAUSE)
+            except Exception:
+                # a chore that ends would be missed by nobody, while images wait for ever
+                logger.exception("the engine met a fault of the service; going on")
+                await asyncio.sleep(PAUSE)
+
+    async def _send_gathered(self) -> None:
+        """Send what has come together, tasks and cancellations."""
+        await self._woken.wait()
+        await asyncio.sleep(GATHER)
+        self._woken.clear()
+        flights, self._to_send = [each for each in self._to_send if self._is_wanted(each)], []
+        revoked, self._to_revoke = self._to_revoke, []
+        try:
+            if not self._withdrawn:
+                await self._losses.withdraw(f"resizer-{self._server}-", but=self._run)
+                self._withdrawn = True
+            await asyncio.to_thread(self._publish, flights, revoked)
+        except Exception:
+            self._to_send = [each for each in flights if not each.sent] + self._to_send
+            self._to_revoke = revoked + self._to_revoke
+            self._woken.set()
+            raise
 
     def _is_wanted(self, flight: Flight) -> bool:
         """Tell whether a task is still to be sent; one that was given up before is forgotten."""
@@ -178,18 +195,13 @@ class CeleryEngine:
 
     async def _listen(self) -> None:
         """Take results in as they are published; what was missed meanwhile is looked up."""
-        while True:
-            try:
-                async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-                    await channel.psubscribe(f"{RESULT}{self._run}*")
-                    await self._catch_up([*self._flights])
-                    while True:
-                        message = await channel.get_message(timeout=BEAT)
-                        if message is not None:
-                            self._take(message["data"])
-            except (RedisError, OSError) as error:
-                self._missed(error)
-                await asyncio.sleep(PAUSE)
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.psubscribe(f"{RESULT}{self._run}*")
+            await self._catch_up([*self._flights])
+            while True:
+                message = await channel.get_message(timeout=BEAT)
+                if message is not None:
+                    self._take(message["data"])
 
     async def _catch_up(self, task_ids: Sequence[str]) -> None:
         """Look for results of which nobody told."""
@@ -221,35 +233,21 @@ class CeleryEngine:
 
     async def _watch(self) -> None:
         """Look after workers, and after tasks that nobody is at any more."""
-        while True:
-            await asyncio.sleep(BEAT)
-            try:
-                await self._losses.look_at_nodes()
-                self._reached()
-                await self._delete_read()
-                lost = await self._losses.lost([each.task_id for each in self._flights.values() if each.sent])
-                # the result may have come while nobody listened
-                await self._catch_up(lost)
-                await self._recover([each for each in lost if each in self._flights])
-            except (OperationalError, RedisError, OSError) as error:
-                self._missed(error)
-
-    def _missed(self, error: Exception) -> None:
-        if not self._away:
-            logger.warning("the broker is away; it is tried again each %g s: %s", PAUSE, error)
-        self._away = True
-
-    def _reached(self) -> None:
-        if self._away:
-            logger.info("the broker is back")
-        self._away = False
+        await asyncio.sleep(BEAT)
+        await self._losses.look_at_nodes()
+        await self._delete_read()
+        lost = await self._losses.lost([each.task_id for each in self._flights.values() if each.sent])
+        # the result may have come while nobody listened
+        await self._catch_up(lost)
+        await self._recover([each for each in lost if each in self._flights])
 
     async def _recover(self, lost: Sequence[str]) -> None:
         """Give lost tasks to other workers: what a worker held is put back, what is nowhere is sent again."""
         if not lost:
             return
         put_back = await asyncio.to_thread(self._losses.put_back, lost)
-        flights = [self._flights[each] for each in lost]
+        # some may have come meanwhile
+        flights = [flight for each in lost if (flight := self._flights.get(each))]
         logger.warning("%s images were lost with a worker or the broker and are done again", len(flights))
         for flight in flights:
             if flight.task_id not in put_back:

@@ -7,14 +7,13 @@ it holds.
 """
 
 import json
-import time
 from collections.abc import Collection, Sequence
 from typing import cast
 
 from celery import Celery
 from redis.asyncio import Redis
 
-from resizer.engine.celery.broker import ALIVE, NODES, QUEUE, node_key
+from resizer.engine.celery.broker import NODES, QUEUE, node_key
 
 #: looks in a row at which a task was nowhere, until it counts as lost: a worker that has just taken one
 #: says so with its next sign of life
@@ -34,10 +33,12 @@ class Losses:
 
     async def look_at_nodes(self) -> None:
         """Learn how many workers there are, and what they hold. Raises `RedisError`."""
-        await self._redis.zremrangebyscore(NODES, 0, time.time() - 100 * ALIVE)
-        names = cast("list[str]", await self._redis.zrange(NODES, 0, -1))
+        names = [*cast("set[str]", await self._redis.smembers(NODES))]
         signs = await self._redis.mget([node_key(name) for name in names]) if names else []
-        nodes = [json.loads(sign) for sign in signs if sign is not None]
+        dead = [name for name, sign in zip(names, signs, strict=True) if sign is None]
+        if dead:
+            await self._redis.srem(NODES, *dead)  # one that was only slow comes back with its next sign
+        nodes = [json.loads(cast("str", sign)) for sign in signs if sign is not None]
         self.slots = sum(node["slots"] for node in nodes)
         self._held = frozenset(each for node in nodes for each in node["held"])
 

@@ -10,7 +10,6 @@ import logging
 import signal
 import socket
 import threading
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
@@ -151,7 +150,9 @@ class Node:
             await stop.wait()
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
+            # what it has not done is back in the queue
             self._slots = 0
+            self._held.clear()
             await self._give_sign(client)
 
     async def _beat(self, client: Redis) -> None:
@@ -165,7 +166,7 @@ class Node:
         try:
             async with client.pipeline(transaction=False) as pipe:
                 pipe.set(node_key(self._name), sign, px=int(ALIVE * 1000))
-                pipe.zadd(NODES, {self._name: time.time()})
+                pipe.sadd(NODES, self._name)
                 await pipe.execute()
         except (RedisError, OSError) as error:
             logger.warning("the broker is away: %s", error)
