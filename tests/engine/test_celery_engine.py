@@ -12,9 +12,13 @@ import pytest
 import photos
 from cluster import READY, Cluster, cluster
 from origin import Answer, Origin
+from outcomes import done
 from process import Process, get_json, server
 from recovery import check_integrity, check_not_torn, expected, slots_of
 from resizer.engine.celery.broker import QUEUE, RESULT, TASK, celery_app
+from resizer.engine.celery.engine import CeleryEngine
+from resizer.engine.celery.messages import message_of
+from resizer.models import Task
 from service import SECRET, Inbox, catalogue, form, settings_for
 
 Rows = list[tuple[str, ...]]
@@ -37,14 +41,17 @@ async def submit(session: aiohttp.ClientSession, url: str, rows: Rows, **fields:
         return str((await response.json())["request_id"])
 
 
-async def settled_images(session: aiohttp.ClientSession, url: str, request_id: str) -> int:
-    images = (await get_json(session, f"{url}/status/{request_id}"))["images"]
-    return int(images["total"] - images["pending"])
-
-
 async def until(look: Callable[[], Awaitable[bool]]) -> None:
     while not await look():  # noqa: ASYNC110 - what a client cannot be told, it has to ask for
         await asyncio.sleep(0.05)
+
+
+async def settled_at_least(count: int, session: aiohttp.ClientSession, url: str, request_id: str) -> None:
+    async def so_many() -> bool:
+        images = (await get_json(session, f"{url}/status/{request_id}"))["images"]
+        return bool(images["total"] - images["pending"] >= count)
+
+    await until(so_many)
 
 
 async def check_end(
@@ -95,12 +102,7 @@ async def test_workers_killed_at_random_moments_lose_and_double_nothing(
         request_id = await submit(session, url, rows, webhook_url=inbox.url)
         for number in range(kills):
             # so far on as makes the kills spread over the batch, and then in the midst of its work
-            goal = number * (count - 20) // kills
-
-            async def far_enough(goal: int = goal) -> bool:
-                return await settled_images(session, url, request_id) >= goal
-
-            await until(far_enough)
+            await settled_at_least(number * (count - 20) // kills, session, url, request_id)
             victim = moments.choice(running.workers)
             await victim.said(READY)
             await asyncio.sleep(moments.uniform(0, 0.1))
@@ -122,11 +124,7 @@ async def test_broker_that_is_killed_midway_is_got_over(
     async with cluster(folder, durable=durable) as running, serving(running) as process:
         url = await process.url()
         request_id = await submit(session, url, rows)
-
-        async def begun() -> bool:
-            return await settled_images(session, url, request_id) >= 5
-
-        await until(begun)
+        await settled_at_least(5, session, url, request_id)
         await running.broker.kill()
         async with session.get(f"{url}/readyz") as response:
             assert response.status == 503
@@ -147,11 +145,7 @@ async def test_server_that_is_killed_midway_goes_on(
         async with serving(running) as process:
             url = await process.url()
             request_id = await submit(session, url, rows)
-
-            async def begun() -> bool:
-                return await settled_images(session, url, request_id) >= 5
-
-            await until(begun)
+            await settled_at_least(5, session, url, request_id)
             process.signal(signal.SIGKILL)
             await process.ended()
         async with serving(running) as process:
@@ -198,6 +192,19 @@ async def test_worker_that_may_wait_no_longer_gives_its_images_to_another(
         await running.start_worker()
         status = await get_json(session, f"{url}/status/{request_id}", Prefer="wait=60")
         assert status["status"] == "completed"
+
+
+async def test_outcome_that_came_before_a_cancellation_is_told(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, engine={"kind": "celery"})
+    engine = CeleryEngine(settings, unclaimed=lambda _: None)
+    task = Task(batch_id=1, seq=0, url="http://x/a.jpg", recipe=settings.compress.recipe())
+    running = asyncio.create_task(engine.run(task))
+    await asyncio.sleep(0)
+    ((task_id, flight),) = engine.flights.items()
+    outcome = done(1, 0)
+    flight.answer.set_result({"task_id": task_id, "status": "SUCCESS", "result": message_of(outcome)})
+    running.cancel()
+    assert await running == outcome
 
 
 @pytest.mark.timeout(300)

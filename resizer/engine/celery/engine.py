@@ -72,7 +72,8 @@ class CeleryEngine:
         self._server = blake2b(name.encode(), digest_size=6).hexdigest()
         self._run = f"resizer-{self._server}-{secrets.token_hex(4)}-"
         self._numbers = itertools.count(1)
-        self._flights: dict[str, Flight] = {}
+        #: handed out and not back, by the task's id
+        self.flights: dict[str, Flight] = {}
         self._losses = Losses(self._redis, self._celery)
         self._to_send: list[Flight] = []
         self._to_revoke: list[str] = []
@@ -103,7 +104,7 @@ class CeleryEngine:
 
     @property
     def wants_more(self) -> bool:
-        return len(self._flights) < self._losses.slots
+        return len(self.flights) < self._losses.slots
 
     def workers(self, configured: int) -> int:
         return max(configured, min(math.ceil(AHEAD * self._losses.slots), MOST_OUT))
@@ -111,12 +112,15 @@ class CeleryEngine:
     async def run(self, task: Task) -> Outcome:
         """Have a worker process one image. Raises `TaskFailed` where the worker met a fault of ours."""
         flight = Flight(f"{self._run}{next(self._numbers)}", message_of(task))
-        self._flights[flight.task_id] = flight
+        self.flights[flight.task_id] = flight
         self._to_send.append(flight)
         self._woken.set()
         try:
             meta = await asyncio.shield(flight.answer)
         except asyncio.CancelledError:
+            if flight.answer.done():
+                # it came just before: who cancels is to know of its file
+                return _outcome(flight.answer.result())
             # what it stores all the same is told to `unclaimed`
             flight.abandoned = True
             self._to_revoke.append(flight.task_id)
@@ -126,18 +130,12 @@ class CeleryEngine:
 
     async def check(self) -> None:
         """Raise `NoWorkers` where no worker has given a sign of life, `BrokerDown` where none can."""
-        await self.check_broker()
-        if not self._losses.slots:
-            await self._losses.look_at_nodes()
-        if not self._losses.slots:
-            raise NoWorkers
-
-    async def check_broker(self) -> None:
-        """Raise `BrokerDown` where Redis does not answer."""
         try:
-            await self._redis.ping()
+            await self._losses.look_at_nodes()
         except (RedisError, OSError) as error:
             raise BrokerDown(str(error)) from error
+        if not self._losses.slots:
+            raise NoWorkers
 
     async def _again_and_again(self, chore: Callable[[], Awaitable[None]]) -> None:
         """Do this all the time; a broker that is away is waited for."""
@@ -178,8 +176,8 @@ class CeleryEngine:
     def _is_wanted(self, flight: Flight) -> bool:
         """Tell whether a task is still to be sent; one that was given up before is forgotten."""
         if flight.abandoned and not flight.sent:
-            self._flights.pop(flight.task_id, None)
-        return flight.task_id in self._flights
+            self.flights.pop(flight.task_id, None)
+        return flight.task_id in self.flights
 
     def _publish(self, flights: Sequence[Flight], revoked: Sequence[str]) -> None:
         with self._celery.producer_pool.acquire(block=True) as producer:
@@ -197,7 +195,7 @@ class CeleryEngine:
         """Take results in as they are published; what was missed meanwhile is looked up."""
         async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.psubscribe(f"{RESULT}{self._run}*")
-            await self._catch_up([*self._flights])
+            await self._catch_up([*self.flights])
             while True:
                 message = await channel.get_message(timeout=BEAT)
                 if message is not None:
@@ -216,7 +214,7 @@ class CeleryEngine:
         if meta["status"] not in READY_STATES:
             return
         self._read.append(meta["task_id"])
-        flight = self._flights.get(meta["task_id"])
+        flight = self.flights.get(meta["task_id"])
         if flight is None:
             return  # it came twice: published and looked up, or from a worker that seemed lost and was not
         if meta["status"] != SUCCESS and not flight.abandoned and flight.failures < MOST_FAILURES:
@@ -225,7 +223,7 @@ class CeleryEngine:
             flight.failures += 1
             self._send_again(flight)
             return
-        del self._flights[flight.task_id]
+        del self.flights[flight.task_id]
         if not flight.abandoned:
             flight.answer.set_result(meta)
         elif meta["status"] == SUCCESS and meta["result"] is not None:
@@ -236,10 +234,10 @@ class CeleryEngine:
         await asyncio.sleep(BEAT)
         await self._losses.look_at_nodes()
         await self._delete_read()
-        lost = await self._losses.lost([each.task_id for each in self._flights.values() if each.sent])
+        lost = await self._losses.lost([each.task_id for each in self.flights.values() if each.sent])
         # the result may have come while nobody listened
         await self._catch_up(lost)
-        await self._recover([each for each in lost if each in self._flights])
+        await self._recover([each for each in lost if each in self.flights])
 
     async def _recover(self, lost: Sequence[str]) -> None:
         """Give lost tasks to other workers: what a worker held is put back, what is nowhere is sent again."""
@@ -247,7 +245,7 @@ class CeleryEngine:
             return
         put_back = await asyncio.to_thread(self._losses.put_back, lost)
         # some may have come meanwhile
-        flights = [flight for each in lost if (flight := self._flights.get(each))]
+        flights = [flight for each in lost if (flight := self.flights.get(each))]
         logger.warning("%s images were lost with a worker or the broker and are done again", len(flights))
         for flight in flights:
             if flight.task_id not in put_back:
