@@ -12,6 +12,7 @@ from resizer.version import VERSION
 COMMANDS = {
     "serve": "Run the server.",
     "run": "Compress the images of a CSV without a server.",
+    "submit": "Have a running server compress the images of a CSV.",
     "receive": "Run a webhook receiver that checks signatures and lists what came.",
     "worker": "Run a worker of the distributed engine.",
     "config": "Print the configuration in force.",

@@ -1,4 +1,4 @@
-"""Options that every command has."""
+"""Options that several commands have."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from resizer.config import Settings, load_settings
+from resizer.models import OutputFormat
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,6 +24,23 @@ def configured(
         type=click.Path(path_type=Path),
         help="Configuration file.  [default: config.toml of the working directory, if there is one]",
     )(with_folder)
+
+
+def recipe_options(function: F) -> F:
+    """Add the options of a recipe; what is left out is the configuration's."""
+    for option in (
+        click.option("--max-height", type=int, help="Pixels; never enlarges.  [config: compress.max_height]"),
+        click.option("--max-width", type=int, help="Pixels; never enlarges.  [config: compress.max_width]"),
+        click.option(
+            "--format",
+            "output_format",
+            type=click.Choice([each.value for each in OutputFormat]),
+            help="[config: compress.format]",
+        ),
+        click.option("--quality", type=int, help="1 to 100.  [config: compress.quality]"),
+    ):
+        function = option(function)
+    return function
 
 
 def settings_from(config_file: Path | None, data_dir: str | None, **sections: dict[str, Any]) -> Settings:

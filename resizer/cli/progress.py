@@ -1,4 +1,4 @@
-"""Show how a batch comes along: a bar on a terminal, plain lines otherwise."""
+"""Show how a request comes along: a bar on a terminal, plain lines otherwise."""
 
 import time
 from collections.abc import Iterator
@@ -18,16 +18,33 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from resizer.models import Batch
-
 #: seconds between plain lines
 LINE_EVERY = 5.0
 
 
-class Display(Protocol):
-    """Shows a batch as it is now."""
+class Tally(Protocol):
+    """How far a request is, here or on another machine."""
 
-    def update(self, batch: Batch) -> None: ...
+    @property
+    def done(self) -> bool: ...
+    @property
+    def images(self) -> int: ...
+    @property
+    def pending(self) -> int: ...
+    @property
+    def completed(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+    @property
+    def input_bytes(self) -> int: ...
+    @property
+    def output_bytes(self) -> int: ...
+
+
+class Display(Protocol):
+    """Shows a request as it is now."""
+
+    def update(self, tally: Tally) -> None: ...
 
 
 class RateColumn(ProgressColumn):
@@ -40,50 +57,50 @@ class RateColumn(ProgressColumn):
 class Bar:
     """A bar with rate, bytes saved and time left."""
 
-    def __init__(self, progress: Progress, batch: Batch) -> None:
+    def __init__(self, progress: Progress, tally: Tally) -> None:
         self._progress = progress
         self._task = progress.add_task(
-            "compressing", total=batch.images, completed=batch.images - batch.pending, saved="", failed=""
+            "compressing", total=tally.images, completed=tally.images - tally.pending, saved="", failed=""
         )
 
-    def update(self, batch: Batch) -> None:
+    def update(self, tally: Tally) -> None:
         self._progress.update(
             self._task,
-            completed=batch.images - batch.pending,
-            saved=f"{decimal(max(batch.input_bytes - batch.output_bytes, 0))} saved",
-            failed=f"[red]{batch.failed} failed[/red]" if batch.failed else "",
+            completed=tally.images - tally.pending,
+            saved=f"{decimal(max(tally.input_bytes - tally.output_bytes, 0))} saved",
+            failed=f"[red]{tally.failed} failed[/red]" if tally.failed else "",
         )
 
 
 class Lines:
     """A line every few seconds, for logs and pipes."""
 
-    def __init__(self, console: Console, batch: Batch) -> None:
+    def __init__(self, console: Console, tally: Tally) -> None:
         self._console = console
         self._began = time.monotonic()
-        self._done_before = batch.images - batch.pending
+        self._done_before = tally.images - tally.pending
         self._last = self._began
 
-    def update(self, batch: Batch) -> None:
+    def update(self, tally: Tally) -> None:
         now = time.monotonic()
-        if now - self._last < LINE_EVERY and not batch.done:
+        if now - self._last < LINE_EVERY and not tally.done:
             return
         self._last = now
-        done = batch.images - batch.pending
+        done = tally.images - tally.pending
         rate = (done - self._done_before) / max(now - self._began, 1e-9)
-        left = f", {batch.pending / rate:.0f} s left" if rate and batch.pending else ""
+        left = f", {tally.pending / rate:.0f} s left" if rate and tally.pending else ""
         self._console.print(
-            f"{done}/{batch.images} images, {batch.failed} failed, {rate:.1f} images/s, "
-            f"{decimal(max(batch.input_bytes - batch.output_bytes, 0))} saved{left}",
+            f"{done}/{tally.images} images, {tally.failed} failed, {rate:.1f} images/s, "
+            f"{decimal(max(tally.input_bytes - tally.output_bytes, 0))} saved{left}",
             highlight=False,
         )
 
 
 @contextmanager
-def show_progress(batch: Batch, console: Console) -> Iterator[Display]:
-    """Give what shows the batch's progress on this console."""
+def show_progress(tally: Tally, console: Console) -> Iterator[Display]:
+    """Give what shows the request's progress on this console."""
     if not console.is_terminal:
-        yield Lines(console, batch)
+        yield Lines(console, tally)
         return
     with Progress(
         TextColumn("{task.description}"),
@@ -95,4 +112,13 @@ def show_progress(batch: Batch, console: Console) -> Iterator[Display]:
         TimeRemainingColumn(),
         console=console,
     ) as progress:
-        yield Bar(progress, batch)
+        yield Bar(progress, tally)
+
+
+def summary(tally: Tally) -> str:
+    """Say in a line what came of a request."""
+    share = 100 * (1 - tally.output_bytes / tally.input_bytes) if tally.input_bytes else 0
+    return (
+        f"{tally.completed} of {tally.images} images compressed, {tally.failed} failed; "
+        f"{decimal(tally.input_bytes)} became {decimal(tally.output_bytes)} ({share:.0f} % saved)"
+    )

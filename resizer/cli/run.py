@@ -11,18 +11,17 @@ import aiofiles.os
 import click
 from aiohttp import web
 from rich.console import Console
-from rich.filesize import decimal
 
 from resizer.app import create_app
 from resizer.batches import Batches, Submission
 from resizer.cli.logs import set_up_logging
-from resizer.cli.options import configured, settings_from
-from resizer.cli.progress import show_progress
+from resizer.cli.options import configured, recipe_options, settings_from
+from resizer.cli.progress import show_progress, summary
 from resizer.cli.serving import stop_on_signals
 from resizer.config import Settings
 from resizer.durable import sync_folder
 from resizer.errors import CatalogError, disk_fault
-from resizer.models import Batch, BatchStatus, ImageStatus, OutputFormat
+from resizer.models import Batch, BatchStatus, ImageStatus
 from resizer.web.keys import BATCHES, STORAGE
 
 #: exit codes (contract, section 2); 130 is the shell's for an interruption
@@ -42,15 +41,7 @@ REFRESH = 0.25
     type=click.Path(path_type=Path, file_okay=False),
     help="Where result.csv and compressed/ go.  [default: the CSV's name and -compressed]",
 )
-@click.option("--quality", type=int, help="1 to 100.  [config: compress.quality]")
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice([each.value for each in OutputFormat]),
-    help="[config: compress.format]",
-)
-@click.option("--max-width", type=int, help="Pixels; never enlarges.  [config: compress.max_width]")
-@click.option("--max-height", type=int, help="Pixels; never enlarges.  [config: compress.max_height]")
+@recipe_options
 @partial(configured, data_dir="Where it remembers what is done.  [default: .resizer below the output]")
 def command(
     *,
@@ -173,11 +164,7 @@ async def _report(batches: Batches, batch: Batch, target: Path) -> None:
         _say(f"line {image.line}, image {image.position}: {fault.code}: {fault.message}" if fault else "")
     if batch.failed > len(failed):
         _say(f"… and {batch.failed - len(failed)} more")
-    share = 100 * (1 - batch.output_bytes / batch.input_bytes) if batch.input_bytes else 0
-    _say(
-        f"{batch.completed} of {batch.images} images compressed, {batch.failed} failed; "
-        f"{decimal(batch.input_bytes)} became {decimal(batch.output_bytes)} ({share:.0f} % saved)"
-    )
+    _say(summary(batch))
     click.echo(target)
 
 

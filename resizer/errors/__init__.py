@@ -26,6 +26,8 @@ ResizerError
 ├── IdempotencyConflict    an Idempotency-Key came again with other content
 ├── QueueFull              too many images wait already
 ├── NoSpace                the disk cannot take it
+├── ServerUnreachable      a server that is to be asked does not answer
+├── ServerRefused          a server does not take what it was sent
 ├── SignatureError         a webhook does not carry a signature made with the secret
 └── ImageError             one image failed; its code stands in the contract, section 5
     ├── InvalidUrl, BlockedAddress, DnsFailure, ConnectFailure, TlsFailure, FetchTimeout,
@@ -82,6 +84,8 @@ from resizer.errors.service import (
     Problem,
     QueueFull,
     ResizerError,
+    ServerRefused,
+    ServerUnreachable,
     SignatureError,
     SpoolFailure,
     TaskFailed,
@@ -128,6 +132,8 @@ __all__ = [
     "Problem",
     "QueueFull",
     "ResizerError",
+    "ServerRefused",
+    "ServerUnreachable",
     "SignatureError",
     "SpoolFailure",
     "StorageFailure",

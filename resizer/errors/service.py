@@ -342,3 +342,28 @@ class SignatureError(ResizerError):
 
     def __str__(self) -> str:
         return f"the webhook is refused: {self.reason}"
+
+
+class ServerUnreachable(ResizerError):
+    """A server does not answer, or cannot do its work."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(server, reason)
+        self.server = server
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.server}: {self.reason}"
+
+
+class ServerRefused(ResizerError):
+    """A server does not take what it is sent; lists the problems of a CSV."""
+
+    def __init__(self, status: int, detail: str, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(status, detail, problems)
+        self.status = status
+        self.detail = detail
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return self.detail

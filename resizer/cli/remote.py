@@ -1,0 +1,279 @@
+"""Talk to a running server: upload, status, failed images, result."""
+
+import asyncio
+import json
+import os
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import aiofiles
+import aiohttp
+import tenacity
+import yarl
+
+from resizer.durable import sync_folder
+from resizer.errors import Problem, ServerRefused, ServerUnreachable
+from resizer.models import BatchStatus
+from resizer.retry_after import seconds_to_wait
+from resizer.version import VERSION
+
+Body = dict[str, Any]
+Value = TypeVar("Value")
+
+#: seconds until connected, and between two pieces of an answer
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
+#: seconds between two tries, doubled up to the second
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+#: answers after which the same call may succeed
+PASSING = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+PIECE = 262_144  # bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How far a request is, as its server says."""
+
+    request_id: str
+    status: BatchStatus
+    done: bool
+    images: int
+    pending: int
+    completed: int
+    failed: int
+    input_bytes: int
+    output_bytes: int
+    #: the status body as it came
+    body: Body
+
+    @classmethod
+    def of(cls, body: Body) -> Self:
+        images = body["images"]
+        return cls(
+            request_id=body["request_id"],
+            status=BatchStatus(body["status"]),
+            done=body["done"],
+            images=images["total"],
+            pending=images["pending"],
+            completed=images["completed"],
+            failed=images["failed"],
+            input_bytes=body["bytes"]["input"],
+            output_bytes=body["bytes"]["output"],
+            body=body,
+        )
+
+
+class Passing(Exception):
+    """A call failed in a way that may pass; never leaves this module."""
+
+    def __init__(self, error: ServerUnreachable, *, connected: bool, wait: float | None = None) -> None:
+        super().__init__(error, connected, wait)
+        self.error = error
+        #: whether the server was reached at all
+        self.connected = connected
+        #: seconds that the server asked for
+        self.wait = wait
+
+
+class RemoteServer:
+    """A server somewhere, asked again where a fault may pass.
+
+    `tell` is given a sentence when an answer is lost. Every call raises `ServerRefused`, and
+    `ServerUnreachable` where no answer came for `patience` seconds.
+    """
+
+    def __init__(
+        self, base: yarl.URL, token: str | None, *, patience: float, tell: Callable[[str], None]
+    ) -> None:
+        self.base = base
+        self._token = token
+        self._patience = patience
+        self._tell = tell
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        headers = {"User-Agent": f"resizer/{VERSION}"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT)
+        self._session = aiohttp.ClientSession(headers=headers, timeout=timeout)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    def page_of(self, request_id: str) -> str:
+        """Return the address at which a browser shows the request."""
+        return f"{self._at('')}#/requests/{request_id}"
+
+    async def upload(self, csv: Path, options: Mapping[str, str]) -> Body:
+        """Upload a CSV once, however often its answer is lost; returns the upload body."""
+        # the server knows by it that an upload whose answer was lost is the same
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+
+        async def upload() -> Body:
+            with csv.open("rb") as file:
+                form = aiohttp.FormData(quote_fields=False)
+                for name, value in options.items():
+                    form.add_field(name, value)
+                form.add_field("file", file, filename=csv.name, content_type="text/csv")
+                async with self._call("POST", "upload", data=form, headers=headers) as response:
+                    return await _object(response)
+
+        # an address where nobody is at home is told at once: more often it is wrong than late
+        return await self._again(upload, unless=lambda fault: not fault.connected)
+
+    async def status(self, request_id: str) -> Standing:
+        async def status() -> Standing:
+            async with self._call("GET", f"status/{_segment(request_id)}") as response:
+                return Standing.of(await _object(response))
+
+        return await self._again(status)
+
+    async def failed_images(self, request_id: str, limit: int) -> list[Body]:
+        """Return the first image bodies of those that failed."""
+
+        async def failed() -> list[Body]:
+            path = f"requests/{_segment(request_id)}/images"
+            async with self._call("GET", path, status="failed", limit=str(limit)) as response:
+                found: list[Body] = (await _object(response))["data"]
+                return found
+
+        return await self._again(failed)
+
+    async def save_result(self, request_id: str, target: Path) -> None:
+        """Write the result to a file, which is whole or not there. Raises `OSError`."""
+        draft = target.with_name(f".{target.name}.draft")
+
+        async def save() -> None:
+            async with (
+                self._call("GET", f"result/{_segment(request_id)}") as response,
+                aiofiles.open(draft, "wb") as file,
+            ):
+                async for piece in response.content.iter_chunked(PIECE):
+                    await file.write(piece)
+                await file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
+
+        try:
+            await self._again(save)
+            await asyncio.to_thread(draft.replace, target)
+            await asyncio.to_thread(sync_folder, target.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    async def _again(
+        self,
+        call: Callable[[], Awaitable[Value]],
+        *,
+        unless: Callable[[Passing], bool] = lambda _: False,
+    ) -> Value:
+        def passes(error: BaseException) -> bool:
+            return isinstance(error, Passing) and not unless(error)
+
+        def pause(state: tenacity.RetryCallState) -> float:
+            assert state.outcome is not None  # noqa: S101 - it follows a try
+            fault = state.outcome.exception()
+            asked = fault.wait if isinstance(fault, Passing) else None
+            longest = min(FIRST_PAUSE * 2 ** (state.attempt_number - 1), LONGEST_PAUSE)
+            return asked if asked is not None else random.uniform(longest / 2, longest)  # noqa: S311
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            fault = state.outcome.exception() if state.outcome else None
+            if state.attempt_number == 1 and isinstance(fault, Passing):
+                self._tell(f"{fault.error}; trying again for {self._patience:.0f} s")
+
+        try:
+            return await tenacity.AsyncRetrying(
+                retry=tenacity.retry_if_exception(passes),
+                wait=pause,
+                stop=tenacity.stop_before_delay(self._patience),
+                before_sleep=tell,
+                reraise=True,
+            )(call)
+        except Passing as fault:
+            raise fault.error from fault
+
+    @asynccontextmanager
+    async def _call(
+        self, method: str, path: str, *, data: object = None, headers: Mapping[str, str] = {}, **query: str
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        url = self._at(path).with_query(query) if query else self._at(path)
+        try:
+            async with self._session.request(
+                method, url, data=data, headers=headers, allow_redirects=False
+            ) as response:
+                if not response.ok or response.status >= HTTPStatus.MULTIPLE_CHOICES:
+                    raise await self._refusal(response)
+                yield response
+        except aiohttp.ClientConnectorError as error:
+            reason = f"it cannot be reached: {_reason_of(error)}"
+            raise Passing(ServerUnreachable(str(self.base), reason), connected=False) from error
+        except (aiohttp.ConnectionTimeoutError, aiohttp.SocketTimeoutError) as error:
+            connected = isinstance(error, aiohttp.SocketTimeoutError)
+            late = ServerUnreachable(str(self.base), "it did not answer in time")
+            raise Passing(late, connected=connected) from error
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
+            lost = ServerUnreachable(str(self.base), "the connection was lost")
+            raise Passing(lost, connected=True) from error
+        except aiohttp.ClientError as error:
+            raise ServerUnreachable(str(self.base), f"it does not speak HTTP ({error})") from error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
+        text = (await response.content.read(PIECE)).decode(errors="replace")
+        try:
+            told = json.loads(text)
+            detail = str(told["detail"])
+            problems = tuple(
+                Problem(line=each["line"], column=each["column"], message=each["message"])
+                for each in told.get("errors", ())
+            )
+        except (ValueError, KeyError, TypeError):
+            detail = f"HTTP {response.status} without saying why; is {self.base} a resizer?"
+            problems = ()
+        if response.status in PASSING:
+            wait = seconds_to_wait(response.headers.get("Retry-After", ""))
+            return Passing(ServerUnreachable(str(self.base), detail), connected=True, wait=wait)
+        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return ServerUnreachable(str(self.base), detail)
+        return ServerRefused(response.status, detail, problems)
+
+    def _at(self, path: str) -> yarl.URL:
+        # a proxy may serve it below a path of its own
+        return yarl.URL(f"{str(self.base).rstrip('/')}/{path}", encoded=True)
+
+
+def _reason_of(error: aiohttp.ClientConnectorError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return str(error.certificate_error)
+    # asyncio's own words name only the address; a resolver's errors have numbers below zero
+    number = error.os_error.errno or 0
+    return os.strerror(number) if number > 0 else error.os_error.strerror or str(error)
+
+
+def _segment(request_id: str) -> str:
+    return yarl.URL.build(path=f"/{request_id.replace('/', '')}").raw_path[1:]
+
+
+async def _object(response: aiohttp.ClientResponse) -> Body:
+    try:
+        found = json.loads(await response.text())
+    except ValueError as error:
+        raise ServerUnreachable(
+            str(response.url.origin()), "what it answers is no JSON; is it a resizer?"
+        ) from error
+    if not isinstance(found, dict):
+        raise ServerUnreachable(str(response.url.origin()), "what it answers is no resizer's")
+    return found

@@ -1,0 +1,208 @@
+import asyncio
+import csv
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+import photos
+from origin import Answer, Origin
+from process import Process, environment, server
+from service import catalogue
+
+
+def write(folder: Path, data: bytes) -> Path:
+    path = folder / "products.csv"
+    path.write_bytes(data)
+    return path
+
+
+async def submit(*arguments: str | Path, **variables: str) -> tuple[int, str, str]:
+    """Submit to the end; returns exit code, standard output and standard error."""
+    async with Process("submit", *arguments, variables=variables) as process:
+        code, output = await process.ended()
+    return code, output, "\n".join(process.log)
+
+
+async def test_submit_waits_and_saves_the_result(tmp_path: Path, origin: Origin) -> None:
+    origin.add("/a.jpg", Answer(body=photos.jpeg()))
+    source = write(tmp_path, catalogue([("One", origin.url("/a.jpg")), ("Two",)]))
+    target = tmp_path / "out.csv"
+    async with server(tmp_path / "data") as process:
+        url = await process.url()
+        code, output, log = await submit(source, "--server", url, "--wait", "--output", target)
+    assert code == 0, log
+    assert output.strip() == str(target)
+    assert "1 of 1 images compressed, 0 failed" in log
+    rows = list(csv.reader(target.read_text(encoding="utf-8").splitlines()))
+    assert rows[1][3].startswith(f"{url}/compressed/")
+    assert sorted(os.listdir(tmp_path)) == ["data", "out.csv", "products.csv"]
+
+
+async def test_submit_says_what_failed_and_ends_with_1(tmp_path: Path, origin: Origin) -> None:
+    source = write(tmp_path, catalogue([("One", origin.url("/gone.jpg"))]))
+    async with server(tmp_path / "data") as process:
+        arguments = (source, "--server", await process.url(), "--wait", "--output", tmp_path / "o.csv")
+        code, _, log = await submit(*arguments)
+    assert code == 1
+    assert "line 2, image 1: http_status" in log
+
+
+async def test_submit_without_waiting_prints_the_request(tmp_path: Path, origin: Origin) -> None:
+    origin.add("/a.jpg", Answer(body=photos.jpeg()))
+    source = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))]))
+    async with server(tmp_path / "data") as process:
+        url = await process.url()
+        code, request_id, _ = await submit(source, "--server", url)
+        assert code == 0
+        code, output, log = await submit(
+            "--resume", request_id.strip(), "--server", url, "--output", tmp_path / "o.csv", "--json"
+        )
+        assert code == 0, log
+        told = json.loads(output)
+        assert (told["request_id"], told["status"]) == (request_id.strip(), "completed")
+        code, output, _ = await submit(source, "--server", url, "--json")
+        assert json.loads(output)["images"] == 1
+    assert "Output Image Urls" in (tmp_path / "o.csv").read_text(encoding="utf-8")
+
+
+async def test_submit_hands_on_the_options(tmp_path: Path, origin: Origin) -> None:
+    origin.add("/a.jpg", Answer(body=photos.jpeg()))
+    source = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))]))
+    options = ("--quality", "30", "--format", "webp", "--max-width", "100", "--max-height", "90")
+    async with server(tmp_path / "data") as process:
+        arguments = ("--server", await process.url(), "--wait", "--json", "--output", tmp_path / "o.csv")
+        code, output, log = await submit(source, *arguments, *options, "--webhook-url", origin.url("/hook"))
+    assert code == 0, log
+    told = json.loads(output)
+    assert told["recipe"] == {"quality": 30, "format": "webp", "max_width": 100, "max_height": 90}
+    assert told["webhook"]["url"] == origin.url("/hook")
+
+
+async def test_submit_sends_the_token_of_the_environment(tmp_path: Path, origin: Origin) -> None:
+    origin.add("/a.jpg", Answer(body=photos.jpeg()))
+    source = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))]))
+    variables = environment(RESIZER_SERVER__API_TOKENS="sesame")
+    async with server(tmp_path / "data", **variables) as process:
+        url = await process.url()
+        code, _, log = await submit(source, "--server", url)
+        assert code == 2
+        assert "token" in log
+        assert (await submit(source, "--server", url, RESIZER_TOKEN="sesame"))[0] == 0
+        assert (await submit(source, "--server", url, "--token", "sesame"))[0] == 0
+
+
+async def test_refused_csv_ends_with_2_and_its_places(tmp_path: Path) -> None:
+    source = write(tmp_path, b"S. No.,Product Name,Input Image Urls\n1,,http://h/a.jpg\n")
+    async with server(tmp_path / "data") as process:
+        url = await process.url()
+        code, output, log = await submit(source, "--server", url)
+        assert (code, output) == (2, "")
+        assert f"{source}:2:2: " in log
+        code, _, log = await submit(source, "--server", url, "--quality", "500")
+        assert code == 2
+        assert "quality" in log
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        ((), "name a CSV"),
+        (("missing.csv",), "no file missing.csv"),
+        (("{csv}", "--resume", "abc"), "name a CSV"),
+        (("{csv}", "--output", "o.csv"), "--wait"),
+        (("--resume", "abc", "--quality", "4"), "--quality"),
+        (("{csv}", "--server", "localhost:8080"), "http://HOST:PORT"),
+        (("{csv}", "--server", "http://user:word@host"), "RESIZER_TOKEN"),
+    ],
+)
+async def test_wrong_usage_ends_with_2(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    source = write(tmp_path, catalogue([("One", "http://h/a.jpg")]))
+    code, _, log = await submit(*(argument.format(csv=source) for argument in arguments))
+    assert code == 2
+    assert told in log
+    assert "word" not in log
+
+
+async def test_server_that_is_not_there_ends_with_3(tmp_path: Path, unused_tcp_port: int) -> None:
+    source = write(tmp_path, catalogue([("One", "http://h/a.jpg")]))
+    code, _, log = await submit(source, "--server", f"http://127.0.0.1:{unused_tcp_port}")
+    assert code == 3
+    assert f"http://127.0.0.1:{unused_tcp_port}" in log
+    assert "Connection refused" in log
+
+
+async def test_server_that_is_no_resizer_is_told(tmp_path: Path, origin: Origin) -> None:
+    source = write(tmp_path, catalogue([("One", "http://h/a.jpg")]))
+    code, _, log = await submit(source, "--server", origin.url(""))
+    assert code == 2
+    assert "is no resizer" in log or "a resizer?" in log
+
+
+async def test_configuration_tells_where_the_server_is(tmp_path: Path, unused_tcp_port: int) -> None:
+    source = write(tmp_path, catalogue([("One", "http://h/a.jpg")]))
+    port = str(unused_tcp_port)
+    code, _, log = await submit(source, RESIZER_SERVER__HOST="0.0.0.0", RESIZER_SERVER__PORT=port)
+    assert code == 3
+    assert f"http://127.0.0.1:{port}" in log
+
+
+async def test_waiting_outlasts_a_restart_of_the_server(
+    tmp_path: Path, origin: Origin, unused_tcp_port: int
+) -> None:
+    gate = asyncio.Event()
+    origin.add("/a.jpg", Answer(body=photos.jpeg(), gate=gate))
+    source, target = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))])), tmp_path / "o.csv"
+    port, data = str(unused_tcp_port), tmp_path / "data"
+    serving = ("serve", "--port", port, "--data-dir", data)
+    address = ("--server", f"http://127.0.0.1:{port}", "--wait", "--output", target)
+    async with Process(*serving) as first:
+        await first.url()
+        async with Process("submit", source, *address) as client:
+            await origin.arrived("/a.jpg")
+            await client.said(r"request \w+")
+            first.signal(signal.SIGKILL)
+            await first.ended()
+            await client.said("trying again")
+            gate.set()
+            async with Process(*serving) as second:
+                await second.url()
+                code, _ = await client.ended()
+    assert code == 0, client.log
+    assert "/compressed/" in target.read_text(encoding="utf-8")
+
+
+async def test_giving_up_says_how_to_go_on(tmp_path: Path, origin: Origin) -> None:
+    gate = asyncio.Event()
+    origin.add("/a.jpg", Answer(body=photos.jpeg(), gate=gate))
+    source = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))]))
+    async with server(tmp_path / "data") as process:
+        url = await process.url()
+        arguments = (source, "--server", url, "--wait", "--patience", "0.5")
+        async with Process("submit", *arguments) as client:
+            request_id = (await client.said(r"request (\w+)"))[1]
+            process.signal(signal.SIGKILL)
+            await process.ended()
+            code, _ = await client.ended()
+    gate.set()
+    assert code == 3
+    assert f"--resume {request_id} --server http://127.0.0.1:" in "\n".join(client.log)
+
+
+async def test_interruption_ends_with_130_and_says_how_to_go_on(tmp_path: Path, origin: Origin) -> None:
+    gate = asyncio.Event()
+    origin.add("/a.jpg", Answer(body=photos.jpeg(), gate=gate))
+    source = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))]))
+    async with (
+        server(tmp_path / "data") as process,
+        Process("submit", source, "--server", await process.url(), "--wait") as client,
+    ):
+        request_id = (await client.said(r"request (\w+)"))[1]
+        await origin.arrived("/a.jpg")
+        client.signal(signal.SIGINT)
+        code, _ = await client.ended()
+        gate.set()
+    assert code == 130
+    assert f"--resume {request_id} --server http://127.0.0.1:" in "\n".join(client.log)
