@@ -228,6 +228,14 @@ async def stop_taking(app: web.Application) -> None:
     app[BATCHES].stop_taking()
 
 
+@contextmanager
+def own_folder(settings: Settings) -> Iterator[None]:
+    """Keep every server off the data folder and the database within. Raises `DataFolderInUse`, `ConfigError`."""
+    with ExitStack() as stack:
+        _take_folder(settings, stack)
+        yield
+
+
 def _take_folder(settings: Settings, stack: ExitStack) -> None:
     folder = settings.data_folder
     try:

@@ -149,6 +149,14 @@ class Process:
         assert match is not None, "\n".join(self.log)
         return match
 
+    async def printed(self, pattern: str) -> re.Match[str]:
+        """Wait for a line on standard output; `ended` returns what follows it."""
+        async with asyncio.timeout(PATIENCE):
+            while line := await self.process.output.readline():
+                if match := re.search(pattern, line.decode()):
+                    return match
+        raise AssertionError("\n".join(self.log))
+
     async def url(self) -> str:
         return (await self.said(LISTENING))[1]
 

@@ -14,8 +14,13 @@ COMMANDS = {
     "run": "Compress the images of a CSV without a server.",
     "submit": "Have a running server compress the images of a CSV.",
     "receive": "Run a webhook receiver that checks signatures and lists what came.",
+    "demo": "Show the service at work on this machine, with photos of its own.",
     "worker": "Run a worker of the distributed engine.",
+    "backup": "Copy the database while the server runs.",
+    "restore": "Put a copy of the database back while it does not.",
+    "check": "Look over the database and the files of which it tells.",
     "config": "Print the configuration in force.",
+    "completion": "Print the completion for a shell.",
 }
 
 

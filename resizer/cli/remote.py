@@ -142,16 +142,16 @@ class RemoteServer:
 
         return await self._again(status)
 
-    async def failed_images(self, request_id: str, limit: int) -> list[Body]:
-        """Return the first image bodies of those that failed."""
+    async def images(self, request_id: str, *, limit: int, status: str = "") -> list[Body]:
+        """Return the first image bodies, or the first with this `status`; no more than a page of them."""
 
-        async def failed() -> list[Body]:
+        async def images() -> list[Body]:
             path = f"requests/{_segment(request_id)}/images"
-            async with self._call("GET", path, status="failed", limit=str(limit)) as response:
+            async with self._call("GET", path, limit=str(limit), status=status) as response:
                 found: list[Body] = (await _object(response))["data"]
                 return found
 
-        return await self._again(failed)
+        return await self._again(images)
 
     async def save_result(self, request_id: str, target: Path) -> None:
         """Write the result to a file, which is whole or not there. Raises `OSError`."""

@@ -176,7 +176,7 @@ async def _submit(
             again = f"resizer submit --resume {request_id} --server {remote.base}"
             say(f"the server goes on with it; to wait again: {again}")
             raise
-        for failed in await remote.failed_images(request_id, MOST_SHOWN):
+        for failed in await remote.images(request_id, limit=MOST_SHOWN, status="failed"):
             fault = failed["error"]
             say(f"line {failed['line']}, image {failed['position']}: {fault['code']}: {fault['message']}")
         if standing.failed > MOST_SHOWN:

@@ -1,5 +1,6 @@
 """State in SQLite: every statement, and the one writer."""
 
+from resizer.database.copies import Contents, back_up, filenames, look_over, restore
 from resizer.database.database import Database, ResultRow, open_database
 from resizer.database.deliveries import Deliveries
 from resizer.database.intake import Intake, NewBatch
@@ -8,13 +9,18 @@ from resizer.database.outcomes import Announce, NewDelivery
 
 __all__ = [
     "Announce",
+    "Contents",
     "Database",
     "Deliveries",
     "Intake",
     "NewBatch",
     "NewDelivery",
     "ResultRow",
+    "back_up",
+    "filenames",
     "is_fresh",
+    "look_over",
     "open_database",
     "ran_beside",
+    "restore",
 ]

@@ -1,7 +1,6 @@
 import asyncio
 import csv
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -38,7 +37,11 @@ async def test_submit_waits_and_saves_the_result(tmp_path: Path, origin: Origin)
     assert "1 of 1 images compressed, 0 failed" in log
     rows = list(csv.reader(target.read_text(encoding="utf-8").splitlines()))
     assert rows[1][3].startswith(f"{url}/compressed/")
-    assert sorted(os.listdir(tmp_path)) == ["data", "out.csv", "products.csv"]
+    assert {path.name for path in await asyncio.to_thread(lambda: [*tmp_path.iterdir()])} == {
+        "data",
+        "out.csv",
+        "products.csv",
+    }
 
 
 async def test_submit_says_what_failed_and_ends_with_1(tmp_path: Path, origin: Origin) -> None:
@@ -182,13 +185,13 @@ async def test_giving_up_says_how_to_go_on(tmp_path: Path, origin: Origin) -> No
         url = await process.url()
         arguments = (source, "--server", url, "--wait", "--patience", "0.5")
         async with Process("submit", *arguments) as client:
-            request_id = (await client.said(r"request (\w+)"))[1]
+            request_id = (await client.said(r"request ([\w-]+)"))[1]
             process.signal(signal.SIGKILL)
             await process.ended()
             code, _ = await client.ended()
     gate.set()
     assert code == 3
-    assert f"--resume {request_id} --server http://127.0.0.1:" in "\n".join(client.log)
+    assert f"--resume {request_id} --server {url}" in "\n".join(client.log)
 
 
 async def test_interruption_ends_with_130_and_says_how_to_go_on(tmp_path: Path, origin: Origin) -> None:
@@ -197,12 +200,12 @@ async def test_interruption_ends_with_130_and_says_how_to_go_on(tmp_path: Path, 
     source = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))]))
     async with (
         server(tmp_path / "data") as process,
-        Process("submit", source, "--server", await process.url(), "--wait") as client,
+        Process("submit", source, "--server", url := await process.url(), "--wait") as client,
     ):
-        request_id = (await client.said(r"request (\w+)"))[1]
+        request_id = (await client.said(r"request ([\w-]+)"))[1]
         await origin.arrived("/a.jpg")
         client.signal(signal.SIGINT)
         code, _ = await client.ended()
         gate.set()
     assert code == 130
-    assert f"--resume {request_id} --server http://127.0.0.1:" in "\n".join(client.log)
+    assert f"--resume {request_id} --server {url}" in "\n".join(client.log)

@@ -1,0 +1,154 @@
+"""Copies of the database: taken while it is used, looked over, and put back."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from resizer.database.migrations import MIGRATIONS
+from resizer.database.reader import DAMAGED, reason_of
+from resizer.durable import sync_folder
+from resizer.errors import DatabaseUnusable, disk_fault
+
+INTEGRITY = "PRAGMA integrity_check(10)"
+FOREIGN_KEYS = "PRAGMA foreign_key_check"
+SCHEMA = "PRAGMA user_version"
+OURS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'batches'"
+COUNT = "SELECT count(*), coalesce(sum(images), 0) FROM batches WHERE ready"
+#: the counters of a request beside what is counted anew
+MISCOUNTED = """
+    SELECT b.request_id FROM batches b WHERE ready AND (images, pending, completed, failed, cancelled) <> (
+        SELECT count(*), total(status = 'pending'), total(status = 'completed'), total(status = 'failed'),
+            total(status = 'cancelled')
+        FROM images i WHERE i.batch_id = b.id
+    )
+"""
+SELECT_FILENAMES = "SELECT DISTINCT filename FROM images WHERE filename IS NOT NULL"
+#: what SQLite keeps beside a file; a stranger's would be taken for its own
+COMPANIONS = ("-wal", "-shm", "-journal")
+PAGE = 1000  # names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contents:
+    """What a database holds."""
+
+    requests: int
+    images: int
+    #: bytes of the file
+    size: int
+
+
+def back_up(path: Path, target: Path) -> Contents:
+    """Copy the database, whoever uses it, to a file that is whole or not there; what stood there is replaced.
+
+    The copy is of one moment, and has been looked over. Raises `DatabaseUnusable`, `OSError`.
+    """
+    draft = target.with_name(f".{target.name}.draft")
+    try:
+        contents = _copied(path, draft)
+        # what may read the database may read its copy, and nobody else
+        draft.chmod(path.stat().st_mode & 0o777)
+        draft.replace(target)
+        sync_folder(target.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+    return contents
+
+
+def restore(copy: Path, path: Path, *, aside: Path) -> Contents:
+    """Put a copy in the place of the database, which nobody may have open; what stood there goes `aside`.
+
+    A crash in between leaves the earlier one or the copy, never a mixture. Raises `DatabaseUnusable` with
+    nothing changed where the copy is damaged, newer than we know, or no database of ours; `OSError`.
+    """
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        contents = _copied(copy, draft)
+        if path.exists():
+            aside.hardlink_to(path)
+            # SQLite would go by the earlier one's journal when it opens the copy
+            for companion in COMPANIONS:
+                left = path.with_name(path.name + companion)
+                if left.exists():
+                    left.replace(aside.with_name(aside.name + companion))
+        draft.replace(path)
+        sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+    return contents
+
+
+def look_over(path: Path) -> tuple[Contents, list[str]]:
+    """Read all of the database; returns what it holds and what is wrong with it. Raises `DatabaseUnusable`."""
+    with _reading(path) as connection:
+        faults = [str(found) for (found,) in connection.execute(INTEGRITY) if found != "ok"]
+        if not faults:
+            faults += [
+                f"a row of {table} belongs to none of {parent}"
+                for table, _, parent, _ in connection.execute(FOREIGN_KEYS)
+            ]
+            faults += [
+                f"the counters of request {name} are wrong" for (name,) in connection.execute(MISCOUNTED)
+            ]
+        return _contents(connection, path), faults
+
+
+def filenames(path: Path) -> Iterator[list[str]]:
+    """Give the names of all compressed files, a page at a time. Raises `DatabaseUnusable`."""
+    with _reading(path) as connection:
+        cursor = connection.execute(SELECT_FILENAMES)
+        while rows := cursor.fetchmany(PAGE):
+            yield [name for (name,) in rows]
+
+
+def _copied(path: Path, draft: Path) -> Contents:
+    """Copy a database into a new file, and look the copy over; it is on disk when this returns."""
+    draft.unlink(missing_ok=True)
+    with _reading(path) as source:
+        _check_ours(source, path)
+        with closing(sqlite3.connect(draft)) as copy:
+            # in one step, which is of one moment: between steps a busy service would have it begin anew
+            source.backup(copy)
+            # one file, without a journal beside it
+            copy.execute("PRAGMA journal_mode = DELETE")
+            if [*copy.execute(INTEGRITY)] != [("ok",)]:
+                raise DatabaseUnusable(str(path), DAMAGED)
+            contents = _contents(copy, draft)
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    return contents
+
+
+def _contents(connection: sqlite3.Connection, path: Path) -> Contents:
+    ((requests, images),) = connection.execute(COUNT)
+    return Contents(requests=requests, images=images, size=path.stat().st_size)
+
+
+def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
+    ((version,),) = connection.execute(SCHEMA)
+    if version > len(MIGRATIONS):
+        raise DatabaseUnusable(
+            str(path),
+            f"it was written by a newer version of resizer (schema {version}, while this one knows "
+            f"{len(MIGRATIONS)}); upgrade resizer",
+        )
+    if not version or not connection.execute(OURS).fetchone():
+        raise DatabaseUnusable(str(path), "it is no database of resizer's")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise DatabaseUnusable(str(path), "there is no such file")
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+        ) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise DatabaseUnusable(str(path), reason_of(error)) from error
+    except OSError as error:
+        raise DatabaseUnusable(str(path), disk_fault(error, path.parent)) from error
