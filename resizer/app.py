@@ -230,7 +230,7 @@ async def stop_taking(app: web.Application) -> None:
 
 @contextmanager
 def own_folder(settings: Settings) -> Iterator[None]:
-    """Keep every server off the data folder and the database within. Raises `DataFolderInUse`, `ConfigError`."""
+    """Keep every server off the data folder and its database. Raises `DataFolderInUse`, `ConfigError`."""
     with ExitStack() as stack:
         _take_folder(settings, stack)
         yield

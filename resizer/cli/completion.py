@@ -12,7 +12,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", metavar="SHELL", type=click.Choice(SHELLS))
 @configured
 @click.pass_context
-def command(context: click.Context, shell: str, **_: object) -> None:
+def command(context: click.Context, /, shell: str, **_: object) -> None:
     """Print the completion for a SHELL: bash, zsh or fish.
 
     For good: `eval "$(resizer completion bash)"` in ~/.bashrc, `eval "$(resizer completion zsh)"` in

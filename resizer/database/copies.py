@@ -82,7 +82,7 @@ def restore(copy: Path, path: Path, *, aside: Path) -> Contents:
 
 
 def look_over(path: Path) -> tuple[Contents, list[str]]:
-    """Read all of the database; returns what it holds and what is wrong with it. Raises `DatabaseUnusable`."""
+    """Read all of the database; returns what it holds and what is wrong in it. Raises `DatabaseUnusable`."""
     with _reading(path) as connection:
         faults = [str(found) for (found,) in connection.execute(INTEGRITY) if found != "ok"]
         if not faults:
