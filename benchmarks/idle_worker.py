@@ -4,13 +4,16 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from resizer.cli.logs import set_up_logging
-from resizer.config import load_settings
+from resizer.config import Settings, load_settings
 from resizer.engine.base import Engine
 from resizer.engine.celery.node import Node
 from resizer.models import Compressed, Outcome, Source, Task
 from resizer.naming import stem_of
+from resizer.storage.base import Storage
+from resizer.storage.local import LocalStorage
 
 
 class NoWork:
@@ -39,11 +42,16 @@ class NoWork:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Engine]:
-    yield NoWork()
+async def opened(settings: Settings) -> AsyncIterator[tuple[Engine, Storage]]:
+    async with LocalStorage(settings.storage_folder) as storage:
+        yield NoWork(), storage
+
+
+def main() -> int:
+    settings = load_settings(None)
+    set_up_logging(settings.log)
+    return Node(settings, partial(opened, settings)).run()
 
 
 if __name__ == "__main__":
-    settings = load_settings(None)
-    set_up_logging(settings.log)
-    sys.exit(Node(settings, opened).run())
+    sys.exit(main())

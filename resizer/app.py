@@ -45,6 +45,7 @@ DATABASE = web.AppKey("database", Database)
 ENGINE = web.AppKey("engine", Engine)
 OUTBOX = web.AppKey("outbox", Outbox)
 RESUME = web.AppKey("resume", bool)
+UNCLAIMED = web.AppKey("unclaimed", list[Outcome])
 
 
 def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
@@ -59,6 +60,7 @@ def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
     app[SETTINGS] = settings
     app[RESUME] = resume
     app[CHECKS] = {}
+    app[UNCLAIMED] = []
     app[METRICS] = Metrics()
     app[STANDING] = lambda: standing(app)
     app.cleanup_ctx.extend([event_loop, data_folder, database, storage, engine, outbox, batches])
@@ -115,7 +117,7 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
     async with Fetcher(settings.fetch, spool=settings.spool_folder) as fetcher:
         app[ORIGINALS] = Originals(fetcher).fetch
         opened = (
-            open_celery_engine(settings, unclaimed=partial(discard, app))
+            open_celery_engine(settings, app[STORAGE], unclaimed=partial(discard, app))
             if settings.engine.kind == "celery"
             else open_local_engine(settings, fetcher, app[STORAGE], app[METRICS])
         )
@@ -126,7 +128,10 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
 
 def discard(app: web.Application, outcome: Outcome) -> None:
     """Note what came of an image that nobody wants any more."""
-    app[BATCHES].discard(outcome)
+    if BATCHES in app:
+        app[BATCHES].discard(outcome)
+    else:  # of an earlier run, and told while this one starts
+        app[UNCLAIMED].append(outcome)
 
 
 def open_storage(settings: Settings, *, drafts: Path) -> AbstractAsyncContextManager[Storage]:
@@ -149,12 +154,12 @@ async def open_local_engine(
 
 
 def open_celery_engine(
-    settings: Settings, *, unclaimed: Callable[[Outcome], None]
+    settings: Settings, storage: Storage, *, unclaimed: Callable[[Outcome], None]
 ) -> AbstractAsyncContextManager[Engine]:
     # an extra that need not be installed
     from resizer.engine.celery.engine import CeleryEngine  # noqa: PLC0415
 
-    return CeleryEngine(settings, unclaimed=unclaimed)
+    return CeleryEngine(settings, storage, unclaimed=unclaimed)
 
 
 def run_worker(settings: Settings) -> int:
@@ -175,7 +180,7 @@ def run_worker(settings: Settings) -> int:
 
 
 @asynccontextmanager
-async def open_worker_engine(settings: Settings) -> AsyncIterator[Engine]:
+async def open_worker_engine(settings: Settings) -> AsyncIterator[tuple[Engine, Storage]]:
     """Open all that a worker needs: a spool, the storage, and the local engine."""
     keep_freed_memory(KEPT_MEMORY)
     metrics = Metrics()
@@ -186,7 +191,7 @@ async def open_worker_engine(settings: Settings) -> AsyncIterator[Engine]:
             Fetcher(settings.fetch, spool=spool) as fetcher,
             open_local_engine(settings, fetcher, opened, metrics) as local,
         ):
-            yield local
+            yield local, opened
 
 
 async def outbox(app: web.Application) -> AsyncIterator[None]:
@@ -208,6 +213,8 @@ async def batches(app: web.Application) -> AsyncIterator[None]:
         resume=app[RESUME],
     ) as opened:
         app[BATCHES] = opened
+        for outcome in app[UNCLAIMED]:
+            opened.discard(outcome)
         yield
 
 

@@ -1,6 +1,7 @@
 """Make folders and files that are still there after the power went."""
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,3 +25,30 @@ def sync_folder(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def lasting_name(path: Path) -> str:
+    """Return the name in this file; who finds none there makes one up, at random. Raises `OSError`.
+
+    Of several that come first at once all get the same.
+    """
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        name = secrets.token_hex(8)
+    draft = path.with_name(f"{path.name}.{name}.draft")
+    try:
+        with draft.open("x", encoding="ascii") as file:
+            file.write(f"{name}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            pass  # another was first
+        except OSError:  # a file system without links
+            draft.replace(path)
+        sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path.read_text(encoding="ascii").strip()

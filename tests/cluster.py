@@ -58,6 +58,15 @@ class Redis:
             await self._process.wait()
             self._process = None
 
+    def freeze(self) -> None:
+        """Have it answer nothing more, with every connection open, as a host that is gone."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def client(self) -> redis.asyncio.Redis:
         return redis.asyncio.Redis.from_url(self.url, decode_responses=True)
 

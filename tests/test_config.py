@@ -96,6 +96,12 @@ def test_sizes_take_units(text: str, size: int, empty_folder: Path) -> None:
         ("[compress]\nquality = true", "compress.quality", "from 1 to 100"),
         ("[fetch]\ntimeout = true", "fetch.timeout", "a number of seconds"),
         ('[engine]\nbroker_url = "redis://[x"', "engine.broker_url", "redis://127.0.0.1"),
+        ('[engine]\nbroker_url = "redis://h/abc"', "engine.broker_url", "redis://127.0.0.1"),
+        ('[storage]\nbucket = "a b"', "storage.bucket", "letters, digits"),
+        ('[storage]\nbucket = "pics/shop"', "storage.bucket", "storage.prefix"),
+        ('[storage]\nprefix = "a/../b"', "storage.prefix", "shop/images"),
+        ('[storage]\nprefix = "a//b"', "storage.prefix", "shop/images"),
+        ('[storage]\nendpoint = "http://user:word@h"', "storage.endpoint", "without a login"),
         ('[log]\nlevel = "loud"', "log.level", "debug, info, warning or error"),
     ],
 )

@@ -53,7 +53,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; an error of ours ends it with one message and the contract's exit code."""
     try:
-        cli()
+        # also where it is run as a module: completion goes by this name
+        cli(prog_name="resizer")
     except ConfigError as error:
         for wrong in error.wrong:
             click.echo(f"resizer: {wrong}", err=True)

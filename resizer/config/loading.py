@@ -17,7 +17,9 @@ from resizer.errors import ConfigError, WrongKey
 
 DEFAULT_FILE = Path("config.toml")
 #: keys whose values are never shown; of a URL it is its credentials and query that are secret
-SECRET_KEYS = frozenset({"server.api_tokens", "webhook.secret", "webhook.url", "engine.broker_url"})
+SECRET_KEYS = frozenset(
+    {"server.api_tokens", "webhook.secret", "webhook.url", "engine.broker_url", "storage.endpoint"}
+)
 #: variables with our prefix that are no keys of the configuration
 OTHER_VARIABLES = frozenset({"RESIZER_TOKEN", "RESIZER_FAILPOINT"})
 

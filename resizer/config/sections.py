@@ -1,6 +1,7 @@
 """The sections of config.toml as typed settings, one class a component."""
 
 import base64
+import re
 import tomllib
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -108,6 +109,30 @@ def _broker_url(value: str) -> str:
     url = yarl.URL(value)
     if url.scheme not in {"redis", "rediss"} or not url.host:
         raise ValueError("it is no redis:// or rediss:// URL")
+    if not re.fullmatch(r"/?\d*", url.path):
+        raise ValueError("after the host stands the number of a database, such as /0")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    value = _origin(value)
+    url = yarl.URL(value)
+    # it is told in messages, which clients see
+    if url.user is not None or url.password is not None:
+        raise ValueError("it holds a login; credentials are taken from the provider's variables")
+    return value
+
+
+def _bucket(value: str) -> str:
+    if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value, re.ASCII):
+        raise ValueError("it holds what no bucket's name holds; what comes below it is storage.prefix")
+    return value
+
+
+def _prefix(value: str) -> str:
+    parts = value.strip("/").split("/")
+    if value.strip("/") and any(part in {"", ".", ".."} for part in parts):
+        raise ValueError("none of its parts may be empty, '.' or '..'")
     return value
 
 
@@ -221,9 +246,19 @@ class StorageSettings(Section):
         "local"
     )
     path: Text = ""
-    bucket: Text = ""
-    prefix: Text = ""
-    endpoint: Origin = ""
+    bucket: Annotated[
+        str,
+        AfterValidator(_bucket),
+        Field(description="a bucket's name of letters, digits, '.', '-' and '_'"),
+    ] = ""
+    prefix: Annotated[
+        str, AfterValidator(_prefix), Field(description="a path within the bucket such as shop/images")
+    ] = ""
+    endpoint: Annotated[
+        str,
+        AfterValidator(_endpoint),
+        Field(description="the http or https address of a store, without a login, or empty"),
+    ] = ""
     region: Text = ""
     public_base_url: Origin = ""
 

@@ -268,4 +268,4 @@ class StorageFailure(ImageError):
         self.what = what
 
     def __str__(self) -> str:
-        return f"the {self.what} could not be stored: {self.reason}"
+        return f"the {self.what} could not be stored or read: {self.reason}"

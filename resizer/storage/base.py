@@ -60,6 +60,13 @@ class Storage(Protocol):
         """Where they stand under their names, for whoever looks for one without waiting; None: elsewhere."""
         ...
 
+    async def identity(self) -> str:
+        """Return what tells this storage from others, the same on all machines that share it.
+
+        Raises `StorageFailure`.
+        """
+        ...
+
     def draft(self) -> Path:
         """Return a path where nothing is yet: a file written there can be taken over by `put`."""
         ...

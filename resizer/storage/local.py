@@ -17,7 +17,7 @@ from typing import Self
 
 import aiofiles.os
 
-from resizer.durable import make_folder, sync_folder
+from resizer.durable import lasting_name, make_folder, sync_folder
 from resizer.errors import ConfigError, StorageFailure, disk_fault
 from resizer.failpoints import Point, reach
 from resizer.storage.base import NAME
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 #: bytes; at least one block of the disk
 PROBE_SIZE = 4096
 DRAFTS = ".*.draft"
+#: file that tells the folder from others, for machines that believe to share it
+IDENTITY = ".storage.id"
 ABANDONED = 24 * 3600.0  # seconds; no image is worked on for as long
 #: seconds for which a file waits for others: they share one trip to a thread and one sync of the folder
 GATHER = 0.02
@@ -65,6 +67,12 @@ class LocalStorage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self._close)
+
+    async def identity(self) -> str:
+        try:
+            return await asyncio.to_thread(lasting_name, self.folder / IDENTITY)
+        except OSError as error:
+            raise StorageFailure(disk_fault(error, self.folder)) from error
 
     def draft(self) -> Path:
         if self._lock is None:

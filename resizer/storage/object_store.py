@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ CREDENTIALS = {
     "gcs": "set GOOGLE_APPLICATION_CREDENTIALS to the key file of an account that may write there",
     "azure": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
+
+STORES: dict[str, Callable[..., Store]] = {"s3": S3Store, "gcs": GCSStore, "azure": AzureStore}
+#: the library's name for an address other than the provider's own
+ENDPOINT = {"s3": "endpoint", "gcs": "base_url", "azure": "endpoint"}
+#: asked for the role of a machine where no credentials are set; on machines of others nothing answers there
+ROLES = ("169.254.169.254", "metadata.google.internal")
 
 #: bytes that one piece of a file has at least, unless it is the last
 PIECE = 256 * 1024
@@ -59,6 +66,7 @@ class ObjectStorage:
         self._settings = settings
         self._drafts = drafts
         self._store = open_store(settings)
+        self._first_look: asyncio.Task[None] | None = None
         #: some stores compatible with S3 cannot put only if absent: there it is looked at first
         self._puts_if_absent = True
 
@@ -78,8 +86,9 @@ class ObjectStorage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # all there is to close: the library sees to its connections itself
-        self._first_look.cancel()
-        await asyncio.gather(self._first_look, return_exceptions=True)
+        if self._first_look is not None:
+            self._first_look.cancel()
+            await asyncio.gather(self._first_look, return_exceptions=True)
 
     async def _look(self) -> None:
         """Tell early of a store that cannot be used; it may be put right while the service runs."""
@@ -87,6 +96,10 @@ class ObjectStorage:
             await self.check()
         except StorageFailure as error:
             logger.error("%s", error)  # noqa: TRY400 - the message says it all
+
+    async def identity(self) -> str:
+        # endpoint and region may differ from machine to machine
+        return "/".join((self._settings.kind, self._settings.bucket, self._settings.prefix.strip("/")))
 
     def draft(self) -> Path:
         return self._drafts / f"{uuid4().hex}.draft"
@@ -196,6 +209,10 @@ class ObjectStorage:
         except FileNotFoundError as error:
             raise StorageFailure(f"{self._where} is not there; create it, or mend storage.bucket") from error
         except exceptions.BaseError as error:
+            if any(address in str(error) for address in ROLES):
+                raise StorageFailure(
+                    f"{self._where} cannot be used without credentials; {CREDENTIALS[self._settings.kind]}"
+                ) from error
             raise StorageFailure(f"{self._where} cannot be used: {_told(error)}") from error
 
     @contextmanager
@@ -234,7 +251,6 @@ def open_store(settings: StorageSettings) -> Store:
             "storage.bucket", f"storage.kind is '{settings.kind}' and no bucket is named", "name one"
         )
     common: dict[str, Any] = {
-        "prefix": settings.prefix.strip("/") or None,
         "client_options": {
             "allow_http": settings.endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
@@ -242,15 +258,19 @@ def open_store(settings: StorageSettings) -> Store:
         },
         "retry_config": {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
     }
-    endpoint = settings.endpoint or None
+    # the library takes no None for what is not set
+    if prefix := settings.prefix.strip("/"):
+        common["prefix"] = prefix
+    if settings.endpoint:
+        common[ENDPOINT[settings.kind]] = settings.endpoint
+    if settings.region and settings.kind == "s3":
+        common["region"] = settings.region
     try:
-        if settings.kind == "gcs":
-            return GCSStore(settings.bucket, base_url=endpoint, **common)
-        if settings.kind == "azure":
-            return AzureStore(settings.bucket, endpoint=endpoint, **common)
-        return S3Store(settings.bucket, endpoint=endpoint, region=settings.region or None, **common)
-    except exceptions.BaseError as error:
-        raise ConfigError.of("storage", f"no store can be opened: {_told(error)}", "mend it") from error
+        return STORES[settings.kind](settings.bucket, **common)
+    except (exceptions.BaseError, ValueError, TypeError) as error:
+        raise ConfigError.of(
+            "storage", f"no store can be opened: {_told(error)}", CREDENTIALS[settings.kind]
+        ) from error
 
 
 def _strong(etag: str) -> str:
@@ -258,8 +278,11 @@ def _strong(etag: str) -> str:
     return '"' + etag.removeprefix("W/").strip('"') + '"'
 
 
-def _told(error: exceptions.BaseError) -> str:
+def _told(error: Exception) -> str:
     """Return the library's account of a fault without what only its makers can read."""
     # after two blanks and a dash stands what is wrong, before it how often it was tried
     first = str(error).strip().partition("\n")[0].rpartition("  - ")[2]
-    return first if len(first) <= MOST_TOLD else f"{first[:MOST_TOLD]}…"
+    # what the system said stands further down, among the makers' own
+    causes = re.findall(r'message: "([^"]+)"', str(error))
+    told = f"{first}: {causes[-1]}" if causes else first
+    return told if len(told) <= MOST_TOLD else f"{told[:MOST_TOLD]}…"

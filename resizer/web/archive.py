@@ -15,7 +15,7 @@ from aiohttp import web
 
 from resizer.batches import Batches
 from resizer.batches.archive_names import ERRORS, RESULT, ArchiveNames
-from resizer.models import Batch, Image
+from resizer.models import Batch, Image, ImageStatus
 from resizer.storage.base import Storage
 from resizer.web.keys import BATCHES, STORAGE
 from resizer.web.origin import links_for
@@ -84,6 +84,10 @@ async def archive(request: web.Request) -> web.StreamResponse:
     batches = request.app[BATCHES]
     batch = await batches.batch(request.match_info["request_id"])
     result = batches.result_csv(batch, files_url=links_for(request).files, partial=flag(request, "partial"))
+    # while the status can still tell it: a store that is away
+    for image in await batches.images(batch, limit=1, status=ImageStatus.COMPLETED):
+        if image.compressed:
+            await request.app[STORAGE].find(image.compressed.filename)
     name = re.sub(r"[.]csv$", "", batch.filename, flags=re.IGNORECASE)
     async with aclosing(archive_of(batch, batches, request.app[STORAGE], result)) as pieces:
         return await send_pieces(

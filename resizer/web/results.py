@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from resizer.errors import BatchNotFound
+from resizer.errors import BatchNotFound, StorageFailure
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ async def send_pieces(
             await response.write(piece)
     except ConnectionError:
         logger.debug("the client left before %s was sent", filename)
-    except BatchNotFound as error:
-        logger.info("sending %s broke off: %s", filename, error)
+    except (BatchNotFound, StorageFailure) as error:
+        logger.warning("sending %s broke off: %s", filename, error)
         break_off(request)
     except Exception:
         # the status is out already: only a broken connection tells that the rest is missing

@@ -17,8 +17,9 @@ from process import Process, get_json, server
 from recovery import check_integrity, check_not_torn, expected, slots_of
 from resizer.engine.celery.broker import QUEUE, RESULT, TASK, celery_app
 from resizer.engine.celery.engine import CeleryEngine
-from resizer.engine.celery.messages import message_of
+from resizer.engine.celery.messages import Result, message_of
 from resizer.models import Task
+from resizer.storage.local import LocalStorage
 from service import SECRET, Inbox, catalogue, form, settings_for
 
 Rows = list[tuple[str, ...]]
@@ -196,13 +197,13 @@ async def test_worker_that_may_wait_no_longer_gives_its_images_to_another(
 
 async def test_outcome_that_came_before_a_cancellation_is_told(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, engine={"kind": "celery"})
-    engine = CeleryEngine(settings, unclaimed=lambda _: None)
+    engine = CeleryEngine(settings, LocalStorage(settings.storage_folder), unclaimed=lambda _: None)
     task = Task(batch_id=1, seq=0, url="http://x/a.jpg", recipe=settings.compress.recipe())
     running = asyncio.create_task(engine.run(task))
     await asyncio.sleep(0)
     ((task_id, flight),) = engine.flights.items()
     outcome = done(1, 0)
-    flight.answer.set_result({"task_id": task_id, "status": "SUCCESS", "result": message_of(outcome)})
+    flight.answer.set_result(Result(task_id=task_id, status="SUCCESS", result=message_of(outcome)))
     running.cancel()
     assert await running == outcome
 
@@ -249,3 +250,150 @@ async def test_without_workers_the_service_waits_and_says_why(
         await check_end(session, url, request_id, rows, origin, folder=folder)
         async with session.get(f"{url}/readyz") as response:
             assert response.status == 200
+
+
+@pytest.mark.timeout(300)
+async def test_strangers_messages_stop_nobody(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    """Whoever may write to the broker may write nonsense; the server passes it over, also at its start."""
+    folder = tmp_path / "data"
+    rows = fill(origin, 10)
+    async with cluster(folder, workers=0) as running, running.broker.client() as client:
+        for stranger in ("not json", "{}", '{"headers": {}}'):
+            await client.rpush(QUEUE, stranger)
+        await client.sadd("resizer:nodes", "stranger")
+        await client.set("resizer:node:stranger", "nonsense")
+        async with serving(running) as process:
+            url = await process.url()
+            request_id = await submit(session, url, rows)
+
+            async def sent() -> bool:  # as many as go out while nobody takes them
+                return bool(await client.llen(QUEUE) > 3)
+
+            await until(sent)
+            # what Celery's own reader does with them is its own; here it is to find images alone
+            for stranger in ("not json", "{}", '{"headers": {}}'):
+                await client.lrem(QUEUE, 1, stranger)
+            await running.start_worker()
+            await check_end(session, url, request_id, rows, origin, folder=folder)
+            assert not [line for line in process.log if "met a fault" in line]
+
+
+@pytest.mark.timeout(300)
+async def test_worker_with_another_storage_fails_images_and_says_so(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    """Or they would be completed, and nowhere."""
+    folder = tmp_path / "data"
+    rows = fill(origin, 3)
+    elsewhere = {"RESIZER_STORAGE__PATH": str(tmp_path / "elsewhere")}
+    async with cluster(folder, workers=0) as running, serving(running) as process:
+        worker = Process("worker", "--data-dir", folder, variables={**running.variables, **elsewhere})
+        async with worker:
+            await worker.said(READY)
+            url = await process.url()
+            request_id = await submit(session, url, rows)
+            status = await get_json(session, f"{url}/status/{request_id}", Prefer="wait=60")
+            assert status["status"] == "failed"
+            images = await get_json(session, f"{url}/requests/{request_id}/images")
+            assert {image["error"]["code"] for image in images["data"]} == {"storage"}
+            assert "storage.path" in images["data"][0]["error"]["message"]
+            await worker.said("another storage than the server")
+        # once it is put right they can be tried again
+        await running.start_worker()
+        async with session.post(f"{url}/requests/{request_id}/retry") as response:
+            assert response.status == 202
+        await check_end(session, url, request_id, rows, origin, folder=folder)
+
+
+@pytest.mark.timeout(300)
+async def test_deleted_request_leaves_no_file_wherever_its_tasks_were(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    """In the queue, being fetched, or stored just then: again and again, at other moments."""
+    folder = tmp_path / "data"
+    async with cluster(folder) as running, serving(running) as process:
+        url = await process.url()
+        for attempt in range(4):
+            rows: Rows = [(f"P{each}", origin.url(f"/{attempt}-{each}.jpg")) for each in range(20)]
+            for number in range(20):
+                body = photos.jpeg(seed=20 * attempt + number, width=320, height=240)
+                origin.add(f"/{attempt}-{number}.jpg", Answer(body=body, delay=0.1))
+            request_id = await submit(session, url, rows)
+            await settled_at_least(attempt + 1, session, url, request_id)
+            async with session.delete(f"{url}/requests/{request_id}") as response:
+                assert response.status == 204
+
+        async def gone() -> bool:
+            return not [*(folder / "compressed").glob("*.jpg")]
+
+        await until(gone)
+
+
+@pytest.mark.timeout(300)
+async def test_outcome_of_a_deleted_request_of_an_earlier_run_leaves_no_file(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    """The server is killed while a worker holds its image, and the request is deleted after a restart."""
+    folder = tmp_path / "data"
+    gate = asyncio.Event()
+    origin.add("/held.jpg", Answer(body=photos.jpeg(), gate=gate))
+    async with cluster(folder) as running:
+        async with serving(running) as first:
+            url = await first.url()
+            request_id = await submit(session, url, [("One", origin.url("/held.jpg"))])
+            await origin.arrived("/held.jpg")
+            first.signal(signal.SIGKILL)
+            await first.ended()
+        async with serving(running) as second:
+            url = await second.url()
+            async with session.delete(f"{url}/requests/{request_id}") as response:
+                assert response.status == 204
+            gate.set()
+            seen = asyncio.Event()
+
+            async def stored_and_gone() -> bool:
+                files = [*(folder / "compressed").glob("*.jpg")]
+                if files:
+                    seen.set()
+                return seen.is_set() and not files
+
+            await until(stored_and_gone)
+
+
+@pytest.mark.timeout(300)
+async def test_worker_ends_though_the_broker_hangs(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    folder = tmp_path / "data"
+    origin.add("/held.jpg", Answer(body=photos.jpeg(), gate=asyncio.Event()))
+    async with (
+        cluster(folder, RESIZER_QUEUE__SHUTDOWN_GRACE="0") as running,
+        serving(running) as process,
+    ):
+        await submit(session, await process.url(), [("One", origin.url("/held.jpg"))])
+        await origin.arrived("/held.jpg")
+        running.broker.freeze()
+        (worker,) = running.workers
+        worker.signal(signal.SIGTERM)
+        await worker.ended()
+        running.workers.remove(worker)
+        running.broker.thaw()
+
+
+@pytest.mark.timeout(300)
+async def test_broker_that_hung_is_got_over(
+    tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
+) -> None:
+    folder = tmp_path / "data"
+    rows = fill(origin, 30)
+    async with cluster(folder) as running, serving(running) as process:
+        url = await process.url()
+        request_id = await submit(session, url, rows)
+        await settled_at_least(3, session, url, request_id)
+        running.broker.freeze()
+        # longer than an answer of the broker is waited for
+        await process.said("the broker is away")
+        running.broker.thaw()
+        await check_end(session, url, request_id, rows, origin, folder=folder)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import obstore
 import pytest
@@ -12,6 +13,7 @@ from resizer.errors import ConfigError, StorageFailure
 from resizer.storage import object_store
 from resizer.storage.object_store import ObjectStorage, open_store
 from s3 import S3Server, free_port
+from service import settings_for
 
 NAME = "0123456789abcdef0123456789abcdef.webp"
 
@@ -149,3 +151,47 @@ async def test_store_that_knows_no_conditions_is_asked_first(s3_settings: S3Sett
 def test_bucket_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"storage\.bucket"):
         ObjectStorage(StorageSettings(kind="s3"), drafts=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "section, variables",
+    [
+        ({"kind": "s3"}, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}),
+        ({"kind": "s3", "region": "eu-west-1"}, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}),
+        ({"kind": "s3", "endpoint": "http://127.0.0.1:9"}, {}),
+        ({"kind": "gcs"}, {}),
+        ({"kind": "azure"}, {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "Yg=="}),
+    ],
+    ids=["s3", "s3 with a region", "s3 elsewhere", "gcs", "azure"],
+)
+def test_every_kind_opens_with_the_defaults(
+    section: dict[str, Any], variables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = settings_for(tmp_path, storage={"bucket": "pictures", **section}).storage
+    assert settings.prefix == ""
+    open_store(settings)
+
+
+async def test_store_that_cannot_be_reached_is_told_with_the_cause(
+    tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    endpoint = f"http://127.0.0.1:{unused_tcp_port}"
+    settings = settings_for(tmp_path, storage={"kind": "s3", "bucket": "pictures", "endpoint": endpoint})
+    async with ObjectStorage(settings.storage, drafts=tmp_path) as storage:
+        with pytest.raises(StorageFailure, match="Connection refused") as caught:
+            await storage.check()
+    assert endpoint in str(caught.value)
+
+
+def test_half_of_the_credentials_is_told_with_what_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    settings = settings_for(tmp_path, storage={"kind": "s3", "bucket": "pictures"}).storage
+    with pytest.raises(ConfigError, match="AWS_SECRET_ACCESS_KEY"):
+        open_store(settings)

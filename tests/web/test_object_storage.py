@@ -143,6 +143,7 @@ async def test_store_that_is_away_fails_images_and_is_told_until_it_is_back(
     source = origin.add("/a.jpg", Answer(body=photos.jpeg()))
     async with FaultyStore(s3_settings["endpoint"]) as between:
         client = await serve(storage={**s3_settings, "endpoint": between.url})
+        kept = await finished(client, origin.add("/kept.jpg", Answer(body=photos.jpeg(seed=1))))
         between.faults = 10_000
         request_id = await finished(client, source)
         (image,) = await images(client, request_id)
@@ -152,6 +153,8 @@ async def test_store_that_is_away_fails_images_and_is_told_until_it_is_back(
             assert (await problem(response, 503))["failing"] == ["storage"]
         async with client.get(f"/compressed/{'0' * 32}.jpg") as response:
             assert response.headers["Retry-After"]
+            await problem(response, 503)
+        async with client.get(f"/requests/{kept}/archive") as response:
             await problem(response, 503)
         between.faults = 0
         async with client.get("/readyz") as response:

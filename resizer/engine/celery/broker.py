@@ -25,6 +25,8 @@ RESULT_EXPIRES = 3600
 BEAT = 2.0
 #: seconds after its last sign of life for which a worker counts as alive
 ALIVE = 5 * BEAT
+#: seconds for a connection to the broker, and for an answer
+CONNECT_TIMEOUT, SOCKET_TIMEOUT = 5, 15
 #: set of workers' names
 NODES = "resizer:nodes"
 #: least visibility timeout in seconds; Celery's own
@@ -51,7 +53,14 @@ def celery_app(settings: Settings, *, keeps_results: bool) -> Celery:
     url = settings.engine.broker_url
     app = Celery("resizer", set_as_current=False)
     # what nobody has acknowledged for so long is given to another worker
-    transport = {"visibility_timeout": max(HOUR, 2 * longest_task(settings))}
+    transport = {
+        "visibility_timeout": max(HOUR, 2 * longest_task(settings)),
+        # a broker that hangs, or whose host is gone, is noticed
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "socket_timeout": SOCKET_TIMEOUT,
+        "socket_keepalive": True,
+        "health_check_interval": SOCKET_TIMEOUT,
+    }
     options: dict[str, Any] = {
         "broker_url": url,
         "result_backend": url if keeps_results else "disabled://",
@@ -66,6 +75,9 @@ def celery_app(settings: Settings, *, keeps_results: bool) -> Celery:
         "worker_prefetch_multiplier": 1,
         "broker_transport_options": transport,
         "result_backend_transport_options": transport,
+        "redis_socket_connect_timeout": CONNECT_TIMEOUT,
+        "redis_socket_timeout": SOCKET_TIMEOUT,
+        "redis_socket_keepalive": True,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
@@ -84,6 +96,8 @@ def redis_client(settings: Settings) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(
         settings.engine.broker_url,
         decode_responses=True,
-        socket_connect_timeout=BEAT,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_keepalive=True,
         health_check_interval=10,
     )

@@ -2,30 +2,31 @@
 
 import asyncio
 import itertools
-import json
 import logging
 import math
 import secrets
-import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from types import TracebackType
 from typing import Self, cast
 
-from celery.states import READY_STATES, SUCCESS
+from celery.states import SUCCESS
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from resizer.config import Settings
+from resizer.durable import lasting_name
 from resizer.engine.celery.broker import BEAT, CANCEL, RESULT, TASK, celery_app, redis_client
 from resizer.engine.celery.losses import Losses
-from resizer.engine.celery.messages import Message, message_of, outcome_from
-from resizer.errors import BrokerDown, NoWorkers, TaskFailed
+from resizer.engine.celery.messages import Message, Result, message_of, outcome_from
+from resizer.errors import BrokerDown, ConfigError, NoWorkers, TaskFailed, disk_fault
 from resizer.models import Outcome, Task
+from resizer.storage.base import Storage
 
 logger = logging.getLogger(__name__)
 
+#: file of the data folder by whose name tasks are known as this server's
+NAME_FILE = "server.id"
 #: seconds for which tasks wait for others to be sent with them, in one trip to a thread
 GATHER = 0.005
 #: seconds between tries to reach the broker
@@ -48,9 +49,7 @@ class Flight:
     message: Message
     #: it has reached the broker
     sent: bool = False
-    answer: asyncio.Future[Message] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    answer: asyncio.Future[Result] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     #: nobody waits for it any more
     abandoned: bool = False
     #: how often a worker met a fault with it that is none of the image
@@ -60,17 +59,21 @@ class Flight:
 class CeleryEngine:
     """Hands each image to a worker, and finds the ones that were lost on the way.
 
+    Entering raises `ConfigError`, `StorageFailure`.
+
     `unclaimed` is told of an outcome that nobody waited for any more.
     """
 
-    def __init__(self, settings: Settings, *, unclaimed: Callable[[Outcome], None]) -> None:
+    def __init__(self, settings: Settings, storage: Storage, *, unclaimed: Callable[[Outcome], None]) -> None:
+        self._storage = storage
         self._unclaimed = unclaimed
         self._celery = celery_app(settings, keeps_results=False)
         self._redis = redis_client(settings)
-        # known again after a restart, and no other server's
-        name = f"{socket.gethostname()}\n{settings.data_folder.resolve()}"
-        self._server = blake2b(name.encode(), digest_size=6).hexdigest()
-        self._run = f"resizer-{self._server}-{secrets.token_hex(4)}-"
+        self._name_file = settings.data_folder / NAME_FILE
+        #: before the ids of this server's tasks, and of those of this run of it
+        self._server = self._run = ""
+        #: of the storage; a worker that sees another one is to say so
+        self._identity = ""
         self._numbers = itertools.count(1)
         #: handed out and not back, by the task's id
         self.flights: dict[str, Flight] = {}
@@ -87,6 +90,18 @@ class CeleryEngine:
         self._chores: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        try:
+            # known again after a restart, on whatever machine, and no other server's
+            name = await asyncio.to_thread(lasting_name, self._name_file)
+        except OSError as error:
+            raise ConfigError.of(
+                "data_dir",
+                f"{self._name_file} cannot be used: {disk_fault(error, self._name_file.parent)}",
+                "name a folder that can be created and written to",
+            ) from error
+        self._server = f"resizer-{name}-"
+        self._run = f"{self._server}{secrets.token_hex(4)}-"
+        self._identity = await self._storage.identity()
         self._chores = [
             asyncio.create_task(self._again_and_again(each))
             for each in (self._send_gathered, self._listen, self._watch)
@@ -116,7 +131,7 @@ class CeleryEngine:
         self._to_send.append(flight)
         self._woken.set()
         try:
-            meta = await asyncio.shield(flight.answer)
+            result = await asyncio.shield(flight.answer)
         except asyncio.CancelledError:
             if flight.answer.done():
                 # it came just before: who cancels is to know of its file
@@ -126,7 +141,7 @@ class CeleryEngine:
             self._to_revoke.append(flight.task_id)
             self._woken.set()
             raise
-        return _outcome(meta)
+        return _outcome(result)
 
     async def check(self) -> None:
         """Raise `NoWorkers` where no worker has given a sign of life, `BrokerDown` where none can."""
@@ -164,7 +179,7 @@ class CeleryEngine:
         revoked, self._to_revoke = self._to_revoke, []
         try:
             if not self._withdrawn:
-                await self._losses.withdraw(f"resizer-{self._server}-", but=self._run)
+                await self._losses.withdraw(self._server, but=self._run)
                 self._withdrawn = True
             await asyncio.to_thread(self._publish, flights, revoked)
         except Exception:
@@ -183,7 +198,11 @@ class CeleryEngine:
         with self._celery.producer_pool.acquire(block=True) as producer:
             for flight in flights:
                 self._celery.send_task(
-                    TASK, args=(flight.message,), task_id=flight.task_id, producer=producer, retry=False
+                    TASK,
+                    args=(flight.message, self._identity),
+                    task_id=flight.task_id,
+                    producer=producer,
+                    retry=False,
                 )
                 flight.sent = True
             if revoked:
@@ -194,40 +213,50 @@ class CeleryEngine:
     async def _listen(self) -> None:
         """Take results in as they are published; what was missed meanwhile is looked up."""
         async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.psubscribe(f"{RESULT}{self._run}*")
-            await self._catch_up([*self.flights])
+            # of earlier runs too: what they left with workers is to be known, though nobody waits for it
+            await channel.psubscribe(f"{RESULT}{self._server}*")
+            earlier = [key async for key in self._redis.scan_iter(f"{RESULT}{self._server}*", count=AT_ONCE)]
+            await self._catch_up({*self.flights, *(key.removeprefix(RESULT) for key in earlier)})
             while True:
                 message = await channel.get_message(timeout=BEAT)
                 if message is not None:
                     self._take(message["data"])
 
-    async def _catch_up(self, task_ids: Sequence[str]) -> None:
+    async def _catch_up(self, task_ids: Collection[str]) -> None:
         """Look for results of which nobody told."""
-        for start in range(0, len(task_ids), AT_ONCE):
-            keys = [f"{RESULT}{each}" for each in task_ids[start : start + AT_ONCE]]
+        ids = [*task_ids]
+        for start in range(0, len(ids), AT_ONCE):
+            keys = [f"{RESULT}{each}" for each in ids[start : start + AT_ONCE]]
             for found in await self._redis.mget(keys):
                 if found is not None:
                     self._take(cast("str", found))
 
     def _take(self, data: str) -> None:
-        meta: Message = json.loads(data)
-        if meta["status"] not in READY_STATES:
+        result = Result.from_json(data)
+        if result is None:
             return
-        self._read.append(meta["task_id"])
-        flight = self.flights.get(meta["task_id"])
+        self._read.append(result.task_id)
+        flight = self.flights.get(result.task_id)
         if flight is None:
-            return  # it came twice: published and looked up, or from a worker that seemed lost and was not
-        if meta["status"] != SUCCESS and not flight.abandoned and flight.failures < MOST_FAILURES:
+            # it came twice, published and looked up, or from a worker that seemed lost and was not
+            if not result.task_id.startswith(self._run):
+                self._tell_unclaimed(result)
+            return
+        if result.status != SUCCESS and not flight.abandoned and flight.failures < MOST_FAILURES:
             # so ends also what was through while the broker was away
-            logger.warning("task %s is sent again: %s", flight.task_id, meta["result"])
+            logger.warning("task %s is sent again: %s", flight.task_id, result.result)
             flight.failures += 1
             self._send_again(flight)
             return
         del self.flights[flight.task_id]
-        if not flight.abandoned:
-            flight.answer.set_result(meta)
-        elif meta["status"] == SUCCESS and meta["result"] is not None:
-            self._unclaimed(outcome_from(meta["result"]))
+        if flight.abandoned:
+            self._tell_unclaimed(result)
+        else:
+            flight.answer.set_result(result)
+
+    def _tell_unclaimed(self, result: Result) -> None:
+        if result.status == SUCCESS and result.result is not None:
+            self._unclaimed(outcome_from(result.result))
 
     async def _watch(self) -> None:
         """Look after workers, and after tasks that nobody is at any more."""
@@ -265,7 +294,7 @@ class CeleryEngine:
             await self._redis.unlink(*(f"{RESULT}{each}" for each in read[start : start + AT_ONCE]))
 
 
-def _outcome(meta: Message) -> Outcome:
-    if meta["status"] != SUCCESS:
-        raise TaskFailed(f"{meta['status']}: {meta['result']}")
-    return outcome_from(meta["result"])
+def _outcome(result: Result) -> Outcome:
+    if result.status != SUCCESS or result.result is None:
+        raise TaskFailed(f"{result.status}: {result.result}")
+    return outcome_from(result.result)

@@ -6,7 +6,6 @@ server compares what it handed out with what stands in the queue and with what e
 it holds.
 """
 
-import json
 from collections.abc import Collection, Sequence
 from typing import cast
 
@@ -14,6 +13,7 @@ from celery import Celery
 from redis.asyncio import Redis
 
 from resizer.engine.celery.broker import NODES, QUEUE, node_key
+from resizer.engine.celery.messages import Sign, held_id_of, id_of
 
 #: looks in a row at which a task was nowhere, until it counts as lost: a worker that has just taken one
 #: says so with its next sign of life
@@ -38,9 +38,10 @@ class Losses:
         dead = [name for name, sign in zip(names, signs, strict=True) if sign is None]
         if dead:
             await self._redis.srem(NODES, *dead)  # one that was only slow comes back with its next sign
-        nodes = [json.loads(cast("str", sign)) for sign in signs if sign is not None]
-        self.slots = sum(node["slots"] for node in nodes)
-        self._held = frozenset(each for node in nodes for each in node["held"])
+        found = (Sign.from_json(cast("str", sign)) for sign in signs if sign is not None)
+        nodes = [sign for sign in found if sign is not None]
+        self.slots = sum(node.slots for node in nodes)
+        self._held = frozenset(each for node in nodes for each in node.held)
 
     async def lost(self, task_ids: Collection[str]) -> list[str]:
         """Return which of these nobody has been at for some looks. Raises `RedisError`."""
@@ -55,8 +56,8 @@ class Losses:
     async def withdraw(self, prefix: str, *, but: str) -> None:
         """Take tasks out of the queue that an earlier run of this server put there. Raises `RedisError`."""
         for raw in await self._queued():
-            task_id = _id_of(raw)
-            if task_id.startswith(prefix) and not task_id.startswith(but):
+            task_id = id_of(raw)
+            if task_id and task_id.startswith(prefix) and not task_id.startswith(but):
                 await self._redis.lrem(QUEUE, 1, raw)
 
     def put_back(self, task_ids: Sequence[str]) -> set[str]:
@@ -65,23 +66,18 @@ class Losses:
         Raises kombu's `OperationalError`.
         """
         wanted = frozenset(task_ids)
-        put_back = set()
+        put_back: set[str] = set()
         with self._celery.connection_for_write() as connection:
             channel = connection.default_channel
             for tag, held in channel.client.hgetall(channel.unacked_key).items():
-                task_id = json.loads(held)[0]["headers"]["id"]
-                if task_id in wanted:
+                task_id = held_id_of(held)
+                if task_id and task_id in wanted:
                     channel.qos.restore_by_tag(tag.decode())
                     put_back.add(task_id)
         return put_back
 
     async def _waiting(self) -> frozenset[str]:
-        return frozenset(map(_id_of, await self._queued()))
+        return frozenset(task_id for raw in await self._queued() if (task_id := id_of(raw)))
 
     async def _queued(self) -> list[str]:
         return cast("list[str]", await self._redis.lrange(QUEUE, 0, -1))
-
-
-def _id_of(raw: str) -> str:
-    task_id: str = json.loads(raw)["headers"]["id"]
-    return task_id

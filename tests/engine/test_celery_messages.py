@@ -1,0 +1,58 @@
+import json
+
+import pytest
+
+from outcomes import done
+from resizer.engine.celery.messages import (
+    Result,
+    Sign,
+    held_id_of,
+    id_of,
+    message_of,
+    outcome_from,
+    task_from,
+)
+from resizer.models import OutputFormat, Recipe, Task
+
+TASK = Task(batch_id=1, seq=2, url="http://h/a.jpg?t=1", recipe=Recipe(quality=5, format=OutputFormat.PNG))
+
+
+def test_task_and_outcome_come_as_they_went() -> None:
+    assert task_from(json.loads(json.dumps(message_of(TASK)))) == TASK
+    assert outcome_from(json.loads(json.dumps(message_of(done(1, 2))))) == done(1, 2)
+
+
+def test_field_of_a_later_version_is_passed_over() -> None:
+    assert task_from({**message_of(TASK), "priority": 3}) == TASK
+
+
+def test_message_that_cannot_be_read_is_not_repeated() -> None:
+    """Its URL may hold a password, and what is said goes to logs."""
+    message = {**message_of(TASK), "seq": "http://user:word@h/?token=hush"}
+    with pytest.raises(ValueError, match="seq") as caught:
+        task_from(message)
+    shown = f"{caught.value}{caught.value.__cause__}{caught.value.__context__}"
+    assert "hush" not in shown
+    assert "word" not in shown
+
+
+@pytest.mark.parametrize(
+    "raw", ["", "not json", "[]", "{}", '{"headers": {}}', '{"headers": {"id": 5}}', "null"]
+)
+def test_stranger_in_the_queue_has_no_id(raw: str) -> None:
+    assert id_of(raw) is None
+    assert held_id_of(raw) is None
+    assert held_id_of(f"[{raw or 0}]") is None
+    assert Sign.from_json(raw) is None
+    assert Result.from_json(raw) is None
+
+
+def test_sign_of_life_comes_as_it_went() -> None:
+    sign = Sign(slots=4, held=("a", "b"))
+    assert Sign.from_json(sign.to_json()) == sign
+
+
+def test_result_of_a_task_that_goes_on_is_none() -> None:
+    told = {"task_id": "a", "status": "STARTED", "result": None}
+    assert Result.from_json(json.dumps(told)) is None
+    assert Result.from_json(json.dumps({**told, "status": "SUCCESS"})) is not None
