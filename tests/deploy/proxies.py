@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from socket import AF_INET
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -73,7 +74,10 @@ class Loopback(AbstractResolver):
     """Finds every name on this machine."""
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        return [{"hostname": host, "host": "127.0.0.1", "port": port, "family": 2, "proto": 0, "flags": 0}]
+        del family
+        return [
+            {"hostname": host, "host": "127.0.0.1", "port": port, "family": AF_INET, "proto": 0, "flags": 0}
+        ]
 
     async def close(self) -> None:
         pass
