@@ -1,7 +1,7 @@
 """Run a command under what a systemd unit forbids the process itself: `python confined.py UNIT COMMAND…`.
 
-Its system calls, its families of sockets, memory that is written and then run, new privileges. Namespaces and users are
-systemd's to make; they are left out.
+Its system calls, its families of sockets, memory that is written and then run, new privileges. Namespaces
+and users are systemd's to make; they are left out.
 """
 
 import ctypes

@@ -50,6 +50,10 @@ class Running:
         self.log: list[str] = []
         self._told = asyncio.Condition()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             *self._command,

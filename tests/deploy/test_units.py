@@ -135,7 +135,7 @@ async def test_what_the_unit_forbids_is_forbidden(tmp_path: Path) -> None:
 
 
 def confined(unit: str, *arguments: str, **variables: str) -> Running:
-    command = (sys.executable, CONFINED, DEPLOY / unit, sys.executable, "-m", "resizer", *arguments)
+    command = (sys.executable, str(CONFINED), str(DEPLOY / unit), sys.executable, "-m", "resizer", *arguments)
     env = environment(PYTHONPATH=str(DEPLOY.parent), **variables)
     # a pool of two, of which each makes its own threads
     return Running(*command, env={**env, "RESIZER_COMPRESS__PROCESSES": "2"})
