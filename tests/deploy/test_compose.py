@@ -1,4 +1,4 @@
-"""The compose files: Compose reads them, and they hold to what the service needs and what was promised of them."""
+"""The compose files: Compose reads them, and they hold to what the service needs."""
 
 import os
 import re
@@ -188,7 +188,9 @@ async def test_the_broker_wants_its_password_and_the_worker_is_asked_whether_it_
         output_of("sh", "-c", ping, **environment)
         with pytest.raises(AssertionError, match="ended with 1"):
             output_of("sh", "-c", ping, REDISCLI_AUTH="")
-        assert FILLED_IN["REDIS_PASSWORD"] not in Path(f"/proc/{redis.pid}/cmdline").read_text(encoding="utf-8")
+        assert FILLED_IN["REDIS_PASSWORD"] not in Path(f"/proc/{redis.pid}/cmdline").read_text(
+            encoding="utf-8"
+        )
 
         settings = {each: filled_in(text, FILLED_IN) for each, text in worker["environment"].items()}
         address = settings["RESIZER_ENGINE__BROKER_URL"].replace("redis:6379", f"127.0.0.1:{port}")
