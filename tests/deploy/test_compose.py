@@ -188,9 +188,7 @@ async def test_the_broker_wants_its_password_and_the_worker_is_asked_whether_it_
         output_of("sh", "-c", ping, **environment)
         with pytest.raises(AssertionError, match="ended with 1"):
             output_of("sh", "-c", ping, REDISCLI_AUTH="")
-        assert FILLED_IN["REDIS_PASSWORD"] not in Path(f"/proc/{redis.pid}/cmdline").read_text(
-            encoding="utf-8"
-        )
+        assert FILLED_IN["REDIS_PASSWORD"] not in arguments_of(redis.pid)
 
         settings = {each: filled_in(text, FILLED_IN) for each, text in worker["environment"].items()}
         address = settings["RESIZER_ENGINE__BROKER_URL"].replace("redis:6379", f"127.0.0.1:{port}")
@@ -207,6 +205,10 @@ async def test_the_broker_wants_its_password_and_the_worker_is_asked_whether_it_
         await running.ended()
         with pytest.raises(AssertionError, match="ended with 1"):
             output_of(sys.executable, *check, **variables)
+
+
+def arguments_of(process: int) -> str:
+    return Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8")
 
 
 def test_the_bucket_is_made_once(s3: S3Server, tmp_path: Path) -> None:
