@@ -62,8 +62,7 @@ async def _missing(settings: Settings, path: Path) -> list[str]:
     """Return the names whose files the storage does not have. Raises `StorageFailure`."""
     missing: list[str] = []
     async with open_storage(settings, drafts=settings.spool_folder) as storage:
-        pages = filenames(path)
-        while page := await asyncio.to_thread(next, pages, None):
+        for page in filenames(path):
             for names in _together(page):
                 missing += [
                     name for name in await asyncio.gather(*(_lost(storage, name) for name in names)) if name

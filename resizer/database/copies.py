@@ -1,5 +1,6 @@
 """Copies of the database: taken while it is used, looked over, and put back."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -8,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resizer.database.migrations import MIGRATIONS
-from resizer.database.reader import DAMAGED, reason_of
+from resizer.database.reader import DAMAGED, OUT_OF_SPACE, reason_of
 from resizer.durable import sync_folder
-from resizer.errors import DatabaseUnusable, disk_fault
+from resizer.errors import DatabaseUnusable
 
 INTEGRITY = "PRAGMA integrity_check(10)"
 FOREIGN_KEYS = "PRAGMA foreign_key_check"
@@ -107,13 +108,19 @@ def filenames(path: Path) -> Iterator[list[str]]:
 def _copied(path: Path, draft: Path) -> Contents:
     """Copy a database into a new file, and look the copy over; it is on disk when this returns."""
     draft.unlink(missing_ok=True)
+    draft.touch()  # SQLite does not say why a file cannot be made
     with _reading(path) as source:
         _check_ours(source, path)
         with closing(sqlite3.connect(draft)) as copy:
-            # in one step, which is of one moment: between steps a busy service would have it begin anew
-            source.backup(copy)
-            # one file, without a journal beside it
-            copy.execute("PRAGMA journal_mode = DELETE")
+            try:
+                # in one step, which is of one moment: between steps a busy service would have it begin anew
+                source.backup(copy)
+                # one file, without a journal beside it
+                copy.execute("PRAGMA journal_mode = DELETE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode in OUT_OF_SPACE:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(draft)) from error
+                raise
             if [*copy.execute(INTEGRITY)] != [("ok",)]:
                 raise DatabaseUnusable(str(path), DAMAGED)
             contents = _contents(copy, draft)
@@ -150,5 +157,3 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.Error as error:
         raise DatabaseUnusable(str(path), reason_of(error)) from error
-    except OSError as error:
-        raise DatabaseUnusable(str(path), disk_fault(error, path.parent)) from error

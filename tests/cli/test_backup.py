@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 import photos
+from full_disk import tmpfs
 from origin import Answer, Origin
 from process import Process, get_json, server
 from service import catalogue, form
@@ -208,3 +209,15 @@ async def test_check_tells_missing_files_and_wrong_counters(tmp_path: Path, orig
     code, output, log = await resizer("check", "--data-dir", data)
     assert (code, output) == (1, "faulty")
     assert f"the counters of request {request_id} are wrong" in log
+
+
+async def test_backup_to_a_full_disk_says_so(tmp_path: Path) -> None:
+    data = await made(tmp_path / "data")
+    with tmpfs(tmp_path / "small", "64k") as disk:
+        if disk is None:
+            pytest.skip("no disk can be mounted here: run the tests as root, or in `unshare -Urm`")
+        code, _, log = await resizer("backup", disk.folder / "copy.db", "--data-dir", data)
+        assert code == 1
+        assert "no space left" in log
+        assert str(disk.folder) in log
+        assert names_beside(disk.folder / "copy.db") == set()
