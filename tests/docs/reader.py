@@ -78,9 +78,11 @@ class Staying:
             await self._reading
         assert code == 0, "".join(self.said)
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         with suppress(ProcessLookupError):
             self._process.kill()
+        await self._process.wait()
+        await self._reading
 
 
 class Reader:
@@ -126,7 +128,7 @@ class Reader:
     ) -> None:
         for each in self._staying.values():
             if kind is not None:
-                each.kill()
+                await each.kill()
             else:
                 await each.stop()
 
