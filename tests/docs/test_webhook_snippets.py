@@ -47,7 +47,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 )
 
@@ -59,11 +58,10 @@ func main() {
 	if err := json.NewDecoder(os.Stdin).Decode(&call); err != nil {
 		panic(err)
 	}
-	header := http.Header{}
-	for name, value := range call.Headers {
-		header.Set(name, value)
-	}
-	event, err := receive(header, []byte(call.Body))
+	headers := call.Headers
+	event, err := receive(
+		headers["webhook-id"], headers["webhook-timestamp"], headers["webhook-signature"], []byte(call.Body),
+	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
