@@ -1,7 +1,6 @@
 """A reader of the documents who types every command, in order, in a folder of its own."""
 
 import asyncio
-import json
 import re
 import shutil
 import signal
@@ -14,10 +13,11 @@ from types import TracebackType
 from typing import Self
 
 import documents
+import typed
 
 import photos
 from origin import Answer, Origin
-from process import PATIENCE, environment
+from process import PATIENCE, environment, starter_at_work
 
 #: commands that stay until they are stopped, and what each says once it is of use
 STAY = {"serve": "listening on", "receive": "listening on"}
@@ -99,6 +99,7 @@ class Reader:
             HOME=str(folder),
             TMPDIR=str(folder),
             RESIZER_SERVER__PORT=str(self._ports["8080"]),
+            STARTER=str(starter_at_work().fileno()),
         )
 
     async def __aenter__(self) -> Self:
@@ -109,7 +110,7 @@ class Reader:
         assert curl, "needs Debian's package curl"
         for name, line in {
             "python": f'exec "{python}" "$@"',
-            "resizer": f'exec "{python}" -m resizer "$@"',
+            "resizer": f'exec "{python}" -I -S "{typed.__file__}" "$@"',
             # the status is told apart from the body
             "curl": f"exec {curl} -sS -w '%{{stderr}}HTTP %{{http_code}}\\n' \"$@\"",
         }.items():
@@ -167,31 +168,13 @@ class Reader:
     async def _stay(self, name: str, command: str) -> list[str]:
         if earlier := self._staying.pop(name, None):
             await earlier.stop()
-        process = await asyncio.create_subprocess_exec(
-            "bash",
-            "-c",
-            f"exec env {self._real(command)}",
-            cwd=self._folder,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        process = await self._shell(f"exec env {self._real(command)}", errors=asyncio.subprocess.STDOUT)
         self._staying[name] = staying = Staying(process, STAY[name])
         await staying.ready()
         return staying.said
 
     async def _run(self, command: str) -> Done:
-        process = await asyncio.create_subprocess_exec(
-            "bash",
-            "-c",
-            self._real(command),
-            cwd=self._folder,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        process = await self._shell(self._real(command), errors=asyncio.subprocess.PIPE)
         async with asyncio.timeout(PATIENCE):
             output, errors = await process.communicate()
         assert process.returncode is not None
@@ -199,6 +182,19 @@ class Reader:
             code=process.returncode,
             output=output.decode(errors="replace"),
             errors=errors.decode(errors="replace"),
+        )
+
+    async def _shell(self, command: str, *, errors: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            "bash",
+            "-c",
+            command,
+            cwd=self._folder,
+            env=self._environment,
+            pass_fds=[starter_at_work().fileno()],
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
         )
 
     def _real(self, command: str) -> str:
@@ -212,15 +208,6 @@ class Reader:
         return documents.read(documents.ROOT / "README.md")
 
 
-def shape(value: object) -> object:
-    """Return the names of the fields of an answer; what is null or empty may be anything."""
-    if isinstance(value, dict):
-        return {name: shape(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [shape(value[0])] if value else []
-    return None
-
-
 def same_fields(shown: object, answered: object) -> bool:
     """Tell whether an example has the fields that the service answers."""
     if isinstance(shown, dict) and isinstance(answered, dict):
@@ -230,11 +217,6 @@ def same_fields(shown: object, answered: object) -> bool:
     if isinstance(shown, list) and isinstance(answered, list):
         return not shown or not answered or same_fields(shown[0], answered[0])
     return None in (shown, answered) or type(shown) is type(answered)
-
-
-def parsed(text: str) -> object:
-    value: object = json.loads(text)
-    return value
 
 
 def _free_port() -> int:

@@ -14,6 +14,10 @@ from origin import Origin
 NOT_TYPED = {
     "python3 -m venv .venv && . .venv/bin/activate && pip install .": "needs a package registry",
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest -n 4": "runs this",
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]'": "needs a package registry",
+    ".venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy": ".ci/run does it",
+    ".venv/bin/pytest -n 4": "runs this",
+    ".venv/bin/python tests/docs/making.py": "tests/docs/test_made.py does it without writing",
     "resizer demo": "takes half a minute of both cores; tests/cli/test_demo.py runs it",
     ".venv/bin/pip install -e '.[dev]' && .venv/bin/python -m benchmarks --json figures.json": (
         "takes an hour; tests/test_benchmarks.py runs --quick"

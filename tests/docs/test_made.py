@@ -21,11 +21,12 @@ def test_every_key_stands_there_with_its_default() -> None:
             key, default, _ = (cell.strip() for cell in row.strip("|").split(" | ", 2))
             told[key.strip("`")] = tomllib.loads(f"value = {default.strip('`')}")["value"]
     config = tomllib.loads((ROOT / "config.toml").read_text(encoding="utf-8"))
-    flat = {}
+    flat: dict[str, object] = {}
     for name, value in config.items():
-        flat |= (
+        keys = (
             {f"{name}.{key}": each for key, each in value.items()}
             if isinstance(value, dict)
             else {name: value}
         )
+        flat.update(keys)
     assert told == flat
