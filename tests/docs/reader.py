@@ -69,20 +69,18 @@ class Staying:
             await self._ready.wait()
         assert self._awaited in "".join(self.said), "".join(self.said)
 
-    async def stop(self) -> None:
-        """Stop it as Ctrl-C does; it ends well."""
+    async def stop(self) -> int:
+        """Stop it as Ctrl-C does; returns its exit code."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
         async with asyncio.timeout(PATIENCE):
             code = await self._process.wait()
             await self._reading
-        assert code == 0, "".join(self.said)
+        return code
 
-    async def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-        await self._reading
+    async def end(self) -> None:
+        """Stop it; it ends well."""
+        assert await self.stop() == 0, "".join(self.said)
 
 
 class Reader:
@@ -128,10 +126,10 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for each in self._staying.values():
-            if kind is not None:
-                await each.kill()
+            if kind is None:
+                await each.end()
             else:
-                await each.stop()
+                await each.stop()  # what went wrong is told already
 
     async def type(self, command: str) -> Done:
         """Run a command to its end, or, where it stays, until it is of use."""
@@ -163,11 +161,11 @@ class Reader:
         if command == START:
             await self._serving()
         elif server := self._staying.pop("serve", None):
-            await server.stop()
+            await server.end()
 
     async def _stay(self, name: str, command: str) -> list[str]:
         if earlier := self._staying.pop(name, None):
-            await earlier.stop()
+            await earlier.end()
         process = await self._shell(f"exec env {self._real(command)}", errors=asyncio.subprocess.STDOUT)
         self._staying[name] = staying = Staying(process, STAY[name])
         await staying.ready()
