@@ -1,0 +1,53 @@
+"""What the documents lead to is there."""
+
+import ast
+
+import pytest
+from documents import ROOT, Document, documents, read
+
+DOCUMENTS = documents()
+#: may be left out of a copy
+DEPLOY = ROOT / "deploy"
+#: what fences may hold; a block of another language is one that nobody looks at
+LANGUAGES = {"", "sh", "json", "csv", "python", "javascript", "php", "go", "toml", "yaml", "ini"}
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
+
+
+@every_document
+def test_links_lead_somewhere(document: Document) -> None:
+    for link in document.links():
+        if link.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.path.parent / name).resolve() if name else document.path
+        assert target.is_relative_to(ROOT), link
+        if target.is_relative_to(DEPLOY) and not DEPLOY.exists():
+            continue
+        assert target.exists(), f"{document.name}: {link} leads nowhere"
+        if anchor:
+            assert anchor in read(target).anchors(), f"{document.name}: {link} has no such heading"
+
+
+@every_document
+def test_pictures_and_documents_are_reached(document: Document) -> None:
+    """A document that nothing leads to is read by nobody."""
+    reached = {
+        (other.path.parent / link.partition("#")[0]).resolve()
+        for other in DOCUMENTS
+        for link in other.links()
+        if other is not document and not link.startswith("http")
+    }
+    assert document.name == "README.md" or document.path in reached
+
+
+@every_document
+def test_blocks_say_what_they_hold(document: Document) -> None:
+    assert {block.language for block in document.blocks()} <= LANGUAGES
+
+
+@every_document
+def test_python_compiles(document: Document) -> None:
+    for block in document.blocks():
+        if block.language == "python":
+            ast.parse(block.text, filename=f"{document.name}:{block.line}")
