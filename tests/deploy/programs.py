@@ -83,6 +83,11 @@ class Running:
         assert self._process.returncode is not None
         return self._process.returncode
 
+    async def ended(self) -> int:
+        """Wait until it has ended by itself; returns its exit code."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._process.wait()
+
     async def said(self, pattern: str) -> re.Match[str]:
         """Wait for a line."""
 
