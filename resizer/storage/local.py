@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 PROBE_SIZE = 4096
 DRAFTS = ".*.draft"
 #: file that tells the folder from others, for machines that believe to share it
-IDENTITY = ".storage.id"
+IDENTITY = ".storage-id"
 ABANDONED = 24 * 3600.0  # seconds; no image is worked on for as long
 #: seconds for which a file waits for others: they share one trip to a thread and one sync of the folder
 GATHER = 0.02

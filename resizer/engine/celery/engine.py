@@ -26,7 +26,7 @@ from resizer.storage.base import Storage
 logger = logging.getLogger(__name__)
 
 #: file of the data folder by whose name tasks are known as this server's
-NAME_FILE = "server.id"
+NAME_FILE = "server-id"
 #: seconds for which tasks wait for others to be sent with them, in one trip to a thread
 GATHER = 0.005
 #: seconds between tries to reach the broker
