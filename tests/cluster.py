@@ -45,6 +45,8 @@ class Redis:
         )
         async with asyncio.timeout(PATIENCE), self.client() as client:
             while True:
+                ended = self._process.returncode
+                assert ended is None, f"redis-server ended with {ended}: is port {self.port} taken?"
                 try:
                     await client.ping()
                 except (redis.exceptions.RedisError, OSError):
