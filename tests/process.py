@@ -172,6 +172,13 @@ class Process:
         self.process.send_signal(number)
 
 
+async def ran(*arguments: str | Path, **variables: str) -> tuple[int, str, str]:
+    """Run a command to its end; returns exit code, standard output and standard error."""
+    async with Process(*arguments, variables=variables) as process:
+        code, output = await process.ended()
+    return code, output, "\n".join(process.log)
+
+
 def server(folder: Path, **variables: str) -> Process:
     return Process("serve", "--port", "0", "--data-dir", folder, variables=variables)
 

@@ -31,7 +31,6 @@ from resizer.photos import PIECES, Shot, photograph
 from resizer.webhooks.receiver import create_receiver
 from resizer.webhooks.signing import load_secret
 
-HOST = "127.0.0.1"
 PAPERS = ((0.80, 0.77, 0.72), (0.66, 0.72, 0.74), (0.82, 0.74, 0.68))
 #: seconds between looks at the progress, and for an answer from this very process
 REFRESH, PATIENCE = 0.25, 60.0
@@ -129,16 +128,17 @@ def _origin(photos: dict[str, bytes]) -> web.Application:
 @asynccontextmanager
 async def _served(app: web.Application, settings: Settings, *, port: int = 0) -> AsyncIterator[str]:
     """Serve an application on this port, or on a free one; gives its address."""
+    host = settings.server.host
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1)
     try:
         await runner.setup()
         try:
-            listener = await listen(runner, settings.server, HOST, port)
+            listener = await listen(runner, settings.server, host, port)
         except ConfigError:
             if port == 0:
                 raise
-            listener = await listen(runner, settings.server, HOST, 0)
-        yield f"http://{HOST}:{listener.sockets[0].getsockname()[1]}"
+            listener = await listen(runner, settings.server, host, 0)
+        yield f"http://{host}:{listener.sockets[0].getsockname()[1]}"
         listener.close()
     finally:
         await runner.cleanup()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import aiofiles
 import aiohttp
@@ -137,7 +138,7 @@ class RemoteServer:
 
     async def status(self, request_id: str) -> Standing:
         async def status() -> Standing:
-            async with self._call("GET", f"status/{_segment(request_id)}") as response:
+            async with self._call("GET", f"status/{quote(request_id, safe='')}") as response:
                 return Standing.of(await _object(response))
 
         return await self._again(status)
@@ -146,7 +147,7 @@ class RemoteServer:
         """Return the first image bodies, or the first with this `status`; no more than a page of them."""
 
         async def images() -> list[Body]:
-            path = f"requests/{_segment(request_id)}/images"
+            path = f"requests/{quote(request_id, safe='')}/images"
             async with self._call("GET", path, limit=str(limit), status=status) as response:
                 found: list[Body] = (await _object(response))["data"]
                 return found
@@ -159,7 +160,7 @@ class RemoteServer:
 
         async def save() -> None:
             async with (
-                self._call("GET", f"result/{_segment(request_id)}") as response,
+                self._call("GET", f"result/{quote(request_id, safe='')}") as response,
                 aiofiles.open(draft, "wb") as file,
             ):
                 async for piece in response.content.iter_chunked(PIECE):
@@ -261,10 +262,6 @@ def _reason_of(error: aiohttp.ClientConnectorError) -> str:
     # asyncio's own words name only the address; a resolver's errors have numbers below zero
     number = error.os_error.errno or 0
     return os.strerror(number) if number > 0 else error.os_error.strerror or str(error)
-
-
-def _segment(request_id: str) -> str:
-    return yarl.URL.build(path=f"/{request_id.replace('/', '')}").raw_path[1:]
 
 
 async def _object(response: aiohttp.ClientResponse) -> Body:

@@ -93,8 +93,10 @@ def command(
     given = {name: str(value) for name, value in options.items() if value is not None}
     _check(csv, resume, output, given, wait=wait)
     # a folder's config.toml may be another program's: it is read only where it is needed
-    settings = settings_from(config_file, data_dir) if server is None or config_file else None
-    base = _address(server if server is not None else _address_of(settings or Settings()))
+    if server is None or config_file:
+        settings = settings_from(config_file, data_dir)
+        server = server or _address_of(settings)
+    base = _address(server)
     target = output or Path(f"{csv.stem if csv else resume}-result.csv")
     remote = RemoteServer(base, token or None, patience=patience, tell=say)
     uploading = Upload(csv=csv, options=given) if csv else None

@@ -11,15 +11,8 @@ import pytest
 import photos
 from full_disk import tmpfs
 from origin import Answer, Origin
-from process import Process, get_json, server
+from process import get_json, ran, server
 from service import catalogue, form
-
-
-async def resizer(*arguments: str | Path) -> tuple[int, str, str]:
-    """Run a command to its end; returns exit code, standard output and standard error."""
-    async with Process(*map(str, arguments)) as process:
-        code, output = await process.ended()
-    return code, output.strip(), "\n".join(process.log)
 
 
 async def uploaded(session: aiohttp.ClientSession, url: str, rows: list[tuple[str, ...]]) -> str:
@@ -49,32 +42,32 @@ async def test_copy_of_a_running_service_is_restored_and_goes_on(tmp_path: Path,
             await settled(session, url, ended)
             midway = await uploaded(session, url, [("Two", origin.url("/a.jpg"), origin.url("/b.jpg"))])
             await origin.arrived("/b.jpg")
-            code, output, log = await resizer("backup", copy, "--data-dir", data)
-            assert (code, output) == (0, str(copy)), log
+            code, output, log = await ran("backup", copy, "--data-dir", data)
+            assert (code, output.strip()) == (0, str(copy)), log
             assert "2 requests with 3 images" in log
             gate.set()
             await settled(session, url, midway)
             later = await uploaded(session, url, [("Three", origin.url("/a.jpg"))])
             await settled(session, url, later)
-            code, _, log = await resizer("restore", copy, "--data-dir", data)
+            code, _, log = await ran("restore", copy, "--data-dir", data)
             assert code == 1
             assert "in use by another resizer" in log
             process.signal(signal.SIGTERM)
             await process.ended()
-        code, output, log = await resizer("restore", copy, "--data-dir", data)
-        assert (code, output) == (0, str(data / "resizer.db")), log
+        code, output, log = await ran("restore", copy, "--data-dir", data)
+        assert (code, output.strip()) == (0, str(data / "resizer.db")), log
         async with server(data) as process:
             url = await process.url()
             listed = await get_json(session, f"{url}/requests")
             assert {each["request_id"] for each in listed["data"]} == {ended, midway}
             assert (await settled(session, url, ended))["images"]["completed"] == 1
             assert (await settled(session, url, midway))["images"]["completed"] == 2
-            code, output, log = await resizer("check", "--data-dir", data)
-            assert (code, output) == (0, "sound"), log
+            code, output, log = await ran("check", "--data-dir", data)
+            assert (code, output) == (0, "sound\n"), log
     # what stood there can be had again
     (aside,) = [name for name in names_beside(data / "resizer.db") if ".before-" in name]
     assert f"kept as {data / aside}" not in log
-    code, _, log = await resizer("restore", data / aside, "--data-dir", data)
+    code, _, log = await ran("restore", data / aside, "--data-dir", data)
     assert code == 0, log
     assert "3 requests with 4 images" in log
 
@@ -87,7 +80,7 @@ async def test_copy_after_a_kill_has_what_was_accepted(tmp_path: Path) -> None:
         process.signal(signal.SIGKILL)
         await process.ended()
     assert (data / "resizer.db-wal").stat().st_size > 0
-    code, _, log = await resizer("backup", copy, "--data-dir", data)
+    code, _, log = await ran("backup", copy, "--data-dir", data)
     assert code == 0, log
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT request_id FROM batches").fetchall() == [(request_id,)]
@@ -98,12 +91,12 @@ async def test_restored_file_is_not_mixed_with_the_journal_of_the_earlier_one(tm
     data, copy = tmp_path / "data", tmp_path / "copy.db"
     async with server(data) as process, aiohttp.ClientSession() as session:
         first = await uploaded(session, await process.url(), [("One", "ftp://nowhere/a.jpg")])
-        assert (await resizer("backup", copy, "--data-dir", data))[0] == 0
+        assert (await ran("backup", copy, "--data-dir", data))[0] == 0
         await uploaded(session, await process.url(), [("Two", "ftp://nowhere/b.jpg")])
         process.signal(signal.SIGKILL)
         await process.ended()
     assert (data / "resizer.db-wal").exists()
-    assert (await resizer("restore", copy, "--data-dir", data))[0] == 0
+    assert (await ran("restore", copy, "--data-dir", data))[0] == 0
     assert not (data / "resizer.db-wal").exists()
     with closing(sqlite3.connect(data / "resizer.db")) as connection:
         assert connection.execute("SELECT request_id FROM batches").fetchall() == [(first,)]
@@ -143,14 +136,14 @@ async def test_restore_refuses_what_is_no_sound_copy_and_changes_nothing(what: s
         with closing(sqlite3.connect(copy)) as connection:
             connection.executescript("CREATE TABLE notes (text TEXT); PRAGMA user_version = 1;")
     elif what != "missing":
-        assert (await resizer("backup", copy, "--data-dir", data))[0] == 0
+        assert (await ran("backup", copy, "--data-dir", data))[0] == 0
         if what == "newer":
             with closing(sqlite3.connect(copy)) as connection:
                 connection.execute("PRAGMA user_version = 999")
         else:
             damage(copy)
     before, beside = (data / "resizer.db").read_bytes(), names_beside(data / "resizer.db")
-    code, _, log = await resizer("restore", copy, "--data-dir", data)
+    code, _, log = await ran("restore", copy, "--data-dir", data)
     assert code == 1
     assert told in log
     assert (data / "resizer.db").read_bytes() == before
@@ -160,28 +153,28 @@ async def test_restore_refuses_what_is_no_sound_copy_and_changes_nothing(what: s
 async def test_backup_replaces_the_last_one_only_by_a_whole_one(tmp_path: Path) -> None:
     data, copy = await made(tmp_path / "data"), tmp_path / "copy.db"
     (data / "resizer.db").chmod(0o600)
-    assert (await resizer("backup", copy, "--data-dir", data))[0] == 0
+    assert (await ran("backup", copy, "--data-dir", data))[0] == 0
     assert copy.stat().st_mode & 0o777 == 0o600
     good = copy.read_bytes()
     damage(data / "resizer.db")
-    code, _, log = await resizer("backup", copy, "--data-dir", data)
+    code, _, log = await ran("backup", copy, "--data-dir", data)
     assert code == 1
     assert "damaged" in log
     assert copy.read_bytes() == good
     assert names_beside(copy) == {"data", "copy.db"}
-    code, output, _ = await resizer("check", "--data-dir", data)
-    assert (code, output) in {(1, "faulty"), (1, "")}
+    code, output, _ = await ran("check", "--data-dir", data)
+    assert (code, output) in {(1, "faulty\n"), (1, "")}
 
 
 async def test_backup_says_what_is_wrong_with_the_place(tmp_path: Path) -> None:
     data = await made(tmp_path / "data")
-    code, _, log = await resizer("backup", tmp_path / "nowhere" / "copy.db", "--data-dir", data)
+    code, _, log = await ran("backup", tmp_path / "nowhere" / "copy.db", "--data-dir", data)
     assert code == 1
     assert "nowhere" in log
-    code, _, log = await resizer("backup", data / "resizer.db", "--data-dir", data)
+    code, _, log = await ran("backup", data / "resizer.db", "--data-dir", data)
     assert code == 2
     assert "the database itself" in log
-    code, _, log = await resizer("backup", tmp_path / "copy.db", "--data-dir", tmp_path / "empty")
+    code, _, log = await ran("backup", tmp_path / "copy.db", "--data-dir", tmp_path / "empty")
     assert code == 1
     assert "no such file" in log
 
@@ -195,19 +188,19 @@ async def test_check_tells_missing_files_and_wrong_counters(tmp_path: Path, orig
         await settled(session, url, request_id)
         (file,) = (data / "compressed").glob("*.jpg")
         file.unlink()
-        code, output, log = await resizer("check", "--data-dir", data)
-        assert (code, output) == (1, "faulty")
+        code, output, log = await ran("check", "--data-dir", data)
+        assert (code, output) == (1, "faulty\n")
         assert f"{file.name} is missing" in log
-        assert (await resizer("check", "--no-files", "--data-dir", data))[:2] == (0, "sound")
+        assert (await ran("check", "--no-files", "--data-dir", data))[:2] == (0, "sound\n")
         # a catalogue that comes again brings its files back under the same names
         await settled(session, url, await uploaded(session, url, [("One", origin.url("/a.jpg"))]))
-        assert (await resizer("check", "--data-dir", data))[:2] == (0, "sound")
+        assert (await ran("check", "--data-dir", data))[:2] == (0, "sound\n")
         process.signal(signal.SIGTERM)
         await process.ended()
     with closing(sqlite3.connect(data / "resizer.db")) as connection, connection:
         connection.execute("UPDATE batches SET completed = completed + 1 WHERE request_id = ?", (request_id,))
-    code, output, log = await resizer("check", "--data-dir", data)
-    assert (code, output) == (1, "faulty")
+    code, output, log = await ran("check", "--data-dir", data)
+    assert (code, output) == (1, "faulty\n")
     assert f"the counters of request {request_id} are wrong" in log
 
 
@@ -216,7 +209,7 @@ async def test_backup_to_a_full_disk_says_so(tmp_path: Path) -> None:
     with tmpfs(tmp_path / "small", "64k") as disk:
         if disk is None:
             pytest.skip("no disk can be mounted here: run the tests as root, or in `unshare -Urm`")
-        code, _, log = await resizer("backup", disk.folder / "copy.db", "--data-dir", data)
+        code, _, log = await ran("backup", disk.folder / "copy.db", "--data-dir", data)
         assert code == 1
         assert "no space left" in log
         assert str(disk.folder) in log

@@ -1,5 +1,6 @@
 import asyncio
 import csv
+import functools
 import signal
 import sqlite3
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 import photos
 from origin import Answer, Origin
-from process import PATIENCE, Process, environment
+from process import PATIENCE, Process, environment, ran
 from service import catalogue
 
 
@@ -31,11 +32,7 @@ def settled_urls(folder: Path) -> set[str]:
         return {url for (url,) in connection.execute("SELECT url FROM images WHERE status <> 'pending'")}
 
 
-async def run(*arguments: str | Path, **variables: str) -> tuple[int, str, str]:
-    """Run to the end; returns exit code, standard output and standard error."""
-    async with Process("run", *arguments, variables=variables) as process:
-        code, output = await process.ended()
-    return code, output, "\n".join(process.log)
+run = functools.partial(ran, "run")
 
 
 async def test_run_leaves_result_and_images(tmp_path: Path, origin: Origin) -> None:

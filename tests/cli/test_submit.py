@@ -1,5 +1,6 @@
 import asyncio
 import csv
+import functools
 import json
 import signal
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 import photos
 from origin import Answer, Origin
-from process import Process, environment, server
+from process import Process, environment, ran, server
 from service import catalogue
 
 
@@ -18,11 +19,7 @@ def write(folder: Path, data: bytes) -> Path:
     return path
 
 
-async def submit(*arguments: str | Path, **variables: str) -> tuple[int, str, str]:
-    """Submit to the end; returns exit code, standard output and standard error."""
-    async with Process("submit", *arguments, variables=variables) as process:
-        code, output = await process.ended()
-    return code, output, "\n".join(process.log)
+submit = functools.partial(ran, "submit")
 
 
 async def test_submit_waits_and_saves_the_result(tmp_path: Path, origin: Origin) -> None:
