@@ -23,11 +23,12 @@ Client = TestClient[web.Request, web.Application]
 
 
 def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
-    """Settings as shipped, but for a folder of the test's and leave to fetch from this machine."""
+    """Settings as shipped, but for a folder of the test's, leave to fetch from this machine, and no grace."""
     overrides: dict[str, dict[str, Any]] = {
         "fetch": {"allow_networks": LOOPBACK, "connect_timeout": 30, "timeout": 60, "retries": 0},
         "webhook": {"allow_networks": LOOPBACK, "schedule": [0, 0.2, 0.2]},
         "compress": {"processes": 1},
+        "queue": {"shutdown_grace": 0},
     }
     for section, values in sections.items():
         overrides.setdefault(section, {}).update(values)

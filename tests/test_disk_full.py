@@ -276,7 +276,7 @@ async def test_upload_leaves_others_the_space_to_go_on(
     "rounds",
     [
         pytest.param(2, id="short"),
-        pytest.param(6, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
+        pytest.param(6, id="long", marks=pytest.mark.soak),
     ],
 )
 async def test_all_on_one_disk_that_is_full_time_and_again(
@@ -338,7 +338,7 @@ async def test_service_that_stops_on_a_full_disk_goes_on_when_there_is_space(
     disk: Disk, serve: Serve, origin: Origin, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = disk.folder / "data"
-    client = await serve(folder=folder, queue={"shutdown_grace": 0})
+    client = await serve(folder=folder)
     gate = asyncio.Event()
     rows = [(f"P{number}", origin.add(f"/{number}.jpg", Answer.redirect("/a.jpg"))) for number in range(3)]
     origin.add("/a.jpg", Answer(body=photos.jpeg(), gate=gate))

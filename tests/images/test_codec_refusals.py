@@ -253,7 +253,6 @@ def test_damage_ends_in_an_image_or_an_image_error() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(8))
 def test_much_damage_ends_in_an_image_or_an_image_error(seed: int) -> None:
     fuzz(seed=1000 + seed, rounds=2500)

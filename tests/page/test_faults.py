@@ -13,7 +13,6 @@ from origin import Answer, Origin
 from service import catalogue, settled, upload
 
 # a browser beside all else takes its time on a busy machine
-pytestmark = pytest.mark.timeout(300)
 
 
 async def test_upload_whose_answer_is_lost_is_taken_once(

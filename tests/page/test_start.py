@@ -13,7 +13,6 @@ from origin import Origin
 from service import images
 
 # a browser beside all else takes its time on a busy machine
-pytestmark = pytest.mark.timeout(300)
 
 
 async def test_chosen_csv_is_shown_before_anything_is_sent(serve: Serve, page: Page, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from process import Process, server
 from service import catalogue, settled, upload
 
 # a browser beside all else takes its time on a busy machine
-pytestmark = pytest.mark.timeout(300)
 
 
 async def is_well(page: Page, *, dark: bool) -> None:

@@ -5,7 +5,6 @@ import io
 import zipfile
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Page, expect
 from scenes import Serve, fact, send, serve_photos, standing, write_catalogue
 
@@ -14,7 +13,6 @@ from origin import Answer, Origin
 from service import catalogue, images, settled, upload
 
 # a browser beside all else takes its time on a busy machine
-pytestmark = pytest.mark.timeout(300)
 
 
 async def test_progress_is_live_to_the_end(serve: Serve, page: Page, origin: Origin, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from resizer.web.keys import BATCHES, STORAGE
 from service import Client, catalogue, form, images, problem, settled, upload
 
 Serve = Callable[..., Awaitable[Client]]
-AT_ONCE = {"shutdown_grace": 0}
 
 
 async def archive_of(client: Client, request_id: str, query: str = "") -> zipfile.ZipFile:
@@ -104,7 +103,7 @@ async def test_headers_name_the_file_and_head_sends_none(serve: Serve) -> None:
 async def test_archive_of_a_request_under_way_is_told_to_wait_unless_a_part_will_do(
     serve: Serve, origin: Origin
 ) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     done = origin.add("/done.jpg", Answer(body=photos.jpeg()))
     held = origin.add("/held.jpg", Answer.hang())
     request_id = (await upload(client, catalogue([("One", done, held)])))["request_id"]

@@ -21,8 +21,6 @@ from wire import PATIENCE, errors_in
 
 Serve = Callable[..., Awaitable[Client]]
 Event = dict[str, str]
-#: no test waits for an image that is held up
-AT_ONCE = {"shutdown_grace": 0}
 
 
 class Stream:
@@ -77,7 +75,7 @@ async def held_up(client: Client, origin: Origin, *, images: int = 1) -> tuple[s
 
 
 async def test_each_change_is_told_and_the_last_as_done(serve: Serve, origin: Origin) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     request_id, gates = await held_up(client, origin, images=3)
     async with stream(client, request_id) as told:
         found = [await told.next()]
@@ -96,7 +94,7 @@ async def test_each_change_is_told_and_the_last_as_done(serve: Serve, origin: Or
 
 
 async def test_body_is_that_of_status(serve: Serve, origin: Origin) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     request_id, _ = await held_up(client, origin)
     await origin.arrived("/0.jpg")
     async with stream(client, request_id) as told:
@@ -106,7 +104,7 @@ async def test_body_is_that_of_status(serve: Serve, origin: Origin) -> None:
 
 
 async def test_final_request_is_told_at_once_and_ends(serve: Serve) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     request_id = (await upload(client, catalogue([("One", "nonsense://a")])))["request_id"]
     final = await settled(client, request_id)
     async with stream(client, request_id) as told:
@@ -117,7 +115,7 @@ async def test_final_request_is_told_at_once_and_ends(serve: Serve) -> None:
 
 
 async def test_headers_keep_a_proxy_from_holding_events_back(serve: Serve) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     request_id = (await upload(client, catalogue([("One", "nonsense://a")])))["request_id"]
     async with stream(client, request_id) as told:
         headers = told.response.headers
@@ -129,7 +127,7 @@ async def test_headers_keep_a_proxy_from_holding_events_back(serve: Serve) -> No
 
 async def test_browser_that_has_seen_the_end_is_told_not_to_come_again(serve: Serve) -> None:
     """A browser asks again whenever a stream ends; 204 is what stops it."""
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     request_id = (await upload(client, catalogue([("One", "nonsense://a")])))["request_id"]
     await settled(client, request_id)
     async with stream(client, request_id) as told:
@@ -145,13 +143,13 @@ async def test_browser_that_has_seen_the_end_is_told_not_to_come_again(serve: Se
 
 
 async def test_unknown_request_is_a_problem_and_no_stream(serve: Serve) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     async with client.get("/requests/nonsense/events") as response:
         await problem(response, 404)
 
 
 async def test_head_has_the_headers_and_ends(serve: Serve, origin: Origin) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     request_id, _ = await held_up(client, origin)
     for _ in range(2):  # the connection is kept
         async with client.head(f"/requests/{request_id}/events") as response:
@@ -163,7 +161,7 @@ async def test_head_has_the_headers_and_ends(serve: Serve, origin: Origin) -> No
 
 
 async def test_no_more_than_four_a_second(serve: Serve, origin: Origin) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     for number in range(20):
         origin.add(f"/{number}.jpg", Answer(body=b"no image", delay=number * 0.04))
     rows = [("One", *(origin.url(f"/{number}.jpg") for number in range(20)))]
@@ -182,7 +180,7 @@ async def test_silent_stream_is_kept_alive(
     serve: Serve, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "HEARTBEAT", 0.02)
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     request_id, gates = await held_up(client, origin)
     async with stream(client, request_id) as told:
         assert await told.next()
@@ -195,7 +193,7 @@ async def test_silent_stream_is_kept_alive(
 async def test_stream_ends_without_done_when_the_service_stops(
     serve: Serve, origin: Origin, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     request_id, _ = await held_up(client, origin)
     async with stream(client, request_id) as told:
         assert await told.next()
@@ -207,7 +205,7 @@ async def test_stream_ends_without_done_when_the_service_stops(
 async def test_stream_ends_without_done_when_the_request_is_deleted(
     serve: Serve, origin: Origin, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     request_id, _ = await held_up(client, origin)
     async with stream(client, request_id) as told:
         assert await told.next()
@@ -220,7 +218,7 @@ async def test_stream_ends_without_done_when_the_request_is_deleted(
 async def test_fault_on_the_way_breaks_the_connection(
     serve: Serve, origin: Origin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = await serve(queue=AT_ONCE)
+    client = await serve()
     request_id, gates = await held_up(client, origin, images=2)
 
     async def fails(_: object) -> None:

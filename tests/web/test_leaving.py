@@ -28,7 +28,7 @@ WAITING = [
 @asynccontextmanager
 async def service(folder: Path, **server: Any) -> AsyncIterator[tuple[int, Batches]]:
     """The service with its own protocol; yields its port and its batches."""
-    app = create_app(settings_for(folder / "data", server=server, queue={"shutdown_grace": 0}))
+    app = create_app(settings_for(folder / "data", server=server))
     async with listening(app, **server) as port:
         yield port, app[BATCHES]
 

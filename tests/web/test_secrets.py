@@ -223,7 +223,6 @@ async def test_config_prints_no_secret_and_messages_repeat_none(tmp_path: Path) 
         RESIZER_WEBHOOK__SECRET=SECRET,
         RESIZER_ENGINE__BROKER_URL="redis://:hidden@h:6379/0?password=hidden",
         RESIZER_WEBHOOK__URL="https://user:hidden@h/hook?token=hidden",
-        RESIZER_STORAGE__ENDPOINT="https://key:hidden@s3.example.com",
     )
     assert "[webhook]" in right
     for secret in (TOKEN, SECRET, "hidden"):
@@ -233,6 +232,7 @@ async def test_config_prints_no_secret_and_messages_repeat_none(tmp_path: Path) 
         "webhook.secret": {"RESIZER_WEBHOOK__SECRET": "whsec_hidden!"},
         "webhook.url": {"RESIZER_WEBHOOK__URL": "ftp://user:hidden@h/?token=hidden"},
         "engine.broker_url": {"RESIZER_ENGINE__BROKER_URL": "redis://:hidden@h:hidden/0"},
+        "storage.endpoint": {"RESIZER_STORAGE__ENDPOINT": "https://key:hidden@s3.example.com"},
     }
     for key, variables in wrong.items():
         told = await run("config", **variables)

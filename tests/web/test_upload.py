@@ -314,7 +314,7 @@ async def test_key_that_is_not_ascii_is_refused(serve: Serve) -> None:
 
 async def test_same_key_is_answered_while_the_queue_is_full(serve: Serve, origin: Origin) -> None:
     origin.add("/slow.jpg", Answer.hang())
-    client = await serve(queue={"max_pending_images": 1, "shutdown_grace": 0})
+    client = await serve(queue={"max_pending_images": 1})
     data = catalogue([("One", origin.url("/slow.jpg"))])
     answers = []
     for _ in range(2):
