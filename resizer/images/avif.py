@@ -8,6 +8,8 @@ from typing import Final
 EMPTY_EXIF: Final = b"\0\0\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
 #: top-level boxes that make up an image or a sequence of them; sidx and the like only help to stream it
 BOXES_KEPT: Final = frozenset({b"ftyp", b"meta", b"moov", b"mdat", b"moof"})
+#: boxes that begin with version, flags and when a sequence, a track and what is in it were made and changed
+DATED: Final = ((b"moov", b"mvhd"), (b"moov", b"trak", b"tkhd"), (b"moov", b"trak", b"mdia", b"mdhd"))
 #: version of an item's entry from which on it has a type
 TYPED: Final = 2
 #: version of an item's entry from which on its number takes 32 bits
@@ -18,7 +20,7 @@ IN_FILE: Final = 0
 
 
 def strip(data: bytes) -> bytes:
-    """Blank EXIF, XMP and unknown boxes; raises `ValueError`, `IndexError`, `struct.error` if odd.
+    """Blank EXIF, XMP, dates and unknown boxes; raises `ValueError`, `IndexError`, `struct.error` if odd.
 
     Nothing moves, so that every offset in the file stays right; what follows the last box is cut off.
     """
@@ -37,7 +39,28 @@ def strip(data: bytes) -> bytes:
             blanked[at : at + length] = EMPTY_EXIF[:length].ljust(length, b"\0")
         elif kinds.get(item) == b"mime":
             blanked[at : at + length] = b" " * length
+    _blank_dates(data, blanked)
     return bytes(blanked)
+
+
+def undated(data: bytes) -> bytes:
+    """Blank when it was made, which an encoder writes into a sequence: the same image gives the same bytes.
+
+    Raises `ValueError`, `IndexError`, `struct.error` if odd.
+    """
+    blanked = bytearray(data)
+    _blank_dates(data, blanked)
+    return bytes(blanked)
+
+
+def _blank_dates(data: bytes, blanked: bytearray) -> None:
+    for path in DATED:
+        for start, end in _bodies(data, 0, len(data), *path):
+            # two of them, with 64 bits each from version 1 on
+            length = 16 if data[start] else 8
+            if start + 4 + length > end:
+                raise ValueError("cut off")
+            blanked[start + 4 : start + 4 + length] = bytes(length)
 
 
 def streams(data: bytes) -> Iterator[bytes]:

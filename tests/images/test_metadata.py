@@ -232,6 +232,36 @@ def test_avif_keeps_its_length() -> None:
     assert far(shown(result), shown(data)) == 0
 
 
+def dates_of(sequence: bytes) -> set[int]:
+    return {
+        date
+        for name in (b"mvhd", b"tkhd", b"mdhd")
+        for date in struct.unpack_from(">4xQQ", sequence, sequence.index(name) + 4)
+    }
+
+
+def test_sequence_does_not_tell_when_it_was_made() -> None:
+    data = animated(balls(2, size=(16, 12)), "AVIF", duration=50)
+    assert 0 not in dates_of(data)
+    for result in (avif.undated(data), metadata.strip(data, Format.AVIF), pressed(data, "avif").data):
+        assert result is not None
+        assert dates_of(result) == {0}
+        assert len(frames_of(result)) == 2
+    assert frames_of(avif.undated(data))[1][1] == frames_of(data)[1][1]
+
+
+def test_dates_of_32_bits_are_blanked_and_nothing_else() -> None:
+    def box(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(body), name) + body
+
+    def movie(dates: bytes) -> bytes:
+        return box(b"moov", box(b"mvhd", b"\0\0\0\1" + dates + b"timescale"))
+
+    assert avif.undated(movie(b"madethen")) == movie(bytes(8))
+    with pytest.raises(ValueError, match="cut off"):
+        avif.undated(box(b"moov", box(b"mvhd", b"\0\0\0\1made")))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF"])
 def test_odd_structure_is_told_or_survived(kind: str) -> None:
     luck = random.Random(5)

@@ -5,6 +5,7 @@ from typing import Any
 
 from PIL import Image
 
+from resizer.images import avif
 from resizer.images.codec.pixels import PALETTE, has_alpha, straight
 from resizer.images.codec.reader import exhaustion_told
 from resizer.images.formats import Format
@@ -50,7 +51,8 @@ def saved(image: Image.Image, target: Format, profile: bytes | None = None, **op
     buffer = BytesIO()
     with exhaustion_told():
         image.save(buffer, target.upper(), icc_profile=profile, **options)
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    return avif.undated(data) if target is Format.AVIF else data
 
 
 def _on_white(image: Image.Image) -> Image.Image:
