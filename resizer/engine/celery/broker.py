@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import redis.asyncio
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 from resizer.config import Settings
 from resizer.images.fetcher import MAX_RETRY_AFTER
@@ -50,6 +51,7 @@ def longest_task(settings: Settings) -> float:
 
 def celery_app(settings: Settings, *, keeps_results: bool) -> Celery:
     """Make a Celery application; the server's keeps no results: it listens to what workers write."""
+    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "resizer.engine.celery.transport:Transport"))
     url = settings.engine.broker_url
     app = Celery("resizer", set_as_current=False)
     # what nobody has acknowledged for so long is given to another worker

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from celery import Celery, signals
 from celery.apps.worker import Worker
-from celery.exceptions import Reject
+from celery.exceptions import CPendingDeprecationWarning, Reject
 from celery.platforms import SecurityWarning
 from celery.worker import state
 from celery.worker.control import control_command
@@ -136,8 +136,9 @@ class Node:
         signals.task_postrun.connect(self._done, weak=False)
         signals.task_revoked.connect(self._revoked, weak=False)
         signals.worker_ready.connect(self._consuming, weak=False)
-        # it is about pickle, which is not accepted
+        # these are about pickle, which is not accepted, and about a choice that was made
         warnings.simplefilter("ignore", SecurityWarning)
+        warnings.simplefilter("ignore", CPendingDeprecationWarning)
         worker = _Worker(
             app=app,
             hostname=f"resizer@{self._name}",
@@ -155,6 +156,7 @@ class Node:
         # these tell whole messages, with URLs and what stands in their queries
         logging.getLogger("celery.pool").setLevel(logging.INFO)
         logging.getLogger("celery.worker.consumer.consumer").addFilter(_without_message)
+        logging.getLogger("celery.worker.request").addFilter(_without_trace)
         worker.start()
         return int(worker.exitcode or 0)
 
@@ -260,6 +262,13 @@ def _without_message(record: logging.LogRecord) -> bool:
     if "\n" in text and "message" in text:
         record.msg = re.split(r"[%\n]", text)[0].rstrip(" :") + "; it is dropped"
         record.args, record.exc_info = (), None
+    return True
+
+
+def _without_trace(record: logging.LogRecord) -> bool:
+    """Shorten what Celery says of each task that it cannot acknowledge when the broker was away."""
+    if str(record.msg).startswith("Couldn't"):
+        record.exc_info = None
     return True
 
 
