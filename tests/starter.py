@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import runpy
+import signal
 import socket
 import sys
 import threading
@@ -61,6 +62,8 @@ def _run(order: dict[str, Any], output: int, errors: int, told: int) -> list[str
     os.dup2(errors, 2)
     for file in (output, errors):
         os.close(file)
+    # a shell has what it starts in the background ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(order["environment"])
     os.chdir(order["folder"])

@@ -197,12 +197,20 @@ async def test_interruption_ends_with_130_and_says_how_to_go_on(tmp_path: Path, 
     source = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))]))
     async with (
         server(tmp_path / "data") as process,
-        Process("submit", source, "--server", url := await process.url(), "--wait") as client,
+        Process(
+            "submit",
+            source,
+            "--server",
+            url := await process.url(),
+            "--output",
+            tmp_path / "out.csv",
+            "--wait",
+        ) as client,
     ):
         request_id = (await client.said(r"request ([\w-]+)"))[1]
         await origin.arrived("/a.jpg")
         client.signal(signal.SIGINT)
         code, _ = await client.ended()
         gate.set()
-    assert code == 130
+    assert code == 130, "\n".join(client.log)
     assert f"--resume {request_id} --server {url}" in "\n".join(client.log)
