@@ -90,11 +90,12 @@ def test_compose_takes_the_file(name: str, tmp_path: Path) -> None:
 
 
 @both
-def test_compose_asks_for_each_secret(name: str, tmp_path: Path) -> None:
-    for needed in {found[1] for found in variables_of(name) if found[2] == "?"}:
-        ended = config_of(name, tmp_path, **{**FILLED_IN, needed: ""})
-        assert ended.returncode != 0, needed
-        assert "set it in deploy/.env" in ended.stderr, needed
+def test_compose_asks_for_secrets(name: str, tmp_path: Path) -> None:
+    needed = {found[1] for found in variables_of(name) if found[2] == "?"}
+    ended = config_of(name, tmp_path, **{**FILLED_IN, **dict.fromkeys(needed, "")})
+    assert ended.returncode != 0
+    assert "set it in deploy/.env" in ended.stderr
+    assert any(each in ended.stderr for each in needed)
 
 
 def test_what_is_asked_for_is_what_the_example_lists() -> None:
