@@ -1,8 +1,10 @@
 """Make folders and files that are still there after the power went."""
 
+import errno
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -25,6 +27,34 @@ def sync_folder(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def check_replaceable(target: Path) -> None:
+    """Raise `OSError` where no file could be put: in no folder, or in the place of a folder or a device."""
+    target = target.resolve()
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EEXIST, "it is no file that could be replaced", str(target))
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        reason = errno.EACCES if target.parent.is_dir() else errno.ENOENT
+        raise OSError(reason, os.strerror(reason), str(target.parent))
+
+
+@contextmanager
+def replacing(target: Path, *, mode: int = 0o666) -> Iterator[Path]:
+    """Give an empty draft that takes the target's place at the end; after an error that is as it was.
+
+    Where a link leads to it, it is replaced there. `mode` holds less the umask. Raises `OSError`.
+    """
+    target = target.resolve()
+    check_replaceable(target)
+    draft = target.with_name(f".{secrets.token_hex(8)}.draft")
+    try:
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        yield draft
+        draft.replace(target)
+        sync_folder(target.parent)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def lasting_name(path: Path) -> str:

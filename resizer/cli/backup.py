@@ -7,6 +7,7 @@ import click
 from rich.filesize import decimal
 
 from resizer.cli.options import configured, settings_from
+from resizer.cli.signals import end_on_sigterm
 from resizer.database import back_up
 from resizer.errors import DatabaseUnusable, disk_fault
 
@@ -23,9 +24,10 @@ def command(file: Path, config_file: Path | None, data_dir: str | None) -> None:
     """
     settings = settings_from(config_file, data_dir)
     source = settings.database_file.resolve()
-    if file.exists() and source.exists() and file.samefile(source):
-        raise click.UsageError(f"{file} is the database itself; name another file")
+    end_on_sigterm()
     try:
+        if file.exists() and source.exists() and file.samefile(source):
+            raise click.UsageError(f"{file} is the database itself; name another file")
         contents = back_up(source, file.resolve())
     except DatabaseUnusable as error:
         click.echo(f"resizer: {error}", err=True)

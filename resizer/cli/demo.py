@@ -14,6 +14,7 @@ from resizer.cli.options import configured, settings_from
 
 HOST = "127.0.0.1"
 LOOPBACK = f"{HOST}/32"
+INTERRUPTED = 130  # the shell's
 
 
 @click.command("demo")
@@ -37,7 +38,10 @@ def command(*, once: bool, browser: bool, config_file: Path | None, data_dir: st
             log={"level": "warning", "format": "text"},
         )
         set_up_logging(settings.log)
-        # draws with numpy and Pillow, which no other command loads
-        from resizer.cli.demonstration import demonstrate  # noqa: PLC0415
+        try:
+            # draws with numpy and Pillow, which no other command loads
+            from resizer.cli.demonstration import demonstrate  # noqa: PLC0415
 
-        sys.exit(asyncio.run(demonstrate(settings, once=once, browser=browser)))
+            sys.exit(asyncio.run(demonstrate(settings, once=once, browser=browser)))
+        except KeyboardInterrupt:  # while it was loaded
+            sys.exit(INTERRUPTED)

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import signal
 import sys
 import webbrowser
 from collections.abc import AsyncIterator
@@ -34,15 +35,40 @@ from resizer.webhooks.signing import load_secret
 PAPERS = ((0.80, 0.77, 0.72), (0.66, 0.72, 0.74), (0.82, 0.74, 0.68))
 #: seconds between looks at the progress, and for an answer from this very process
 REFRESH, PATIENCE = 0.25, 60.0
-#: exit code where something did not come out as it should
-FAILED = 1
+#: exit codes: where something did not come out as it should, and the shell's for an interruption
+FAILED, INTERRUPTED = 1, 130
 
 
 async def demonstrate(settings: Settings, *, once: bool, browser: bool) -> int:
     """Do all of it, and, unless `once`, keep serving until a signal; returns the exit code."""
     console = Console()
     stop = asyncio.Event()
-    stop_on_signals(stop, second=FAILED)
+    stop_on_signals(stop, second=INTERRUPTED)
+    async with AsyncExitStack() as stack:
+        showing = asyncio.create_task(
+            _show(settings, stack, console, port=0 if once else settings.server.port)
+        )
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({showing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not showing.done():
+            console.print("stopping")
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
+            return INTERRUPTED
+        page, standing = await showing
+        if not once:
+            console.print(f"\nThe page stays open: {page}\nCtrl-C ends it.", highlight=False, soft_wrap=True)
+            if browser and _desktop():
+                await asyncio.to_thread(webbrowser.open, page)
+            await stopped
+        stopped.cancel()
+    return 0 if standing.status is BatchStatus.COMPLETED else FAILED
+
+
+async def _show(
+    settings: Settings, stack: AsyncExitStack, console: Console, *, port: int
+) -> tuple[str, Standing]:
+    """Start all of it, to end with the stack, and see a catalogue through; returns its page and its end."""
     shots = _shots()
     with console.status(f"taking {len(shots)} photos of ceramics"):
         photos = await _photos(shots)
@@ -50,31 +76,22 @@ async def demonstrate(settings: Settings, *, once: bool, browser: bool) -> int:
         f"{len(photos)} photos of {len(PIECES)} pieces, {decimal(sum(map(len, photos.values())))}",
         highlight=False,
     )
-    async with AsyncExitStack() as stack:
-        origin = await stack.enter_async_context(_served(_origin(photos), settings))
-        secret = await asyncio.to_thread(load_secret, settings.webhook, settings.data_folder)
-        receiver = await stack.enter_async_context(_served(create_receiver(secret), settings))
-        server = await stack.enter_async_context(
-            _served(create_app(settings), settings, port=0 if once else settings.server.port)
-        )
-        for what, where in (("image host", origin), ("webhook receiver", receiver), ("resizer", server)):
-            console.print(f"{what:>16}  {where}", highlight=False)
-        catalogue = settings.data_folder / "ceramics.csv"
-        await asyncio.to_thread(catalogue.write_bytes, _catalogue(shots, origin))
-        standing = await _submitted(server, catalogue, receiver, console)
-        if standing.status is not BatchStatus.COMPLETED:
-            console.print(f"[red]it ended as {standing.status}[/red]; {server} shows why")
-        console.print(
-            f"webhook received, signature good: {await _event(receiver, standing.request_id)}",
-            highlight=False,
-        )
-        page = f"{server}/#/requests/{standing.request_id}"
-        if not once:
-            console.print(f"\nThe page stays open: {page}\nCtrl-C ends it.", highlight=False, soft_wrap=True)
-            if browser and _desktop():
-                await asyncio.to_thread(webbrowser.open, page)
-            await stop.wait()
-    return 0 if standing.status is BatchStatus.COMPLETED else FAILED
+    origin = await stack.enter_async_context(_served(_origin(photos), settings))
+    secret = await asyncio.to_thread(load_secret, settings.webhook, settings.data_folder)
+    receiver = await stack.enter_async_context(_served(create_receiver(secret), settings))
+    server = await stack.enter_async_context(_served(create_app(settings), settings, port=port))
+    for what, where in (("image host", origin), ("webhook receiver", receiver), ("resizer", server)):
+        console.print(f"{what:>16}  {where}", highlight=False)
+    catalogue = settings.data_folder / "ceramics.csv"
+    await asyncio.to_thread(catalogue.write_bytes, _catalogue(shots, origin))
+    standing = await _submitted(server, catalogue, receiver, console)
+    if standing.status is not BatchStatus.COMPLETED:
+        console.print(f"[red]it ended as {standing.status}[/red]; {server} shows why")
+    console.print(
+        f"webhook received, signature good: {await _event(receiver, standing.request_id)}",
+        highlight=False,
+    )
+    return f"{server}/#/requests/{standing.request_id}", standing
 
 
 def _shots() -> dict[str, Shot]:
@@ -103,10 +120,16 @@ def _shots() -> dict[str, Shot]:
 
 async def _photos(shots: dict[str, Shot]) -> dict[str, bytes]:
     loop = asyncio.get_running_loop()
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    # the terminal tells the children of an interruption, too: it is this process that ends them
+    pool = ProcessPoolExecutor(
+        mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )
+    try:
         taken = await asyncio.gather(
             *(loop.run_in_executor(pool, photograph, shot) for shot in shots.values())
         )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return dict(zip(shots, taken, strict=True))
 
 

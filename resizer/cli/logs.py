@@ -28,7 +28,7 @@ class TextFormatter(logging.Formatter):
         tie = f"[{request_id}] " if request_id and request_id not in message else ""
         head = f"{self.formatTime(record)} {record.levelname:<7} {record.name}: {tie}{message}"
         further = [INDENT + line for part in _traces(self, record).values() for line in part.split("\n")]
-        return "\n".join(_printable(line) for line in [head, *further])
+        return "\n".join(printable(line) for line in [head, *further])
 
 
 class JsonFormatter(logging.Formatter):
@@ -76,7 +76,7 @@ def _traces(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str
     return traces
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """Escape what would end a line or steer a terminal."""
     return line if line.isprintable() else "".join(_escaped(line))
 

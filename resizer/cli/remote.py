@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ import aiohttp
 import tenacity
 import yarl
 
-from resizer.durable import sync_folder
+from resizer.durable import replacing
 from resizer.errors import Problem, ServerRefused, ServerUnreachable
 from resizer.models import BatchStatus
 from resizer.retry_after import seconds_to_wait
@@ -29,6 +30,7 @@ Value = TypeVar("Value")
 
 #: seconds until connected, and between two pieces of an answer
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
+LEAST_TIMEOUT = 1.0
 #: seconds between two tries, doubled up to the second
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 #: answers after which the same call may succeed
@@ -108,7 +110,10 @@ class RemoteServer:
         headers = {"User-Agent": f"resizer/{VERSION}"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT, sock_read=READ_TIMEOUT)
+        longest = max(self._patience, LEAST_TIMEOUT)
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=min(CONNECT_TIMEOUT, longest), sock_read=min(READ_TIMEOUT, longest)
+        )
         self._session = aiohttp.ClientSession(headers=headers, timeout=timeout)
         return self
 
@@ -129,9 +134,14 @@ class RemoteServer:
                 form = aiohttp.FormData(quote_fields=False)
                 for name, value in options.items():
                     form.add_field(name, value)
-                form.add_field("file", file, filename=csv.name, content_type="text/csv")
+                # no header could hold what is replaced
+                name = "".join(each if each.isprintable() else "_" for each in csv.name)
+                form.add_field("file", file, filename=name, content_type="text/csv")
                 async with self._call("POST", "upload", data=form, headers=headers) as response:
-                    return await _object(response)
+                    body = await _object(response)
+                    if absent := {"request_id", "products", "images"} - body.keys():
+                        raise KeyError(*absent)
+                    return body
 
         # an address where nobody is at home is told at once: more often it is wrong than late
         return await self._again(upload, unless=lambda fault: not fault.connected)
@@ -156,24 +166,19 @@ class RemoteServer:
 
     async def save_result(self, request_id: str, target: Path) -> None:
         """Write the result to a file, which is whole or not there. Raises `OSError`."""
-        draft = target.with_name(f".{target.name}.draft")
+        with replacing(target) as draft:
 
-        async def save() -> None:
-            async with (
-                self._call("GET", f"result/{quote(request_id, safe='')}") as response,
-                aiofiles.open(draft, "wb") as file,
-            ):
-                async for piece in response.content.iter_chunked(PIECE):
-                    await file.write(piece)
-                await file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
+            async def save() -> None:
+                async with (
+                    self._call("GET", f"result/{quote(request_id, safe='')}") as response,
+                    aiofiles.open(draft, "wb") as file,
+                ):
+                    async for piece in response.content.iter_chunked(PIECE):
+                        await file.write(piece)
+                    await file.flush()
+                    await asyncio.to_thread(os.fsync, file.fileno())
 
-        try:
             await self._again(save)
-            await asyncio.to_thread(draft.replace, target)
-            await asyncio.to_thread(sync_folder, target.parent)
-        finally:
-            draft.unlink(missing_ok=True)
 
     async def _again(
         self,
@@ -231,6 +236,8 @@ class RemoteServer:
             raise Passing(lost, connected=True) from error
         except aiohttp.ClientError as error:
             raise ServerUnreachable(str(self.base), f"it does not speak HTTP ({error})") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServerUnreachable(str(self.base), "it does not answer as a resizer does") from error
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
         text = (await response.content.read(PIECE)).decode(errors="replace")
@@ -259,6 +266,8 @@ class RemoteServer:
 def _reason_of(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(error.certificate_error)
+    if isinstance(error.os_error, ssl.SSLError):
+        return f"no TLS comes about ({error.os_error.reason}); is its address one of http://?"
     # asyncio's own words name only the address; a resolver's errors have numbers below zero
     number = error.os_error.errno or 0
     return os.strerror(number) if number > 0 else error.os_error.strerror or str(error)

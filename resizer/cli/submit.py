@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +14,12 @@ import click
 import yarl
 from rich.console import Console
 
+from resizer.cli.logs import printable
 from resizer.cli.options import configured, recipe_options, settings_from
 from resizer.cli.progress import show_progress, summary
 from resizer.cli.remote import RemoteServer, Standing
 from resizer.config import Settings
+from resizer.durable import check_replaceable
 from resizer.errors import ServerRefused, ServerUnreachable
 from resizer.models import BatchStatus
 
@@ -30,7 +34,10 @@ PATIENCE = 300.0
 #: hosts to listen on that are none to connect to
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing listens here
 
-say = partial(click.echo, err=True)
+
+def say(text: str) -> None:
+    """Print a line for people; what a server has put into it steers no terminal."""
+    click.echo(printable(text), err=True)
 
 
 @click.command("submit")
@@ -98,9 +105,11 @@ def command(
         server = server or _address_of(settings)
     base = _address(server)
     target = output or Path(f"{csv.stem if csv else resume}-result.csv")
-    remote = RemoteServer(base, token or None, patience=patience, tell=say)
+    if wait or resume:
+        _check_target(target)
+    remote = RemoteServer(base, _token(token or ""), patience=patience, tell=say)
     uploading = Upload(csv=csv, options=given) if csv else None
-    following = Following(target=target, resume=resume) if wait or resume else None
+    following = Following(target=target, resume=resume, named=output is not None) if wait or resume else None
     sys.exit(_see_through(remote, uploading, following, as_json=as_json))
 
 
@@ -119,6 +128,13 @@ class Following:
     target: Path
     #: None is the one that was just uploaded
     resume: str | None
+    #: whether the user has named the target
+    named: bool
+
+    def again(self, request_id: str, server: yarl.URL) -> str:
+        """Return the command that waits once more."""
+        output = ["--output", str(self.target)] if self.named else []
+        return shlex.join(["resizer", "submit", "--resume", request_id, "--server", str(server), *output])
 
 
 def _check(
@@ -126,6 +142,8 @@ def _check(
 ) -> None:
     if (csv is None) == (resume is None):
         raise click.UsageError("name a CSV to upload, or a request with --resume")
+    if resume is not None and not resume.strip():
+        raise click.UsageError("--resume is empty; give it the id of a request")
     if csv is not None and not csv.is_file():
         raise click.UsageError(f"there is no file {csv}")
     if output is not None and not (wait or resume):
@@ -154,7 +172,8 @@ def _see_through(
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
-        raise click.UsageError(f"{error.filename} cannot be used: {error.strerror}") from error
+        say(f"resizer: {error.filename} cannot be used: {error.strerror}")
+        return BAD_INPUT
 
 
 async def _submit(
@@ -168,15 +187,14 @@ async def _submit(
             say(f"request {request_id}: {body['products']} products, {body['images']} images")
             say(remote.page_of(body["request_id"]))
             if not following:
-                click.echo(json.dumps(body) if as_json else request_id)
+                _print(json.dumps(body) if as_json else printable(str(request_id)))
         if not following or not request_id:
             return ALL_COMPRESSED
         try:
             standing = await _follow(remote, request_id)
             await remote.save_result(request_id, following.target)
-        except (ServerUnreachable, asyncio.CancelledError):
-            again = f"resizer submit --resume {request_id} --server {remote.base}"
-            say(f"the server goes on with it; to wait again: {again}")
+        except (ServerUnreachable, OSError, asyncio.CancelledError):
+            say(f"the server goes on with it; to wait again: {following.again(request_id, remote.base)}")
             raise
         for failed in await remote.images(request_id, limit=MOST_SHOWN, status="failed"):
             fault = failed["error"]
@@ -184,8 +202,17 @@ async def _submit(
         if standing.failed > MOST_SHOWN:
             say(f"… and {standing.failed - MOST_SHOWN} more")
         say(summary(standing))
-        click.echo(json.dumps(standing.body) if as_json else following.target)
+        _print(json.dumps(standing.body) if as_json else str(following.target))
         return ALL_COMPRESSED if standing.status is BatchStatus.COMPLETED else SOME_FAILED
+
+
+def _print(text: str) -> None:
+    """Print what scripts read; one that has ended before misses nothing."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        # nor does Python find fault with it when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _follow(remote: RemoteServer, request_id: str) -> Standing:
@@ -200,6 +227,21 @@ async def _follow(remote: RemoteServer, request_id: str) -> Standing:
             standing = await remote.status(request_id)
 
 
+def _check_target(target: Path) -> None:
+    try:
+        check_replaceable(target)
+    except OSError as error:
+        raise click.UsageError(f"{error.filename} cannot be used: {error.strerror}") from error
+
+
+def _token(text: str) -> str | None:
+    # a file of variables may end its lines as Windows does
+    token = text.strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise click.UsageError("the token, in --token or RESIZER_TOKEN, holds characters that none has")
+    return token or None
+
+
 def _address_of(settings: Settings) -> str:
     """Return where a server with these settings is reached from this machine."""
     server = settings.server
@@ -212,7 +254,11 @@ def _address(text: str) -> yarl.URL:
         url = yarl.URL(text)
     except ValueError as error:
         raise click.UsageError(f"--server {text!r} is no URL: {error}") from error
-    if url.scheme not in {"http", "https"} or not url.host or url.query_string or url.fragment:
+    try:
+        known = (url.host or "").encode("idna")
+    except UnicodeError:
+        known = b""
+    if url.scheme not in {"http", "https"} or not known or url.query_string or url.fragment:
         raise click.UsageError(f"--server {text!r} is no address of a server; write http://HOST:PORT")
     if url.user is not None or url.password is not None:
         raise click.UsageError("--server holds a login; the server wants a token: set RESIZER_TOKEN")

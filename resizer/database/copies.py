@@ -4,13 +4,13 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from resizer.database.migrations import MIGRATIONS
 from resizer.database.reader import DAMAGED, OUT_OF_SPACE, reason_of
-from resizer.durable import sync_folder
+from resizer.durable import replacing
 from resizer.errors import DatabaseUnusable
 
 INTEGRITY = "PRAGMA integrity_check(10)"
@@ -30,6 +30,8 @@ SELECT_FILENAMES = "SELECT DISTINCT filename FROM images WHERE filename IS NOT N
 #: what SQLite keeps beside a file; a stranger's would be taken for its own
 COMPANIONS = ("-wal", "-shm", "-journal")
 PAGE = 1000  # names
+#: mode of what holds all URLs, for its owner alone
+PRIVATE = 0o600
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,15 +49,10 @@ def back_up(path: Path, target: Path) -> Contents:
 
     The copy is of one moment, and has been looked over. Raises `DatabaseUnusable`, `OSError`.
     """
-    draft = target.with_name(f".{target.name}.draft")
-    try:
+    with replacing(target, mode=PRIVATE) as draft:
         contents = _copied(path, draft)
-        # what may read the database may read its copy, and nobody else
+        # who may read the database may read its copy, and nobody else
         draft.chmod(path.stat().st_mode & 0o777)
-        draft.replace(target)
-        sync_folder(target.parent)
-    finally:
-        draft.unlink(missing_ok=True)
     return contents
 
 
@@ -65,26 +62,30 @@ def restore(copy: Path, path: Path, *, aside: Path) -> Contents:
     A crash in between leaves the earlier one or the copy, never a mixture. Raises `DatabaseUnusable` with
     nothing changed where the copy is damaged, newer than we know, or no database of ours; `OSError`.
     """
-    draft = path.with_name(f".{path.name}.draft")
-    try:
+    with replacing(path, mode=PRIVATE) as draft:
         contents = _copied(copy, draft)
         if path.exists():
+            _settle(path)
+            draft.chmod(path.stat().st_mode & 0o777)
             aside.hardlink_to(path)
-            # SQLite would go by the earlier one's journal when it opens the copy
-            for companion in COMPANIONS:
-                left = path.with_name(path.name + companion)
-                if left.exists():
-                    left.replace(aside.with_name(aside.name + companion))
-        draft.replace(path)
-        sync_folder(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)
+        # SQLite would go by an earlier one's journal when it opens the copy
+        for companion in COMPANIONS:
+            left = path.with_name(path.name + companion)
+            if left.exists():
+                left.replace(aside.with_name(aside.name + companion))
     return contents
+
+
+def _settle(path: Path) -> None:
+    """Have SQLite bring into a database what stands beside it; a damaged one is left as it is."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def look_over(path: Path) -> tuple[Contents, list[str]]:
     """Read all of the database; returns what it holds and what is wrong in it. Raises `DatabaseUnusable`."""
     with _reading(path) as connection:
+        _check_ours(connection, path)
         faults = [str(found) for (found,) in connection.execute(INTEGRITY) if found != "ok"]
         if not faults:
             faults += [
@@ -106,9 +107,7 @@ def filenames(path: Path) -> Iterator[list[str]]:
 
 
 def _copied(path: Path, draft: Path) -> Contents:
-    """Copy a database into a new file, and look the copy over; it is on disk when this returns."""
-    draft.unlink(missing_ok=True)
-    draft.touch()  # SQLite does not say why a file cannot be made
+    """Copy a database into an empty file, and look the copy over; it is on disk when this returns."""
     with _reading(path) as source:
         _check_ours(source, path)
         with closing(sqlite3.connect(draft)) as copy:

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import signal
 import sqlite3
 from contextlib import closing
@@ -11,7 +12,7 @@ import pytest
 import photos
 from full_disk import tmpfs
 from origin import Answer, Origin
-from process import get_json, ran, server
+from process import Process, get_json, ran, server
 from service import catalogue, form
 
 
@@ -105,6 +106,37 @@ async def test_restored_file_is_not_mixed_with_the_journal_of_the_earlier_one(tm
         assert connection.execute("SELECT count(*) FROM batches").fetchall() == [(2,)]
 
 
+async def test_journal_that_a_lost_database_has_left_is_not_mixed_in(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy.db"
+    async with server(data) as process, aiohttp.ClientSession() as session:
+        first = await uploaded(session, await process.url(), [("One", "ftp://nowhere/a.jpg")])
+        assert (await ran("backup", copy, "--data-dir", data))[0] == 0
+        await uploaded(session, await process.url(), [("Two", "ftp://nowhere/b.jpg")])
+        process.signal(signal.SIGKILL)
+        await process.ended()
+    (data / "resizer.db").unlink()
+    assert (await ran("restore", copy, "--data-dir", data))[0] == 0
+    with closing(sqlite3.connect(data / "resizer.db")) as connection:
+        assert connection.execute("SELECT request_id FROM batches").fetchall() == [(first,)]
+    assert len([name for name in names_beside(data / "resizer.db") if name.endswith("Z-wal")]) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+async def test_what_root_restores_is_the_service_users(tmp_path: Path) -> None:
+    data, copy = await made(tmp_path / "data"), tmp_path / "copy.db"
+    assert (await ran("backup", copy, "--data-dir", data))[0] == 0
+    (data / "resizer.db").chmod(0o640)
+    for name in ("lock", "resizer.db.lock"):
+        (data / name).unlink()
+    os.chown(data, 1234, 1235)
+    code, _, log = await ran("restore", copy, "--data-dir", data)
+    assert code == 0, log
+    for name in ("resizer.db", "resizer.db.lock", "lock", "spool"):
+        found = (data / name).stat()
+        assert (found.st_uid, found.st_gid) == (1234, 1235), name
+    assert (data / "resizer.db").stat().st_mode & 0o777 == 0o640
+
+
 async def made(folder: Path) -> Path:
     """A data folder with a database in it."""
     async with server(folder) as process:
@@ -112,6 +144,14 @@ async def made(folder: Path) -> Path:
         process.signal(signal.SIGTERM)
         await process.ended()
     return folder
+
+
+def make_heavy(path: Path) -> None:
+    """Give a copy something to do."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE ballast (data BLOB)")
+        connection.execute("INSERT INTO ballast VALUES (zeroblob(90000000))")
+        connection.commit()
 
 
 def damage(path: Path) -> None:
@@ -166,8 +206,44 @@ async def test_backup_replaces_the_last_one_only_by_a_whole_one(tmp_path: Path) 
     assert (code, output) in {(1, "faulty\n"), (1, "")}
 
 
+async def test_two_backups_to_one_file_at_once_are_both_whole(tmp_path: Path) -> None:
+    data, copy = await made(tmp_path / "data"), tmp_path / "copy.db"
+    make_heavy(data / "resizer.db")
+    ended = await asyncio.gather(*[ran("backup", copy, "--data-dir", data) for _ in range(2)])
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert (await ran("restore", copy, "--data-dir", data))[0] == 0
+    assert names_beside(copy) == {"data", "copy.db"}
+
+
+async def test_backup_replaces_nothing_but_a_file(tmp_path: Path) -> None:
+    data, pipe = await made(tmp_path / "data"), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    code, _, log = await ran("backup", pipe, "--data-dir", data)
+    assert code == 1
+    assert "no file that could be replaced" in log
+    assert pipe.is_fifo()
+
+
+async def test_backup_that_is_ended_leaves_nothing(tmp_path: Path) -> None:
+    data, folder = await made(tmp_path / "data"), tmp_path / "copies"
+    folder.mkdir()
+    make_heavy(data / "resizer.db")
+    async with Process("backup", folder / "copy.db", "--data-dir", data) as process:
+        while not (drafts := [*folder.iterdir()]):  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.01)
+        (draft,) = [each for each in drafts if each.suffix == ".draft"]
+        assert draft.stat().st_mode & 0o077 == 0
+        process.signal(signal.SIGTERM)
+        code, _ = await process.ended()
+    assert code == 143
+    assert names_beside(folder / "copy.db") == set()
+
+
 async def test_backup_says_what_is_wrong_with_the_place(tmp_path: Path) -> None:
     data = await made(tmp_path / "data")
+    code, _, log = await ran("backup", tmp_path / ("n" * 300), "--data-dir", data)
+    assert code == 1
+    assert "name too long" in log
     code, _, log = await ran("backup", tmp_path / "nowhere" / "copy.db", "--data-dir", data)
     assert code == 1
     assert "nowhere" in log
@@ -177,6 +253,15 @@ async def test_backup_says_what_is_wrong_with_the_place(tmp_path: Path) -> None:
     code, _, log = await ran("backup", tmp_path / "copy.db", "--data-dir", tmp_path / "empty")
     assert code == 1
     assert "no such file" in log
+
+
+async def test_check_refuses_what_this_version_does_not_open(tmp_path: Path) -> None:
+    data = await made(tmp_path / "data")
+    with closing(sqlite3.connect(data / "resizer.db")) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    code, output, log = await ran("check", "--data-dir", data)
+    assert (code, output) == (1, "")
+    assert "newer version of resizer" in log
 
 
 async def test_check_tells_missing_files_and_wrong_counters(tmp_path: Path, origin: Origin) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 
+import kin
 import photos
 from process import Process, get_json
 
@@ -47,3 +48,16 @@ async def test_demo_leaves_the_page_open_until_it_is_interrupted(tmp_path: Path)
     assert code == 0, process.log
     kept = (tmp_path / "ceramics-result.csv").read_text(encoding="utf-8")
     assert list(csv.reader(kept.splitlines())) == rows
+
+
+async def test_demo_that_is_interrupted_at_once_leaves_nothing(tmp_path: Path) -> None:
+    async with Process("demo", variables={"TMPDIR": str(tmp_path)}) as process:
+        # photos are to be taken
+        while not kin.descendants(process.process.pid):  # noqa: ASYNC110 - in another process
+            await asyncio.sleep(0.01)
+        process.signal(signal.SIGINT)
+        code, output = await process.ended()
+    assert code == 130, process.log
+    assert "stopping" in output
+    assert "Traceback" not in "\n".join(process.log)
+    assert await asyncio.to_thread(lambda: [*tmp_path.glob("resizer-demo*")]) == []

@@ -2,14 +2,17 @@ import asyncio
 import csv
 import functools
 import json
+import os
 import signal
+import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 import photos
 from origin import Answer, Origin
-from process import Process, environment, ran, server
+from process import Process, environment, get_json, ran, server
 from service import catalogue
 
 
@@ -116,6 +119,11 @@ async def test_refused_csv_ends_with_2_and_its_places(tmp_path: Path) -> None:
         (("--resume", "abc", "--quality", "4"), "--quality"),
         (("{csv}", "--server", "localhost:8080"), "http://HOST:PORT"),
         (("{csv}", "--server", "http://user:word@host"), "RESIZER_TOKEN"),
+        (("{csv}", "--server", "http://a..b"), "http://HOST:PORT"),
+        (("--resume", "", "--wait"), "--resume is empty"),
+        (("{csv}", "--wait", "--output", "/nowhere/o.csv"), "/nowhere cannot be used"),
+        (("{csv}", "--wait", "--output", "/dev/null"), "no file that could be replaced"),
+        (("{csv}", "--token", "two words"), "RESIZER_TOKEN"),
     ],
 )
 async def test_wrong_usage_ends_with_2(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
@@ -139,6 +147,58 @@ async def test_server_that_is_no_resizer_is_told(tmp_path: Path, origin: Origin)
     code, _, log = await submit(source, "--server", origin.url(""))
     assert code == 2
     assert "is no resizer" in log or "a resizer?" in log
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"request_id": "a", "products": 1}', b"[]"])
+async def test_server_that_speaks_json_but_is_no_resizer_is_told(
+    body: bytes, tmp_path: Path, origin: Origin
+) -> None:
+    source = write(tmp_path, catalogue([("One", "http://h/a.jpg")]))
+    origin.add("/upload", Answer(body=body))
+    code, _, log = await submit(source, "--server", origin.url(""))
+    assert code == 3
+    assert "resizer's" in log or "as a resizer does" in log
+
+
+async def test_what_a_server_says_steers_no_terminal(tmp_path: Path, origin: Origin) -> None:
+    source = write(tmp_path, catalogue([("One", "http://h/a.jpg")]))
+    origin.add("/upload", Answer(status=422, body=json.dumps({"detail": "\x1b[2Jgone"}).encode()))
+    code, _, log = await submit(source, "--server", origin.url(""))
+    assert code == 2
+    assert "\\x1b[2Jgone" in log
+
+
+async def test_server_without_tls_is_told(tmp_path: Path) -> None:
+    source = write(tmp_path, catalogue([("One", "http://h/a.jpg")]))
+    async with server(tmp_path / "data") as process:
+        code, _, log = await submit(source, "--server", (await process.url()).replace("http:", "https:"))
+    assert code == 3
+    assert "is its address one of http://?" in log
+
+
+async def test_name_that_no_header_can_hold_is_sent_without_it(tmp_path: Path) -> None:
+    source = write(tmp_path, catalogue([("One", "ftp://nowhere/a.jpg")]))
+    odd = await asyncio.to_thread(source.rename, tmp_path / "two\nlines.csv")
+    async with server(tmp_path / "data") as process, aiohttp.ClientSession() as session:
+        url = await process.url()
+        code, request_id, log = await submit(odd, "--server", url)
+        assert code == 0, log
+        assert (await get_json(session, f"{url}/status/{request_id.strip()}"))["filename"] == "two_lines.csv"
+
+
+async def test_reader_that_has_ended_is_no_failure(tmp_path: Path) -> None:
+    source = write(tmp_path, catalogue([("One", "ftp://nowhere/a.jpg")]))
+    async with server(tmp_path / "data") as process:
+        command = (sys.executable, "-m", "resizer", "submit", source, "--server", await process.url())
+        reading, writing = os.pipe()
+        os.close(reading)
+        client = await asyncio.create_subprocess_exec(
+            *command, env=environment(), stdout=writing, stderr=asyncio.subprocess.PIPE
+        )
+        os.close(writing)
+        _, log = await client.communicate()
+    assert client.returncode == 0, log
+    assert b"Broken pipe" not in log
 
 
 async def test_configuration_tells_where_the_server_is(tmp_path: Path, unused_tcp_port: int) -> None:
@@ -213,4 +273,5 @@ async def test_interruption_ends_with_130_and_says_how_to_go_on(tmp_path: Path, 
         code, _ = await client.ended()
         gate.set()
     assert code == 130, "\n".join(client.log)
-    assert f"--resume {request_id} --server {url}" in "\n".join(client.log)
+    again = f"resizer submit --resume {request_id} --server {url} --output {tmp_path / 'out.csv'}"
+    assert again in "\n".join(client.log)

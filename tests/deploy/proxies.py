@@ -108,7 +108,7 @@ def nginx_files(folder: Path, service: int) -> tuple[Path, int]:
         ("listen 443 ssl http2;", f"listen 127.0.0.1:{https} ssl http2;"),
         ("/etc/ssl/images.example.com/fullchain.pem", f"{folder}/certificate.pem"),
         ("/etc/ssl/images.example.com/privkey.pem", f"{folder}/key.pem"),
-        ("/var/cache/nginx/resizer", f"{folder}/cache"),
+        ("/var/cache/resizer", f"{folder}/cache"),
         ("client_max_body_size 100m;", "client_max_body_size 1m;"),
     )
     (folder / "resizer.conf").write_text(server, encoding="utf-8")

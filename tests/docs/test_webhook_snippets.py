@@ -1,6 +1,8 @@
 """What the documents tell receivers to do takes what the service signs, and nothing else."""
 
 import asyncio
+import base64
+import hmac
 import json
 import os
 import shutil
@@ -109,6 +111,15 @@ class Call:
         sent = int(time.time()) - age
         return replace(self, headers=sign(secret, self.headers["webhook-id"], sent, self.body))
 
+    def signed_with_nothing(self) -> "Call":
+        sent = str(int(time.time()))
+        message = f"{self.headers['webhook-id']}.{sent}.{self.body}".encode()
+        signature = base64.b64encode(hmac.digest(b"", message, "sha256")).decode()
+        return replace(
+            self,
+            headers={**self.headers, "webhook-timestamp": sent, "webhook-signature": f"v1,{signature}"},
+        )
+
 
 @pytest.fixture
 async def call(serve: Callable[..., Awaitable[Client]]) -> Call:
@@ -193,14 +204,23 @@ async def test_snippet_takes_what_the_service_signs_and_nothing_else(
         "unsigned": replace(call, headers={**call.headers, "webhook-signature": "v1,"}),
     }
     calls = {"sent": call, "signed twice": replace(call, headers=both), **refused}
+    command = program(language, tmp_path)
+    taken = await taken_by(command, calls, secret=SECRET)
+    assert taken == {why: "" if why in refused else call.request_id for why in calls}
+    # anybody can sign with nothing
+    forged = {"forged": call.signed_with_nothing()}
+    for nothing in ("", "whsec_"):
+        assert await taken_by(command, forged, secret=nothing) == {"forged": ""}
+
+
+async def taken_by(command: list[str], calls: Mapping[str, Call], *, secret: str) -> dict[str, str]:
     done = await asyncio.to_thread(
         subprocess.run,
-        program(language, tmp_path),
+        command,
         input=json.dumps([{"headers": dict(each.headers), "body": each.body} for each in calls.values()]),
-        env={**os.environ, "WEBHOOK_SECRET": SECRET},
+        env={**os.environ, "WEBHOOK_SECRET": secret},
         capture_output=True,
         text=True,
         check=True,
     )
-    taken = dict(zip(calls, done.stdout.splitlines(), strict=True))
-    assert taken == {why: "" if why in refused else call.request_id for why in calls}, done.stderr
+    return dict(zip(calls, done.stdout.splitlines(), strict=True))

@@ -1,9 +1,10 @@
 import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from kombu import Connection, Queue
+from kombu.connection import Connection
 
 from cluster import Redis
 from resizer.engine.celery.broker import celery_app
@@ -25,11 +26,9 @@ async def test_message_of_a_lost_connection_cannot_be_acknowledged_and_ends_noth
     settings = settings_for(tmp_path, engine={"kind": "celery", "broker_url": broker.url})
     with celery_app(settings, keeps_results=True).connection_for_read() as connection:
         assert connection.transport_cls == "redis"  # what logs call it
-        queue = Queue("resizer", routing_key="resizer")(connection.default_channel)
-        queue.declare()
-        with connection.Producer() as producer:
-            producer.publish({}, routing_key="resizer")
-        message = queue.get()
+        queue: Any = connection.SimpleQueue("resizer")
+        queue.put({})
+        message = queue.get(block=False)
         lose(connection)
         message.ack_log_error(logging.getLogger(__name__), connection.connection_errors)
     assert "Couldn't ack" in caplog.text
