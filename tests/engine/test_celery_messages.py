@@ -1,8 +1,11 @@
 import json
+from pathlib import Path
 
 import pytest
+import redis.exceptions
 
 from outcomes import done
+from resizer.engine.celery.broker import celery_app
 from resizer.engine.celery.messages import (
     Result,
     Sign,
@@ -13,6 +16,7 @@ from resizer.engine.celery.messages import (
     task_from,
 )
 from resizer.models import OutputFormat, Recipe, Task
+from service import settings_for
 
 TASK = Task(batch_id=1, seq=2, url="http://h/a.jpg?t=1", recipe=Recipe(quality=5, format=OutputFormat.PNG))
 
@@ -56,3 +60,23 @@ def test_result_of_a_task_that_goes_on_is_none() -> None:
     told = {"task_id": "a", "status": "STARTED", "result": None}
     assert Result.from_json(json.dumps(told)) is None
     assert Result.from_json(json.dumps({**told, "status": "SUCCESS"})) is not None
+
+
+@pytest.mark.parametrize(
+    "error, cut_off",
+    [
+        (redis.exceptions.ConnectionError("refused"), True),
+        (redis.exceptions.TimeoutError("late"), True),
+        (redis.exceptions.ResponseError("out of memory"), False),
+        (ConnectionError("an origin's"), False),
+    ],
+)
+def test_failure_of_the_broker_is_told_from_that_of_the_task(
+    error: Exception, *, cut_off: bool, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path, engine={"kind": "celery", "broker_url": "redis://127.0.0.1:1/0"})
+    backend = celery_app(settings, keeps_results=True).backend
+    told = {"task_id": "a", "status": "FAILURE", "result": backend.prepare_exception(error)}
+    result = Result.from_json(json.dumps(told))
+    assert result is not None
+    assert result.was_cut_off is cut_off

@@ -54,6 +54,8 @@ class Flight:
     abandoned: bool = False
     #: how often a worker met a fault with it that is none of the image
     failures: int = 0
+    #: the last failure as it came; it comes twice, published and looked up
+    failure: str = ""
 
 
 class CeleryEngine:
@@ -242,12 +244,15 @@ class CeleryEngine:
             if not result.task_id.startswith(self._run):
                 self._tell_unclaimed(result)
             return
-        if result.status != SUCCESS and not flight.abandoned and flight.failures < MOST_FAILURES:
-            # so ends also what was through while the broker was away
-            logger.warning("task %s is sent again: %s", flight.task_id, result.result)
-            flight.failures += 1
-            self._send_again(flight)
-            return
+        if result.status != SUCCESS and not flight.abandoned:
+            if data == flight.failure:
+                return
+            if result.was_cut_off or flight.failures < MOST_FAILURES:
+                logger.warning("task %s is sent again: %s", flight.task_id, result.result)
+                flight.failures += not result.was_cut_off
+                flight.failure = data
+                self._send_again(flight)
+                return
         del self.flights[flight.task_id]
         if flight.abandoned:
             self._tell_unclaimed(result)

@@ -6,10 +6,17 @@ from typing import Any, Self
 
 from celery.states import READY_STATES
 from pydantic import TypeAdapter, ValidationError
+from redis import exceptions
 
 from resizer.models import Outcome, Task
 
 Message = dict[str, Any]
+
+#: module and name of what a worker meets whose broker goes away, as Celery's backend tells it
+CUT_OFF = {
+    (each.__module__, each.__name__)
+    for each in (exceptions.BusyLoadingError, exceptions.ConnectionError, exceptions.TimeoutError)
+}
 
 # fields that a later version adds are passed over, so that machines can be upgraded one after the other
 _TASK = TypeAdapter(Task)
@@ -104,3 +111,9 @@ class Result:
             return cls(task_id=str(found["task_id"]), status=found["status"], result=found["result"])
         except (ValueError, KeyError, TypeError):
             return None
+
+    @property
+    def was_cut_off(self) -> bool:
+        """Tell whether the task failed only because its worker could not tell the broker what came of it."""
+        told = self.result if isinstance(self.result, dict) else {}
+        return (told.get("exc_module"), told.get("exc_type")) in CUT_OFF
