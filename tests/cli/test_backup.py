@@ -88,14 +88,20 @@ async def test_copy_after_a_kill_has_what_was_accepted(tmp_path: Path) -> None:
     assert names_beside(copy) == {"data", "copy.db"}
 
 
-async def test_restored_file_is_not_mixed_with_the_journal_of_the_earlier_one(tmp_path: Path) -> None:
-    data, copy = tmp_path / "data", tmp_path / "copy.db"
+async def copied_midway(data: Path, copy: Path) -> str:
+    """Kill a service after a request, a copy and another request; returns the id of the first one."""
     async with server(data) as process, aiohttp.ClientSession() as session:
         first = await uploaded(session, await process.url(), [("One", "ftp://nowhere/a.jpg")])
         assert (await ran("backup", copy, "--data-dir", data))[0] == 0
         await uploaded(session, await process.url(), [("Two", "ftp://nowhere/b.jpg")])
         process.signal(signal.SIGKILL)
         await process.ended()
+    return first
+
+
+async def test_restored_file_is_not_mixed_with_the_journal_of_the_earlier_one(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy.db"
+    first = await copied_midway(data, copy)
     assert (data / "resizer.db-wal").exists()
     assert (await ran("restore", copy, "--data-dir", data))[0] == 0
     assert not (data / "resizer.db-wal").exists()
@@ -108,12 +114,7 @@ async def test_restored_file_is_not_mixed_with_the_journal_of_the_earlier_one(tm
 
 async def test_journal_that_a_lost_database_has_left_is_not_mixed_in(tmp_path: Path) -> None:
     data, copy = tmp_path / "data", tmp_path / "copy.db"
-    async with server(data) as process, aiohttp.ClientSession() as session:
-        first = await uploaded(session, await process.url(), [("One", "ftp://nowhere/a.jpg")])
-        assert (await ran("backup", copy, "--data-dir", data))[0] == 0
-        await uploaded(session, await process.url(), [("Two", "ftp://nowhere/b.jpg")])
-        process.signal(signal.SIGKILL)
-        await process.ended()
+    first = await copied_midway(data, copy)
     (data / "resizer.db").unlink()
     assert (await ran("restore", copy, "--data-dir", data))[0] == 0
     with closing(sqlite3.connect(data / "resizer.db")) as connection:

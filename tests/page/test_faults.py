@@ -12,8 +12,6 @@ from scenes import Serve, choose, fact, send, serve_photos, standing, write_cata
 from origin import Answer, Origin
 from service import catalogue, settled, upload
 
-# a browser beside all else takes its time on a busy machine
-
 
 async def test_upload_whose_answer_is_lost_is_taken_once(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path

@@ -12,8 +12,6 @@ from scenes import Serve, choose, serve_photos, standing, write_catalogue
 from origin import Origin
 from service import images
 
-# a browser beside all else takes its time on a busy machine
-
 
 async def test_chosen_csv_is_shown_before_anything_is_sent(serve: Serve, page: Page, tmp_path: Path) -> None:
     client = await serve()

@@ -14,8 +14,6 @@ from origin import Origin
 from process import Process, server
 from service import catalogue, settled, upload
 
-# a browser beside all else takes its time on a busy machine
-
 
 async def is_well(page: Page, *, dark: bool) -> None:
     """Nothing is wrong for those with other means, nothing is cut off, and the theme is the system's."""

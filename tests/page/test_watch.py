@@ -12,8 +12,6 @@ import photos
 from origin import Answer, Origin
 from service import catalogue, images, settled, upload
 
-# a browser beside all else takes its time on a busy machine
-
 
 async def test_progress_is_live_to_the_end(serve: Serve, page: Page, origin: Origin, tmp_path: Path) -> None:
     client = await serve()
