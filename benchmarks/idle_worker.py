@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -24,7 +24,7 @@ class NoWork:
     def workers(self, configured: int) -> int:
         return configured
 
-    async def run(self, task: Task) -> Outcome:
+    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:  # noqa: ARG002
         digest = f"{task.seq:032x}"
         compressed = Compressed(
             filename=f"{stem_of(digest, task.recipe)}.jpg",

@@ -86,4 +86,8 @@ def compress_as_service(source: Path, target: Path) -> int:
         recipe=SETTINGS.recipe(),
         max_pixels=SETTINGS.max_pixels,
     )
-    return in_child(call).output_bytes
+    (end,), _ = in_child([call])
+    if end.error is not None:
+        raise end.error
+    written: int = end.result.output_bytes
+    return written

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -124,21 +124,28 @@ def parse_url(text: str) -> URL:
         parts = urlsplit(text)
         if parts.scheme not in {"http", "https"}:
             raise InvalidUrl("it does not begin with http:// or https://")
-        site = URL(f"{parts.scheme}://{parts.netloc}")
-        site = site.with_host(_host(site.raw_host or ""))  # looks closer at what is in brackets
+        authority = _authority(parts.scheme, parts.netloc)
     except ValueError as error:
         # no word of the error's own: it may repeat the user's password
         raise InvalidUrl("its host or port cannot be read") from error
-    if site.port == 0:
-        raise InvalidUrl("its port is 0")
-    if site.is_default_port():
-        site = site.with_port(None)  # written out or not, it is the same URL
     path, query = (
         quote(part.encode(errors="surrogateescape"), safe=_URL_CHARACTERS)
         for part in (parts.path, parts.query)
     )
     # yarl would rewrite what is encoded already, and so break a signed URL
-    return URL(f"{parts.scheme}://{site.raw_authority}{path or '/'}{query and '?' + query}", encoded=True)
+    return URL(f"{parts.scheme}://{authority}{path or '/'}{query and '?' + query}", encoded=True)
+
+
+@lru_cache(maxsize=1024)  # the images of a catalogue are at few hosts
+def _authority(scheme: str, given: str) -> str:
+    """Return user, host and port as they are to be asked. Raises `ValueError`, `InvalidUrl`."""
+    site = URL(f"{scheme}://{given}")
+    site = site.with_host(_host(site.raw_host or ""))  # looks closer at what is in brackets
+    if site.port == 0:
+        raise InvalidUrl("its port is 0")
+    if site.is_default_port():
+        site = site.with_port(None)  # written out or not, it is the same URL
+    return site.raw_authority
 
 
 def _host(host: str) -> str:

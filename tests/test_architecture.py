@@ -8,7 +8,7 @@ from pathlib import Path
 import resizer
 
 ROOT = Path(resizer.__file__).parent
-LEAVES = {"allocator", "durable", "errors", "log_context", "retry_after", "turns", "version"}
+LEAVES = {"allocator", "durable", "errors", "log_context", "retry_after", "turns", "version", "waiting"}
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 
 #: room → rooms that it may import; docs/architecture.md draws the same
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "retry_after": set(),
     "turns": set(),
     "version": set(),
+    "waiting": set(),
     "failpoints": {"errors"},
     "metrics": {"models", "errors", "version"},
     "models": {"errors"},

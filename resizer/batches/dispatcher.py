@@ -6,11 +6,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from resizer.batches.feed import Feed
-from resizer.batches.places import Places
+from resizer.batches.places import Places, answered
 from resizer.batches.sharing import Sharing
 from resizer.config import FetchSettings, QueueSettings
 from resizer.database import Database
@@ -254,9 +255,12 @@ class Dispatcher:
                     return
 
     async def _run_in_place(self, feed: Feed, host: str, task: Task) -> tuple[Outcome | None, float]:
-        """Return the outcome and the loop time at which it was begun, keeping a place at the host."""
+        """Return the outcome and the loop time at which it was begun.
+
+        It keeps a place at the host until that has sent the image, or until its end.
+        """
         outcome, begun = None, 0.0
-        slow = False
+        slow = left = False
         loop = asyncio.get_running_loop()
         in_doubt = self._places.in_doubt(host)
         seconds = SLOW_IN_DOUBT if in_doubt else SLOW
@@ -271,17 +275,24 @@ class Dispatcher:
             slow = True
             self._slow += 1
             self._add_worker()
-            with self._room_made(host):
-                self._places.slow(host)
+            if not left:
+                with self._room_made(host):
+                    self._places.slow(host)
+
+        def leave(*, host_answered: bool | None) -> None:
+            nonlocal left
+            if not left:
+                left = True
+                with self._room_made(host):
+                    self._places.leave(host, answered=host_answered, slow=slow)
 
         timers = [loop.call_later(seconds, stand_in)]
         try:
-            outcome, begun = await self._run(feed, task)
+            outcome, begun = await self._run(feed, task, fetched=partial(leave, host_answered=True))
         finally:
             timers[-1].cancel()
             self._slow -= slow
-            with self._room_made(host):
-                self._places.leave(host, outcome, slow=slow)
+            leave(host_answered=None if outcome is None else answered(outcome))
         return outcome, begun
 
     @contextmanager
@@ -291,10 +302,12 @@ class Dispatcher:
         yield
         self._wake(host, all_in_doubt=was_full and not self._places.doubt_is_full)
 
-    async def _run(self, feed: Feed, task: Task) -> tuple[Outcome | None, float]:
+    async def _run(
+        self, feed: Feed, task: Task, *, fetched: Callable[[], None] = lambda: None
+    ) -> tuple[Outcome | None, float]:
         began = asyncio.get_running_loop().time()
         try:
-            return await self.sharing.run(task, feed)
+            return await self.sharing.run(task, feed, fetched=fetched)
         except Exception:
             # a fault of ours must not keep the batch from ever ending
             logger.exception("image %s of batch %s met a fault of the service", task.seq, task.batch_id)

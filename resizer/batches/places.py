@@ -58,13 +58,13 @@ class Places:
         with self._weighed(host):
             self._slow[host] += 1
 
-    def leave(self, host: str, outcome: Outcome | None, *, slow: bool = False) -> None:
-        """Give a place back; `outcome` is None where the image was given up halfway."""
+    def leave(self, host: str, *, answered: bool | None, slow: bool = False) -> None:
+        """Give a place back; `answered` is None where the image was given up halfway."""
         with self._weighed(host):
             self._in_flight[host] -= 1
             self._slow[host] -= slow
-            if outcome is not None:
-                self._answers[host] = not _away(outcome)
+            if answered is not None:
+                self._answers[host] = answered
                 self._answers.move_to_end(host)
         for counts in (self._in_flight, self._slow):
             if not counts[host]:
@@ -97,9 +97,10 @@ class Places:
             del self._answers[host]
 
 
-def _away(outcome: Outcome) -> bool:
+def answered(outcome: Outcome) -> bool:
+    """Tell whether the image's host can be reached, and now."""
     fault = outcome.fault
     if fault is None:
-        return False
+        return True
     status = fault.http_status or HTTPStatus.OK
-    return fault.code in AWAY or status in BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return not (fault.code in AWAY or status in BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR)

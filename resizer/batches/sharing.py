@@ -25,10 +25,18 @@ Key = tuple[str, Recipe]
 class _Flight:
     """A task under way, and how many want its outcome."""
 
-    task: asyncio.Task[Outcome]
+    task: asyncio.Task[Outcome] = field(init=False)
     #: loop time
     begun: float
     users: int = 0
+    is_fetched: bool = False
+    #: who wants to know that it is fetched
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def fetched(self) -> None:
+        self.is_fetched = True
+        for listener in self.listeners:
+            listener()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,10 +75,13 @@ class Sharing:
         if len(self._ends) > ENDS:
             self._ends.popitem(last=False)
 
-    async def run(self, task: Task, feed: Feed) -> tuple[Outcome | None, float]:
+    async def run(
+        self, task: Task, feed: Feed, *, fetched: Callable[[], None] = lambda: None
+    ) -> tuple[Outcome | None, float]:
         """Return what became of the task, None where its batch is given up, and the loop time of its begin.
 
-        That may lie before this call, where another has begun it.
+        That may lie before this call, where another has begun it. `fetched` is called when the image's host
+        is done with, where that is known before.
         """
         key = (task.url, task.recipe)
         recent = self._recent.get(key)
@@ -82,9 +93,13 @@ class Sharing:
             self._metrics.image_reused("shared")
         else:
             known = _known(recent.outcome) if recent is not None and self._is_fresh(recent, feed) else None
-            task = replace(task, known=known or task.known)
+            task = replace(task, known=known) if known else task
             flight = self._start(key, task)
         flight.users += 1
+        if flight.is_fetched:
+            fetched()
+        else:
+            flight.listeners.append(fetched)
         try:
             # unlike awaiting it, this leaves the task alone when one of those who wait is cancelled
             either: set[asyncio.Future[Any]] = {flight.task, feed.closed}
@@ -97,7 +112,8 @@ class Sharing:
                 flight.task.cancel()
 
     def _start(self, key: Key, task: Task) -> _Flight:
-        flight = _Flight(asyncio.create_task(self._engine.run(task)), asyncio.get_running_loop().time())
+        flight = _Flight(begun=asyncio.get_running_loop().time())
+        flight.task = asyncio.create_task(self._engine.run(task, fetched=flight.fetched))
         self._flights[key] = flight
         self._tasks.add(flight.task)
 

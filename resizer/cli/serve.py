@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from resizer.allocator import collect_seldom
 from resizer.app import create_app
 from resizer.cli.descriptors import allow_descriptors, descriptors_needed
 from resizer.cli.logs import set_up_logging
@@ -27,6 +28,7 @@ def command(host: str | None, port: int | None, config_file: Path | None, data_d
     check_exposure(settings.server)
     set_up_logging(settings.log)
     allow_descriptors(descriptors_needed(settings))
+    collect_seldom()
     asyncio.run(_serve(settings))
 
 

@@ -1,5 +1,6 @@
 """What whoever processes images must be able to do."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from resizer.models import Outcome, Task
@@ -17,9 +18,10 @@ class Engine(Protocol):
         """Return how many images are to be in flight where the configuration says so many."""
         ...
 
-    async def run(self, task: Task) -> Outcome:
+    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:
         """Fetch, compress and store one image.
 
+        `fetched` is called when its host has sent it, where that is known before all of it is done.
         An image's fault is an `Outcome`; what is raised is a bug, or a cancellation.
         """
         ...

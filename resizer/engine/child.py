@@ -1,22 +1,22 @@
 """A child process that calls functions, and everything that runs in it."""
 
+import ctypes
 import multiprocessing
 import os
 import pickle
 import resource
 import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
-from typing import Self, TypeVar
+from typing import Any, Self
 
 from resizer.allocator import keep_freed_memory
-
-R = TypeVar("R")
 
 #: what the fork server imports once for all children
 PRELOAD = [__name__, "resizer.engine.calls", "resizer.images.codec"]
@@ -25,12 +25,29 @@ ORPHAN_CHECK = 2.0  # seconds between two looks at whether the fork server is st
 KEPT_MEMORY = 128 * 2**20  # bytes; the pixels of a photo of 10 megapixels, and what is made of them
 
 
+#: where a child notes what it is at, in memory that it shares with its parent: how many calls it has begun,
+#: and when the last of them, by the system's clock
+Notes = ctypes.Array[ctypes.c_double]
+BEGUN, SINCE = 0, 1
+
+_notes: Notes | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """What became of a call: one of both is None."""
+
+    result: Any = None
+    error: BaseException | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     executor: ProcessPoolExecutor
     pid: int
     #: file descriptor that stands for the process itself: its number may be another's once it is dead
     handle: int | None
+    notes: Notes
 
     @classmethod
     def start(cls, memory_limit: int | None) -> Self:
@@ -41,17 +58,29 @@ class Child:
         # children as it seems to their executors. It inherits this mask, and hands it on.
         signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
+            context = _context()
+            notes = context.RawArray(ctypes.c_double, 2)
             executor = ProcessPoolExecutor(
-                1, mp_context=_context(), initializer=_prepare, initargs=(memory_limit,)
+                1, mp_context=context, initializer=_prepare, initargs=(memory_limit, notes)
             )
             try:
                 pid = executor.submit(os.getpid).result()
-                return cls(executor, pid, _handle(pid))
+                return cls(executor, pid, _handle(pid), notes)
             except BaseException:
                 executor.shutdown()
                 raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+
+    @property
+    def begun(self) -> int:
+        """How many calls it has begun."""
+        return int(self.notes[BEGUN])
+
+    @property
+    def since(self) -> float:
+        """When it began the last one, by the system's clock, or a later one where `begun` was read before."""
+        return self.notes[SINCE]
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
@@ -85,8 +114,10 @@ def _context() -> BaseContext:
     return context
 
 
-def _prepare(memory_limit: int | None) -> None:
+def _prepare(memory_limit: int | None, notes: Notes) -> None:
     """Make a child ready: the parent alone decides about its end, or the parent's own end."""
+    global _notes  # noqa: PLW0603 - of this process, which makes one call at a time
+    _notes = notes
     keep_freed_memory(KEPT_MEMORY)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -109,21 +140,30 @@ def _end_with_parent() -> None:
         os._exit(0)
 
 
-def in_child(call: Callable[[], R]) -> R:
+def in_child(calls: Sequence[Callable[[], Any]]) -> tuple[list[Ended], float]:
+    """Make these calls; returns what became of each, and how many seconds all took."""
+    began = time.monotonic()
+    return [_made(call) for call in calls], time.monotonic() - began
+
+
+def _made(call: Callable[[], Any]) -> Ended:
+    assert _notes is not None  # noqa: S101 - the child was prepared
+    _notes[SINCE] = time.monotonic()
+    _notes[BEGUN] += 1
     try:
-        return call()
+        return Ended(result=call())
     except MemoryError:
         # what is left in memory is unknown; a new process is cheap
         os._exit(MEMORY_EXHAUSTED)
-    except BaseException as error:
-        if not _can_travel(error):
-            raise RuntimeError(f"{type(error).__name__}: {error}") from None
-        raise
+    except BaseException as error:  # noqa: BLE001 - its caller raises it
+        if isinstance(error, Exception) and _can_travel(error):
+            return Ended(error=error)
+        return Ended(error=RuntimeError(f"{type(error).__name__}: {error}"))
 
 
-def _can_travel(error: BaseException) -> bool:
-    """Say whether the parent can raise it: SystemExit would end the parent, StopIteration be lost."""
-    if not isinstance(error, Exception) or isinstance(error, StopIteration):
+def _can_travel(error: Exception) -> bool:
+    """Say whether the parent can raise it: StopIteration would be lost there."""
+    if isinstance(error, StopIteration):
         return False
     try:
         # one that cannot be read again would break the executor, and look like a crash of the child

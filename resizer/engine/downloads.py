@@ -1,12 +1,12 @@
 """Let all who want one URL at the same time share one download."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from resizer.errors import ImageError
 from resizer.images.fetcher import Fetched, Fetcher
+from resizer.waiting import to_its_end
 
 
 class _Download:
@@ -18,16 +18,6 @@ class _Download:
         self.readers = 0
         self.unread = asyncio.Event()
         self.unread.set()
-
-
-async def _whatever_comes(waited: Coroutine[Any, Any, object]) -> None:
-    """Await it also where that is cancelled meanwhile: others read the file that goes afterwards."""
-    waiting = asyncio.ensure_future(waited)
-    try:
-        await asyncio.shield(waiting)
-    except asyncio.CancelledError:
-        await waiting
-        raise
 
 
 class Downloads:
@@ -52,20 +42,17 @@ class Downloads:
                 download.readers -= 1
                 if not download.readers:
                     download.unread.set()
-        async with self._begun(url) as fetched:
-            yield fetched
-
-    @asynccontextmanager
-    async def _begun(self, url: str) -> AsyncIterator[Fetched]:
         download = self._downloads[url] = _Download()
         try:
-            async with self._fetcher.fetch(url) as fetched:
-                download.fetched.set_result(fetched)
+            async with self._fetcher.fetch_if_changed(url, None) as whole:
+                assert isinstance(whole, Fetched)  # noqa: S101 - it was asked for without a condition
+                download.fetched.set_result(whole)
                 try:
-                    yield fetched
+                    yield whole
                 finally:
                     del self._downloads[url]
-                    await _whatever_comes(download.unread.wait())
+                    if download.readers:
+                        await to_its_end(download.unread.wait())
         except ImageError as error:
             if not download.fetched.done():
                 download.fetched.set_exception(error)

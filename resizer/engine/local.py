@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,8 @@ class LocalEngine:
         self._metrics = metrics or Metrics()
         self._turns = Turns()
         self._downloads = Downloads(fetcher)
+        self._running = 0
+        storage.expect(lambda: self._running)
 
     @property
     def wants_more(self) -> bool:
@@ -55,7 +58,14 @@ class LocalEngine:
     def workers(self, configured: int) -> int:
         return configured
 
-    async def run(self, task: Task) -> Outcome:
+    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:
+        self._running += 1
+        try:
+            return await self._run(task, fetched)
+        finally:
+            self._running -= 1
+
+    async def _run(self, task: Task, told: Callable[[], None]) -> Outcome:
         outcome = partial(Outcome, batch_id=task.batch_id, seq=task.seq)
         attempts = 0
         try:
@@ -73,6 +83,7 @@ class LocalEngine:
                     return outcome(attempts=attempts, compressed=known.compressed, source=fetched.source)
                 assert isinstance(fetched, Fetched)  # noqa: S101 - unchanged is only what was known
                 self._metrics.fetched(seconds, fetched.size)
+                told()
                 reach(Point.FETCHED)
                 compressed = await self._compress_once(fetched, task.recipe)
         except ImageError as error:
@@ -114,22 +125,19 @@ class LocalEngine:
             return made.compressed
 
     async def _make(self, fetched: Fetched, draft: Path, stem: str, recipe: Recipe) -> Made:
-        call = asyncio.create_task(
-            self._pool.run(
-                make_file,
-                str(fetched.path),
-                str(draft),
-                folder=str(self._storage.folder) if self._storage.folder else None,
-                stem=stem,
-                input_bytes=fetched.size,
-                recipe=recipe,
-                max_pixels=self._max_pixels,
-            )
+        call = self._pool.submit(
+            make_file,
+            str(fetched.path),
+            str(draft),
+            folder=str(self._storage.folder) if self._storage.folder else None,
+            stem=stem,
+            input_bytes=fetched.size,
+            recipe=recipe,
+            max_pixels=self._max_pixels,
         )
         try:
-            # unlike awaiting the call, this leaves it alone when the image is cancelled
-            await asyncio.wait({call})
-            return call.result()
+            # it goes on when the image is cancelled
+            return await asyncio.shield(call)
         except BaseException:
             if call.done():
                 _forget(draft, call)
@@ -153,7 +161,7 @@ def memory_limit(settings: CompressSettings) -> int:
     return CHILD_BASE + BYTES_PER_PIXEL * settings.max_pixels
 
 
-def _forget(draft: Path, call: asyncio.Task[Made]) -> None:
+def _forget(draft: Path, call: asyncio.Future[Made]) -> None:
     if not call.cancelled():
         call.exception()  # no one else asks for it
     try:

@@ -1,13 +1,17 @@
 """Run functions in child processes, of which any may die or hang at any time.
 
 One executor of one process is a lane, so that a child's end concerns only what was in its lane, and
-the image to blame is known: the oldest one there. A lane holds two, one that runs and one that waits
-in the child's pipe, so that the child never waits for the event loop.
+the image to blame is known: the one that the child noted last. A lane holds two bundles, one that runs and
+one that waits in the child's pipe, so that the child never waits for the event loop. A bundle is one image,
+or several where they are small and wait: each trip wakes five threads and processes, which takes longer than
+a small image does.
 """
 
 import asyncio
 import logging
+import math
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,7 +22,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from resizer.config import CompressSettings
-from resizer.engine.child import Child, in_child
+from resizer.engine.child import Child, Ended, in_child
 from resizer.errors import CompressCrash, CompressTimeout, ImageError
 from resizer.log_context import tie, tied_to
 from resizer.metrics import Metrics
@@ -28,14 +32,21 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: bundles in a lane
 IN_LANE = 2
+BUNDLE_SECONDS = 0.06  # what the images of a bundle are to take together; three photos of a shop
+MOST_IN_BUNDLE = 16
+SMALL = 0.005  # seconds; what takes less is not sent by itself to a child that is at work
+#: how much the last bundle counts in what an image is thought to take
+WEIGHT_OF_LAST = 0.25
 START_PAUSE = 1.0  # seconds before another try to start a child, where the system had no memory for one
 
 
 class CompressPool:
     """`settings.processes` children, each of them replaced when it dies or hangs.
 
-    `memory_limit` is the most address space one child may take, in bytes; None is no limit.
+    `memory_limit` is the most address space one child may take, in bytes; None is no limit. What waits goes
+    to a child in bundles that take about `bundle_seconds`; 0 sends each image by itself.
     """
 
     def __init__(
@@ -44,6 +55,7 @@ class CompressPool:
         *,
         memory_limit: int | None = None,
         metrics: Metrics | None = None,
+        bundle_seconds: float = BUNDLE_SECONDS,
     ) -> None:
         self._metrics = metrics or Metrics()
         self._timeout = settings.timeout
@@ -52,6 +64,9 @@ class CompressPool:
         self._waiting: deque[_Job] = deque()
         self._renewals: set[asyncio.Task[None]] = set()
         self._closed = True
+        #: seconds that an image is thought to take
+        self._seconds = 1.0
+        self._bundle_seconds = bundle_seconds
         #: children replaced since the start
         self.restarts = 0
 
@@ -63,7 +78,7 @@ class CompressPool:
     @property
     def has_room(self) -> bool:
         """Whether a further call would be with a child at once, to be run or to be next."""
-        return not self._waiting and any(lane.child and len(lane.jobs) < IN_LANE for lane in self._lanes)
+        return not self._waiting and any(lane.child and lane.bundles < IN_LANE for lane in self._lanes)
 
     async def __aenter__(self) -> Self:
         self._closed = False
@@ -80,8 +95,8 @@ class CompressPool:
     ) -> None:
         await self.aclose()
 
-    async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function in a child; what it raises is raised here.
+    def submit(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[R]":
+        """Have a child call the function; what it raises is raised where the future is awaited.
 
         Raises `CompressTimeout` where it runs for too long, `CompressCrash` where its child dies twice.
         A cancelled call that runs already goes on in its child, and keeps its place there until it is
@@ -90,10 +105,15 @@ class CompressPool:
         if self._closed:
             raise RuntimeError("the pool is not open")
         job = _Job(partial(function, *args, **kwargs))
+        if not self._waiting:
+            # not at once: what else comes in this step of the loop may go with it
+            asyncio.get_running_loop().call_soon(self._dispatch)
         self._waiting.append(job)
-        self._dispatch()
-        result: R = await job.done
-        return result
+        return job.done
+
+    async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function in a child, as `submit` says."""
+        return await self.submit(function, *args, **kwargs)
 
     def kill(self) -> None:
         """Stop at once: end the children and cancel whatever runs or waits; `aclose` clears up."""
@@ -124,75 +144,117 @@ class CompressPool:
     def _dispatch(self) -> None:
         while self._waiting:
             job = self._waiting[0]
+            if job.done.done():
+                self._waiting.popleft()
+                continue
             lanes = [lane for lane in self._lanes if lane.takes(job)]
-            if not lanes and not job.done.done():
+            if self._bundle_size > len(self._waiting) and self._seconds < SMALL:
+                # better to wait for others than for a trip of its own, unless a child has nothing to do
+                lanes = [lane for lane in lanes if not lane.jobs]
+            if not lanes:
                 # strictly in turn: where an image waits to run alone, this empties a lane for it
                 return
-            self._waiting.popleft()
-            if not job.done.done():
-                self._submit(job, min(lanes, key=lambda lane: len(lane.jobs)))
+            share = math.ceil(len(self._waiting) / len(lanes))
+            self._submit(self._bundle(share), min(lanes, key=lambda lane: len(lane.jobs)))
 
-    def _submit(self, job: "_Job", lane: "_Lane") -> None:
+    @property
+    def _bundle_size(self) -> int:
+        return min(MOST_IN_BUNDLE, max(1, int(self._bundle_seconds / self._seconds)))
+
+    def _bundle(self, most: int) -> list["_Job"]:
+        """Take the next jobs, as many as one trip is to carry."""
+        most = min(most, self._bundle_size)
+        bundle = [self._waiting.popleft()]
+        while len(bundle) < most and self._waiting and not (bundle[0].alone or self._waiting[0].alone):
+            job = self._waiting.popleft()
+            if not job.done.done():
+                bundle.append(job)
+        return bundle
+
+    def _submit(self, bundle: list["_Job"], lane: "_Lane") -> None:
         loop = asyncio.get_running_loop()
         child = lane.child
         assert child is not None  # noqa: S101  the lane took it
         try:
-            future = child.executor.submit(in_child, job.call)
+            future = child.executor.submit(in_child, [job.call for job in bundle])
         except BrokenProcessPool:
             # It died idle, or what it was at is about to be told so. An earlier image may be through
             # with its result on the way to the loop: that one comes first.
             lane.closing = True
-            self._waiting.appendleft(job)
+            self._waiting.extendleft(reversed(bundle))
             loop.call_soon(self._lost, lane, child)
             return
-        lane.jobs.append(job)
-        if len(lane.jobs) == 1:
-            self._start_timer(lane, child)
+        lane.jobs.extend(bundle)
+        lane.bundles += 1
+        if lane.bundles == 1:
+            self._start_timer(lane, child, self._timeout)
 
         def tell(ended: Future[Any]) -> None:
-            loop.call_soon_threadsafe(self._ended, lane, child, job, ended)
+            loop.call_soon_threadsafe(self._ended, lane, child, bundle, ended)
 
         future.add_done_callback(tell)
 
-    def _start_timer(self, lane: "_Lane", child: Child) -> None:
-        """Time the oldest image of the lane: with its predecessor gone it begins now."""
+    def _start_timer(self, lane: "_Lane", child: Child, seconds: float) -> None:
+        """Time the image that the lane is at: with its predecessors gone it begins now."""
         lane.stop_timer()
         if lane.jobs:
             loop = asyncio.get_running_loop()
-            lane.timer = loop.call_later(self._timeout, self._overdue, lane, child)
+            lane.timer = loop.call_later(seconds, self._overdue, lane, child)
 
-    def _ended(self, lane: "_Lane", child: Child, job: "_Job", future: Future[Any]) -> None:
+    def _ended(
+        self, lane: "_Lane", child: Child, bundle: list["_Job"], future: Future[tuple[list[Ended], float]]
+    ) -> None:
         if lane.child is not child or self._closed:
             return  # the lane's loss has been dealt with
         error = future.exception()
         if isinstance(error, BrokenProcessPool):
             self._lost(lane, child)
             return
-        was_oldest = lane.jobs[0] is job  # not so where its arguments could not be pickled
-        lane.jobs.remove(job)
-        if was_oldest:
-            self._start_timer(lane, child)
+        was_oldest = lane.jobs[0] is bundle[0]  # not so where its arguments could not be pickled
+        for job in bundle:
+            lane.jobs.remove(job)
+        lane.bundles -= 1
         if error is None:
-            job.succeed(future.result())
+            lane.through += len(bundle)
+            ends, seconds = future.result()
+            self._seconds += WEIGHT_OF_LAST * (max(seconds, 1e-6) / len(bundle) - self._seconds)
+            for job, end in zip(bundle, ends, strict=True):
+                job.end(end)
+        elif len(bundle) == 1:
+            bundle[0].end(Ended(error=error))
         else:
-            job.fail(error)
+            # whose arguments it were shows when each goes by itself
+            for job in bundle:
+                job.single = True
+            self._waiting.extendleft(reversed(bundle))
+        if was_oldest:
+            self._start_timer(lane, child, self._timeout)
         self._dispatch()
 
     def _lost(self, lane: "_Lane", child: Child) -> None:
-        """Blame the oldest image of a lane whose child died: one more try, alone."""
+        """Blame the image that a child was at when it died: one more try, alone."""
         if lane.child is not child or self._closed:
             return
         again, failed = list(lane.jobs), None
-        if again and again[0].blamed:
-            failed = (again.pop(0), CompressCrash())
-        elif again:
-            again[0].blamed = True
-        with tied_to(lane.jobs[0].request_id if lane.jobs else None):
-            logger.warning("a compressing process died with %d images and is replaced", len(lane.jobs))
+        blamed = again[lane.at or 0] if again else None
+        with tied_to(blamed.request_id if blamed else None):
+            logger.warning("a compressing process died with %d images and is replaced", len(again))
+        if blamed and blamed.blamed:
+            again.remove(blamed)
+            failed = (blamed, CompressCrash())
+        elif blamed:
+            blamed.blamed = True
         self._replace(lane, child, again, failed)
 
     def _overdue(self, lane: "_Lane", child: Child) -> None:
-        late, *again = lane.jobs
+        at = lane.at
+        spent = time.monotonic() - child.since
+        if at is not None and spent < self._timeout:
+            # it is not the image with which the time began
+            self._start_timer(lane, child, self._timeout - spent)
+            return
+        again = list(lane.jobs)
+        late = again.pop(at or 0)
         with tied_to(late.request_id):
             logger.warning("a compressing process is killed: one image took longer than %g s", self._timeout)
         self._replace(lane, child, again, (late, CompressTimeout(self._timeout)))
@@ -209,6 +271,7 @@ class CompressPool:
         lane.stop_timer()
         lane.child = None
         lane.jobs.clear()
+        lane.bundles = lane.through = 0
         self._waiting.extendleft(reversed(again))
         self.restarts += 1
         self._metrics.pool_restarted()
@@ -222,7 +285,7 @@ class CompressPool:
         if failed:
             # only now: its caller removes files that the child might have written anew
             job, error = failed
-            job.fail(error)
+            job.end(Ended(error=error))
         while not self._closed:
             try:
                 lane.child = await self._start_child()
@@ -242,16 +305,23 @@ class _Job:
     done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     #: a child died of it, it seems: it runs alone now, and for the last time
     blamed: bool = False
+    #: its arguments may be what kept a bundle from being sent
+    single: bool = False
     #: what its log lines are tied to
     request_id: str | None = field(default_factory=tie)
 
-    def succeed(self, result: object) -> None:
-        if not self.done.done():
-            self.done.set_result(result)
+    @property
+    def alone(self) -> bool:
+        """Whether it goes in a bundle of its own, with nothing else in its lane."""
+        return self.blamed or self.single
 
-    def fail(self, error: BaseException) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
+    def end(self, end: Ended) -> None:
+        if self.done.done():
+            return
+        if end.error is None:
+            self.done.set_result(end.result)
+        else:
+            self.done.set_exception(end.error)
             # marks it as seen: its caller may be cancelled before it sees it itself
             self.done.exception()
 
@@ -262,16 +332,26 @@ class _Lane:
     child: Child | None = None
     #: given to the child, in this order
     jobs: deque[_Job] = field(default_factory=deque)
+    #: in so many bundles
+    bundles: int = 0
+    #: images of the child of which the end is known
+    through: int = 0
     #: the child is dead, and what that means for its images comes next
     closing: bool = False
     timer: asyncio.TimerHandle | None = None
+
+    @property
+    def at(self) -> int | None:
+        """Which of its jobs the child has begun last, None where it is known to be at none of them."""
+        at = self.child.begun - self.through - 1 if self.child else -1
+        return at if at >= 0 else None
 
     def takes(self, job: _Job) -> bool:
         if self.child is None or self.closing:
             return False
         if not self.jobs:
             return True
-        return len(self.jobs) < IN_LANE and not job.blamed and not self.jobs[0].blamed
+        return self.bundles < IN_LANE and not job.alone and not self.jobs[0].alone
 
     def stop_timer(self) -> None:
         if self.timer:

@@ -34,7 +34,8 @@ class Courtesy:
         entry.users += 1
         try:
             while True:
-                await asyncio.sleep(self._remaining(origin))
+                if (pause := self._remaining(origin)) > 0:
+                    await asyncio.sleep(pause)
                 async with entry.places:
                     # who held the place may have met a new pause
                     if self._remaining(origin) > 0:

@@ -124,23 +124,36 @@ class Fetcher:
             )
 
     async def _fetch(self, url: URL, place: Place, known: Source | None, retries: int) -> Fetched | Unchanged:
+        try:
+            # most need no other try, nor what it takes to count them
+            return await self._told_try(url, place, known, number=1)
+        except ImageError as error:
+            first = error
         async for attempt in AsyncRetrying(
             retry=retry_if_exception(_worth_another_try),
             stop=stop_after_attempt(retries + 1),
             wait=self._pause,
             reraise=True,
         ):
-            tries = attempt.retry_state.attempt_number
             with attempt:
-                try:
-                    size, source = await self._try(url, place, known)
-                except ImageError as error:
-                    error.attempts = tries
-                    logger.debug("try %d to fetch %s failed: %s", tries, redact(url), error)
-                    raise
+                number = attempt.retry_state.attempt_number
+                if number == 1:
+                    raise first
+                return await self._told_try(url, place, known, number=number)
+        raise AssertionError("the last try returns or raises")
+
+    async def _told_try(
+        self, url: URL, place: Place, known: Source | None, *, number: int
+    ) -> Fetched | Unchanged:
+        try:
+            size, source = await self._try(url, place, known)
+        except ImageError as error:
+            error.attempts = number
+            logger.debug("try %d to fetch %s failed: %s", number, redact(url), error)
+            raise
         if size is None:
-            return Unchanged(attempts=tries, source=source)
-        return Fetched(path=place.path, size=size, attempts=tries, source=source)
+            return Unchanged(attempts=number, source=source)
+        return Fetched(path=place.path, size=size, attempts=number, source=source)
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome and state.outcome.exception()
@@ -161,7 +174,7 @@ class Fetcher:
             location = None if url == first else str(url.with_user(None))
             asked = known if known and known.can_be_asked and known.location == location else None
             headers = conditions(asked) if asked else {}
-            if authorization := credentials.get(url.origin()):
+            if credentials and (authorization := credentials.get(url.origin())):
                 headers["Authorization"] = authorization
             async with self._hosts.place(url):
                 # waiting for the place is no fault of the host
@@ -180,7 +193,7 @@ class Fetcher:
                 redirects += 1
                 continue
             size, source = end
-            return size, replace(source, location=location)
+            return size, replace(source, location=location) if location else source
         raise TooManyRedirects(first_host, self._settings.max_redirects)
 
     async def _hop(
@@ -194,7 +207,9 @@ class Fetcher:
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._session.get(url.with_user(None), headers=headers, allow_redirects=False) as response,
+                self._session.get(
+                    url.with_user(None) if url.user else url, headers=headers, allow_redirects=False
+                ) as response,
             ):
                 if response.status in REDIRECTS and "Location" in response.headers:
                     return _redirected(url, response.headers["Location"])

@@ -42,6 +42,8 @@ class Originals:
             async with self._places, self._fetcher.fetch(url, retries=0) as fetched:
                 # not in a thread: one that outlives a cancelled wait would leave it open
                 file = stack.enter_context(fetched.path.open("rb"))
+                # it would be written over
+                fetched.path.unlink()
             head = await asyncio.to_thread(file.read, HEAD)
             kind = sniff(head)
             file.seek(0)

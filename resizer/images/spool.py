@@ -1,51 +1,48 @@
-"""Write a stream to a file in few large pieces."""
+"""Keep downloads as files in a folder, within a bound."""
 
 import asyncio
+import os
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
 from uuid import uuid4
 
 from resizer.errors import StorageFailure, disk_fault
 from resizer.naming import DIGEST_SIZE
+from resizer.waiting import to_its_end
 
-PIECE = 256 * 1024  # bytes that a download may always hold before it writes them
-LARGE_PIECE = 4 * PIECE  # each piece is a trip to a thread, and few photos of a shop are larger
-#: bytes held by all downloads of a room beyond which they write small pieces
-HELD = 16 * 2**20
-#: bytes that are written without a thread: that takes less time than a trip there
-SMALL_PIECE = 32 * 1024
-BUFFER = 8192  # bytes; named, so that Python does not ask whether the file is a terminal
+PIECE = 256 * 1024  # bytes that a connection may have received and not yet handed on
 #: bytes in the spool beyond which no download is begun: they wait for a child, more would only wait longer
 ENOUGH = 256 * 2**20
+# A file that is written over takes 0.1 ms for a photo of 400 kB, a new one, whose memory must be found, 0.5
+KEPT = 16  # files kept to be written over, while others are in use
+KEPT_SIZE = 2**20  # bytes of the largest of them; few photos of a shop are larger
+# What goes to the system's memory is written at once: that takes less than a trip to a thread. Where the disk
+# holds it up, as it does who has written much more than it can take, threads wait in the loop's place.
+SLOW_WRITE = 0.1  # seconds for a piece; less is also what another process takes of a busy machine
+STAND_BACK = 10.0  # seconds for which threads write after a slow one
 
 
 class Place:
     """Where one download is kept, and how many bytes of it are there."""
 
-    def __init__(self, room: "Room", path: Path) -> None:
+    def __init__(self, room: "Room", path: Path, *, stale: int = 0) -> None:
+        self.room = room
         self.path = path
         self.size = 0
-        self._room = room
+        #: bytes that the file may have of an earlier download
+        self.stale = stale
 
     def add(self, size: int) -> None:
         self.size += size
-        self._room.used += size
-
-    def hold(self, size: int) -> None:
-        """Have so many more bytes, or with a minus fewer, in memory."""
-        self._room.held += size
-
-    @property
-    def piece(self) -> int:
-        """Bytes to hold before they are written."""
-        return LARGE_PIECE if self._room.held <= HELD else PIECE
+        self.room.used += size
 
     def clear(self) -> None:
         """Begin anew, or be left."""
+        self.stale = max(self.stale, self.size)
         self.add(-self.size)
 
 
@@ -56,14 +53,17 @@ class Room:
         self.folder = folder
         #: bytes
         self.used = 0
-        #: of them, those not written yet
-        self.held = 0
         self._enough = enough
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._places = 0
+        #: files to be written over, and their bytes
+        self._kept: list[tuple[Path, int]] = []
+        #: by the system's clock
+        self._slow_until = 0.0
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
-        """Wait for room; the file of the place, where one was made, is gone on leaving."""
+        """Wait for room; the file of the place, where one was made, is gone or another's on leaving."""
         while self.used >= self._enough:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -72,14 +72,39 @@ class Room:
             except asyncio.CancelledError:
                 self._let_in()  # it may have been this one's turn
                 raise
-        place = Place(self, self.folder / f"{uuid4().hex}.image")
+        path, stale = self._kept.pop() if self._kept else (self.folder / f"{uuid4().hex}.image", 0)
+        place = Place(self, path, stale=stale)
+        self._places += 1
+        whole = False
         try:
             yield place
+            whole = True
         finally:
+            self._places -= 1
             place.clear()
             self._let_in()
-            # not awaited, so that a cancellation cannot come between
+            self._leave(place, whole=whole)
+
+    @property
+    def disk_is_slow(self) -> bool:
+        """Whether what is written may have to wait for the disk."""
+        return time.monotonic() < self._slow_until
+
+    def took(self, seconds: float) -> None:
+        """Note how long a piece took to be written."""
+        if seconds > SLOW_WRITE:
+            self._slow_until = time.monotonic() + STAND_BACK
+
+    def _leave(self, place: Place, *, whole: bool) -> None:
+        """Keep the file while others are in use; who was cancelled may have a child that reads it still."""
+        if whole and place.stale <= KEPT_SIZE and len(self._kept) < KEPT:
+            self._kept.append((place.path, place.stale))
+        else:
             place.path.unlink(missing_ok=True)
+        # not awaited, so that a cancellation cannot come between
+        while self._kept and not self._places:
+            path, _ = self._kept.pop()
+            path.unlink(missing_ok=True)
 
     def _let_in(self) -> None:
         """Let one in for each that leaves, so that not all who wait begin at once."""
@@ -91,74 +116,64 @@ class Room:
 
 
 class Spool:
-    """A file that is being written; holds back at most a piece and one chunk."""
+    """A file that is being written; it holds nothing back."""
 
-    def __init__(self, file: BinaryIO, place: Place) -> None:
+    def __init__(self, file: int, place: Place) -> None:
         self._file = file
         self._place = place
-        self._chunks: list[bytes] = []
-        self._held = 0
         self._hash = sha256()
 
     @property
     def digest(self) -> str:
-        """Of what was written, in hexadecimal digits; of all once it is flushed."""
+        """Of what was written, in hexadecimal digits."""
         return self._hash.hexdigest()[: 2 * DIGEST_SIZE]
 
     async def add(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
+        """Write it. Raises `StorageFailure`."""
         self._place.add(len(chunk))
-        self._place.hold(len(chunk))
-        self._held += len(chunk)
-        if self._held >= self._place.piece:
-            await self.flush()
+        try:
+            if self._place.room.disk_is_slow:
+                # to its end: what it writes to must not be closed meanwhile
+                await to_its_end(asyncio.to_thread(self._write, chunk))
+            else:
+                self._write(chunk)
+        except OSError as error:
+            raise _failure(error, self._place) from error
 
-    async def flush(self) -> None:
-        if self._chunks:
-            piece = b"".join(self._chunks)
-            self._chunks.clear()
+    def end(self) -> None:
+        """Cut off what is left of an earlier download in the same file. Raises `StorageFailure`."""
+        if self._place.stale > self._place.size:
             try:
-                with _storage_failures(self._place.path.parent):
-                    if len(piece) <= SMALL_PIECE:
-                        self._write(piece)
-                    else:
-                        await asyncio.to_thread(self._write, piece)
-            finally:
-                self.release()
+                os.ftruncate(self._file, self._place.size)
+            except OSError as error:
+                raise _failure(error, self._place) from error
+            self._place.stale = self._place.size
 
-    def release(self) -> None:
-        """Hold nothing any more."""
-        self._place.hold(-self._held)
-        self._held = 0
-
-    def _write(self, piece: bytes) -> None:
-        self._hash.update(piece)
-        self._file.write(piece)
-        self._file.flush()  # so that closing has nothing left to write
+    def _write(self, chunk: bytes) -> None:
+        began = time.perf_counter()
+        self._hash.update(chunk)
+        left = memoryview(chunk)
+        while left:
+            left = left[os.write(self._file, left) :]
+        self._place.room.took(time.perf_counter() - began)
 
 
 @asynccontextmanager
 async def write_spool(place: Place) -> AsyncIterator[Spool]:
     """Open a new or emptied file in the place; on leaving it is whole. Raises `StorageFailure`."""
-    with _storage_failures(place.path.parent):
-        # not in a thread: one that outlives a cancelled wait would create the file after its removal
-        file = place.path.open("wb", buffering=BUFFER)
     place.clear()
-    spool = Spool(file, place)
     try:
-        yield spool
-        await spool.flush()
-    finally:
-        # after a cancellation a thread may be at its last piece: this waits for it. What could not be
-        # written is tried once more here; the first error is the one to tell
-        spool.release()
-        with suppress(OSError):
-            file.close()
-
-
-@contextmanager
-def _storage_failures(folder: Path) -> Iterator[None]:
-    try:
-        yield
+        # not in a thread: one that outlives a cancelled wait would create the file after its removal
+        file = os.open(place.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise StorageFailure(disk_fault(error, folder), what="download") from error
+        raise _failure(error, place) from error
+    try:
+        spool = Spool(file, place)
+        yield spool
+        spool.end()
+    finally:
+        os.close(file)
+
+
+def _failure(error: OSError, place: Place) -> StorageFailure:
+    return StorageFailure(disk_fault(error, place.path.parent), what="download")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from resizer.models import Source
 
@@ -46,6 +47,7 @@ def _last_modified(headers: Mapping[str, str]) -> str | None:
     return text
 
 
+@lru_cache(maxsize=256)  # what comes in the same second has the same date
 def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text[:100])

@@ -9,7 +9,7 @@ import math
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -30,8 +30,8 @@ DRAFTS = ".*.draft"
 #: file that tells the folder from others, for machines that believe to share it
 IDENTITY = ".storage-id"
 ABANDONED = 24 * 3600.0  # seconds; no image is worked on for as long
-#: seconds for which a file waits for others: they share one trip to a thread and one sync of the folder
-GATHER = 0.02
+#: seconds for which a file waits for others at most: they share a trip to a thread and a sync of the folder
+GATHER = 0.1
 
 
 class LocalStorage:
@@ -51,6 +51,9 @@ class LocalStorage:
         #: drafts that wait for others, and their targets
         self._gathered: dict[Path, Path] = {}
         self._next_trip: asyncio.Task[dict[Path, OSError]] | None = None
+        #: lets the next trip begin
+        self._gathered_enough = asyncio.Event()
+        self._coming: Callable[[], int] = lambda: 0
 
     async def __aenter__(self) -> Self:
         try:
@@ -74,6 +77,9 @@ class LocalStorage:
         except OSError as error:
             raise StorageFailure(disk_fault(error, self.folder)) from error
 
+    def expect(self, coming: Callable[[], int]) -> None:
+        self._coming = coming
+
     def draft(self) -> Path:
         if self._lock is None:
             raise RuntimeError("the storage is not open")
@@ -86,6 +92,8 @@ class LocalStorage:
             self._gathered[draft] = self.folder / name
             if self._next_trip is None:
                 self._next_trip = asyncio.create_task(self._take_over_gathered())
+            if 2 * len(self._gathered) >= self._coming():
+                self._gathered_enough.set()
             faults = await asyncio.shield(self._next_trip)
             if draft in faults:
                 raise faults[draft]
@@ -124,7 +132,10 @@ class LocalStorage:
             raise StorageFailure(disk_fault(error, self.folder)) from error
 
     async def _take_over_gathered(self) -> dict[Path, OSError]:
-        await asyncio.sleep(GATHER)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER):
+                await self._gathered_enough.wait()
+        self._gathered_enough.clear()
         gathered, self._gathered, self._next_trip = self._gathered, {}, None
         # another trip may begin meanwhile: the disk brings several syncs to an end together
         return await asyncio.to_thread(self._take_over_all, gathered)

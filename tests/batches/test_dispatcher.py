@@ -30,6 +30,8 @@ class Bench:
         self.asked = asyncio.Event()
         #: how many images it can be at, where that is not what the configuration says
         self.places = 0
+        #: where it is set, images are fetched at once and wait for it
+        self.compressing: asyncio.Event | None = None
         self._told = asyncio.Condition()
 
     @property
@@ -40,11 +42,14 @@ class Bench:
     def workers(self, configured: int) -> int:
         return self.places or configured
 
-    async def run(self, task: Task) -> Outcome:
+    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:
         async with self._told:
             self.begun.append(task)
             self._told.notify_all()
         gate = self.gates.get(task.url.split("/")[2])
+        if self.compressing is not None:
+            fetched()
+            await self.compressing.wait()
         if gate is not None:
             await gate.wait()
         if task.seq in self.faults:
@@ -113,6 +118,20 @@ async def test_hanging_host_does_not_hold_up_the_others(database: Database, batc
         await ends.until(2)
     assert ends.order == [other.id, mixed.id]
     assert len({(task.batch_id, task.seq) for task in bench.begun}) == len(bench.begun) == 420
+
+
+async def test_images_that_are_fetched_keep_no_place_at_their_host(
+    database: Database, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(database)
+    compressing = bench.compressing = asyncio.Event()
+    batch = await batch_of(["h"] * 20)
+    async with dispatcher(database, bench, workers=12) as at_work:
+        at_work.begin(batch.id)
+        await bench.until(12)
+        compressing.set()
+        await ends.until(1)
+    assert len(bench.begun) == 20
 
 
 async def test_fault_of_the_service_fails_the_image_and_not_the_batch(

@@ -4,7 +4,7 @@ import pytest
 
 from outcomes import MakeBatch, done, failed
 from resizer.batches.feed import MOST_HELD, PAGE, Feed
-from resizer.batches.places import UNPROVEN, Places
+from resizer.batches.places import UNPROVEN, Places, answered
 from resizer.database import Database
 from resizer.errors import ErrorCode
 from resizer.models import Outcome
@@ -18,7 +18,7 @@ def proven(*names: str) -> Places:
     places = Places(per_host=PER_HOST, workers=WORKERS)
     for name in names:
         places.enter(name)
-        places.leave(name, done(1, 0))
+        places.leave(name, answered=True)
     return places
 
 
@@ -61,7 +61,7 @@ async def test_every_image_comes_once_whatever_the_hosts(
     async def end(host: str, seq: int) -> None:
         if settle:
             await database.settle(done(batch.id, seq))
-        hosts.leave(host, done(batch.id, seq))
+        hosts.leave(host, answered=True)
 
     assert sorted(await seqs_of(feed, end)) == list(range(batch.images))
 
@@ -118,8 +118,8 @@ async def test_images_put_back_come_again(database: Database, batch_of: MakeBatc
     places = Places(per_host=1, workers=4)
     feed = Feed(database, places, batch.id)
 
-    async def end(host: str, seq: int) -> None:
-        places.leave(host, failed(batch.id, seq))
+    async def end(host: str, _: int) -> None:
+        places.leave(host, answered=False)
 
     assert sorted(await seqs_of(feed, end)) == list(range(batch.images))
 
@@ -137,7 +137,7 @@ def test_host_has_few_places_until_it_answers() -> None:
     places = proven("known")
     assert room(places, "known") == PER_HOST
     assert room(places, "new") == UNPROVEN
-    places.leave("new", done(1, 0))
+    places.leave("new", answered=True)
     assert room(places, "new") == PER_HOST - 1
 
 
@@ -153,9 +153,9 @@ def test_host_has_few_places_until_it_answers() -> None:
 def test_host_that_is_away_has_one_place_until_it_answers(outcome: Outcome) -> None:
     places = proven("h")
     places.enter("h")
-    places.leave("h", outcome)
+    places.leave("h", answered=answered(outcome))
     assert room(places, "h") == 1
-    places.leave("h", done(1, 0))
+    places.leave("h", answered=answered(done(1, 0)))
     assert room(places, "h") == PER_HOST
 
 
@@ -171,7 +171,7 @@ def test_host_that_answers_badly_keeps_its_places(outcome: Outcome) -> None:
     places = proven("h")
     for _ in range(10):
         places.enter("h")
-        places.leave("h", outcome)
+        places.leave("h", answered=answered(outcome))
     assert room(places, "h") == PER_HOST
 
 
@@ -180,15 +180,15 @@ def test_hosts_in_doubt_leave_half_of_the_workers_to_the_others() -> None:
     assert sum(room(places, f"dead{number}") for number in range(100)) == WORKERS // 2
     assert room(places, "h") == PER_HOST
     for number in range(WORKERS // 4):
-        places.leave(f"dead{number}", failed(1, 0))
+        places.leave(f"dead{number}", answered=False)
     assert sum(room(places, f"other{number}") for number in range(100)) == WORKERS // 4
 
 
 def test_hosts_at_rest_take_no_place() -> None:
     places = Places(per_host=PER_HOST, workers=WORKERS)
     for number in range(1000):
-        for outcome in (None, done(1, 0), failed(1, 0), None):
+        for known in (None, True, False, None):
             places.enter(str(number))
-            places.leave(str(number), outcome)
+            places.leave(str(number), answered=known)
     assert not places.doubt_is_full
     assert sum(room(places, f"new{number}") for number in range(100)) == WORKERS // 2

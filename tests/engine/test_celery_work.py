@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -30,7 +30,7 @@ class Waiting:
 
     async def check(self) -> None: ...
 
-    async def run(self, task: Task) -> Outcome:
+    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:  # noqa: ARG002
         self.runs += 1
         self.begun.set()
         try:

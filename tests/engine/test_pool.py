@@ -24,7 +24,8 @@ def settings(*, processes: int = LANES, timeout: float = 20) -> CompressSettings
 
 @pytest.fixture
 async def pool() -> AsyncIterator[CompressPool]:
-    async with CompressPool(settings()) as pool:
+    """Each image goes by itself; test_pool_bundles has several together."""
+    async with CompressPool(settings(), bundle_seconds=0) as pool:
         yield pool
 
 

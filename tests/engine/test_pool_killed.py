@@ -119,7 +119,8 @@ async def test_exactly_the_images_in_killed_children_are_tried_again(
 ) -> None:
     source, plan = tmp_path / "source", fates(count, seed)
     source.write_bytes(photos.jpeg(width=64, height=48))
-    async with CompressPool(CompressSettings(processes=2, timeout=TIMEOUT), memory_limit=MEMORY) as pool:
+    settings = CompressSettings(processes=2, timeout=TIMEOUT)
+    async with CompressPool(settings, memory_limit=MEMORY, bundle_seconds=0) as pool:
         killer = asyncio.create_task(kill_as_planned(tmp_path, plan))
         results = await asyncio.gather(
             *(

@@ -16,7 +16,6 @@ from origin import Answer, Origin, self_signed
 from resizer.config import FetchSettings
 from resizer.errors import BlockedAddress, InvalidUrl
 from resizer.images.fetcher import Fetched, Fetcher
-from resizer.images.spool import HELD, Place, Room, Spool, write_spool
 from resizer.version import VERSION
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -267,88 +266,3 @@ async def test_log_has_neither_credentials_nor_query(
             await content(fetching, url)
     assert "/missing.jpg" in caplog.text
     assert "secret" not in caplog.text
-
-
-class _Recorder:
-    def __init__(self) -> None:
-        self.writes: list[int] = []
-
-    def write(self, piece: bytes) -> None:
-        self.writes.append(len(piece))
-
-    def flush(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize("busy, writes", [(False, 1), (True, 2)])
-async def test_typical_image_is_one_write_or_two_where_much_is_held(busy: bool, writes: int) -> None:
-    """Each write is a trip to a thread; network chunks are often a few KB."""
-    file: Any = _Recorder()
-    room = Room(Path())
-    other = Place(room, Path())
-    other.hold(HELD + 1 if busy else 0)
-    spool = Spool(file, Place(room, Path()))
-    for _ in range(100):
-        await spool.add(bytes(4096))
-    await spool.flush()
-    assert len(file.writes) == writes
-    assert sum(file.writes) == 100 * 4096
-    other.hold(-HELD - 1 if busy else 0)
-    assert room.held == 0
-
-
-async def test_what_is_held_is_let_go_where_a_download_ends_early(tmp_path: Path) -> None:
-    room = Room(tmp_path)
-
-    async def cut_off() -> None:
-        async with room.place() as place, write_spool(place) as spool:
-            await spool.add(bytes(4096))
-            assert room.held == 4096
-            raise TimeoutError
-
-    with pytest.raises(TimeoutError):
-        await cut_off()
-    assert room.held == 0
-
-
-async def test_no_download_begins_while_enough_wait_in_the_spool(tmp_path: Path) -> None:
-    """Each that leaves lets one in, whoever has given up waiting meanwhile."""
-    room = Room(tmp_path, enough=100)
-    inside: list[str] = []
-    kept = {name: asyncio.Event() for name in "abcd"}
-    gates = {name: asyncio.Event() for name in "abcd"}
-
-    async def download(name: str) -> None:
-        async with room.place() as place:
-            inside.append(name)
-            async with write_spool(place) as spool:
-                await spool.add(bytes(80))
-            kept[name].set()
-            await gates[name].wait()
-
-    downloads = {name: asyncio.create_task(download(name)) for name in "ab"}
-    await kept["a"].wait()
-    await kept["b"].wait()
-    downloads |= {name: asyncio.create_task(download(name)) for name in "cd"}
-    await asyncio.sleep(0)
-    assert inside == ["a", "b"]
-    downloads["c"].cancel()
-    await asyncio.wait({downloads["c"]})
-    gates["a"].set()
-    await downloads["a"]
-    gates["d"].set()
-    await downloads["d"]
-    assert inside == ["a", "b", "d"]
-    gates["b"].set()
-    await downloads["b"]
-    assert room.used == 0
-
-
-async def test_second_try_counts_its_own_bytes_alone(tmp_path: Path) -> None:
-    room = Room(tmp_path)
-    async with room.place() as place:
-        for size in (500, 300):
-            async with write_spool(place) as spool:
-                await spool.add(bytes(size))
-        assert room.used == place.size == place.path.stat().st_size == 300
-    assert room.used == 0

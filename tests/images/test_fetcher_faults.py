@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import random
 import socket
 import tracemalloc
@@ -290,7 +291,7 @@ async def test_full_disk_is_a_storage_failure(
     def refuse(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     found = await fault(tmp_path, url, retries=3)
     assert isinstance(found, StorageFailure)
     assert found.attempts == 1
@@ -303,8 +304,8 @@ async def test_disk_that_fills_up_is_a_storage_failure(
 ) -> None:
     (tmp_path / "spool").mkdir()
     url = origin.add("a", Answer(body=bytes(size)))
-    system = Path.open
-    monkeypatch.setattr(Path, "open", lambda _, mode, **how: system(Path("/dev/full"), mode, **how))
+    system = os.open
+    monkeypatch.setattr(os, "open", lambda _, flags, mode=0o666: system("/dev/full", flags, mode))
     found = await fault(tmp_path, url)
     assert isinstance(found, StorageFailure)
     assert "no space left" in found.reason

@@ -126,7 +126,7 @@ class CeleryEngine:
     def workers(self, configured: int) -> int:
         return max(configured, min(math.ceil(AHEAD * self._losses.slots), MOST_OUT))
 
-    async def run(self, task: Task) -> Outcome:
+    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:  # noqa: ARG002 - a worker tells but the end
         """Have a worker process one image. Raises `TaskFailed` where the worker met a fault of ours."""
         flight = Flight(f"{self._run}{next(self._numbers)}", message_of(task))
         self.flights[flight.task_id] = flight

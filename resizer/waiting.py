@@ -1,0 +1,22 @@
+"""Wait for what must have come to its end also where the wait for it is cancelled."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def to_its_end(waited: Awaitable[T]) -> T:
+    """Await it; a cancellation reaches the caller, but not before it has ended, and not it.
+
+    Raises what it raises; after a cancellation `CancelledError` alone.
+    """
+    waiting = asyncio.ensure_future(waited)
+    try:
+        return await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        await asyncio.wait({waiting})
+        if not waiting.cancelled():
+            waiting.exception()  # the cancellation is what is told
+        raise
