@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "batches": BASE | {"bodies", "catalog", "engine", "database", "storage", "webhooks"},
     "web": BASE | {"addresses", "bodies", "batches", "storage"},
     "app": BASE | {"batches", "database", "engine", "images", "storage", "web", "webhooks"},
-    "cli": BASE | {"app", "batches", "database", "photos", "storage", "web", "webhooks"},
+    "cli": BASE | {"app", "batches", "database", "engine", "photos", "storage", "web", "webhooks"},
     "__init__": set(),
     "__main__": {"cli"},
 }

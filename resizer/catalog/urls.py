@@ -1,7 +1,6 @@
 """Split an image cell into its URLs."""
 
 import re
-import sys
 
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.\-]*+://"
 
@@ -15,8 +14,10 @@ _HTTP = ("http://", "https://")
 # character class, by which the search skips three times as fast as by a lookbehind.
 _BETWEEN = re.compile(rf"[\s,;|](?<![\s,;|]{{2}})[\s,;|]*+(?={_SCHEME})")
 
+#: the last character that is white space to `\s` and str.isspace; looking through all of Unicode takes 0.1 s
+_LAST_SPACE = 0x3000
 #: `\s` as str.strip wants it: stripping with a regular expression at the end would be quadratic
-_ENDS = ",;|" + "".join(filter(str.isspace, map(chr, range(sys.maxunicode + 1))))
+_ENDS = ",;|" + "".join(filter(str.isspace, map(chr, range(_LAST_SPACE + 1))))
 
 
 def split_urls(cell: str) -> tuple[str, ...]:

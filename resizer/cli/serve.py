@@ -1,17 +1,12 @@
 """`resizer serve`: the server."""
 
-import asyncio
 from pathlib import Path
 
 import click
 
-from resizer.allocator import collect_seldom
-from resizer.app import create_app
-from resizer.cli.descriptors import allow_descriptors, descriptors_needed
-from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, settings_from
-from resizer.cli.serving import serve
-from resizer.config import Settings, check_exposure
+from resizer.config import check_exposure
+from resizer.engine.child import warm_up
 
 
 @click.command("serve")
@@ -26,12 +21,9 @@ def command(host: str | None, port: int | None, config_file: Path | None, data_d
     """Run the server until SIGTERM or Ctrl-C; a second one stops at once."""
     settings = settings_from(config_file, data_dir, server={"host": host, "port": port})
     check_exposure(settings.server)
-    set_up_logging(settings.log)
-    allow_descriptors(descriptors_needed(settings))
-    collect_seldom()
-    asyncio.run(_serve(settings))
+    if settings.engine.kind == "local":
+        warm_up()
+    # half of the time until it listens goes into these imports: the other processes start meanwhile
+    from resizer.cli.server import run_server  # noqa: PLC0415
 
-
-async def _serve(settings: Settings) -> None:
-    server = settings.server
-    await serve(create_app(settings), server, host=server.host, port=server.port)
+    run_server(settings)

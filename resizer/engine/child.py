@@ -8,11 +8,11 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any, Self
 
@@ -52,12 +52,7 @@ class Child:
     @classmethod
     def start(cls, memory_limit: int | None) -> Self:
         """Start a process and wait until it answers; blocks."""
-        # the tracker unblocks the signals below when it is started, so it must run before
-        resource_tracker.ensure_running()
-        # Ctrl-C and systemd signal the whole group: the fork server would die of it, and with it the
-        # children as it seems to their executors. It inherits this mask, and hands it on.
-        signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
+        with _signals_held_back():
             context = _context()
             notes = context.RawArray(ctypes.c_double, 2)
             executor = ProcessPoolExecutor(
@@ -69,8 +64,6 @@ class Child:
             except BaseException:
                 executor.shutdown()
                 raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
 
     @property
     def begun(self) -> int:
@@ -95,6 +88,30 @@ class Child:
         self.executor.shutdown()
         if self.handle is not None:
             os.close(self.handle)
+
+
+def warm_up() -> None:
+    """Start what children are forked from; it imports what they need while the caller goes on."""
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        with _signals_held_back():
+            _context()
+            forkserver.ensure_running()
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Have what is started within take neither SIGINT nor SIGTERM.
+
+    Ctrl-C and systemd signal the whole group: the fork server would die of it, and with it the children as it
+    seems to their executors. It inherits this mask, and hands it on.
+    """
+    # the tracker unblocks these signals when it is started, so it must run before
+    resource_tracker.ensure_running()
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
 
 
 def _handle(pid: int) -> int | None:

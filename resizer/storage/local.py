@@ -86,22 +86,23 @@ class LocalStorage:
         return self.folder / f".{self._owner}-{next(self._numbers)}.draft"
 
     async def put(self, draft: Path, name: str) -> None:
-        try:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a compressed file")
-            self._gathered[draft] = self.folder / name
-            if self._next_trip is None:
-                self._next_trip = asyncio.create_task(self._take_over_gathered())
-            if 2 * len(self._gathered) >= self._coming():
-                self._gathered_enough.set()
-            faults = await asyncio.shield(self._next_trip)
-            if draft in faults:
-                raise faults[draft]
-        except OSError as error:
-            raise StorageFailure(disk_fault(error, self.folder)) from error
-        finally:
-            # after a cancellation the thread above may still be at work; it makes no draft anew
+        if not NAME.fullmatch(name):
             _remove(draft)
+            raise ValueError(f"{name!r} is no name of a compressed file")
+        self._gathered[draft] = self.folder / name
+        if self._next_trip is None:
+            self._next_trip = asyncio.create_task(self._take_over_gathered())
+        if 2 * len(self._gathered) >= self._coming():
+            self._gathered_enough.set()
+        try:
+            faults = await asyncio.shield(self._next_trip)
+        except BaseException:
+            # after a cancellation the thread may still be at work; it makes no draft anew
+            _remove(draft)
+            raise
+        if fault := faults.get(draft):
+            _remove(draft)
+            raise StorageFailure(disk_fault(fault, self.folder)) from fault
 
     async def check(self) -> None:
         probe = self.draft()

@@ -1,6 +1,7 @@
 """What counts as one image of a cell."""
 
 import re
+import sys
 
 import pytest
 from hypothesis import given
@@ -124,3 +125,9 @@ def test_a_hostile_cell_of_a_mebibyte_is_split(unit: str, entries: int) -> None:
     assert len(split_urls(cell)) == entries
     # what stands at the ends is stripped: the same between two other characters
     assert len(split_urls(f"x{cell}x")) == max(entries, 1)
+
+
+def test_every_white_space_of_unicode_is_stripped() -> None:
+    spaces = "".join(filter(str.isspace, map(chr, range(sys.maxunicode + 1))))
+    assert set(spaces) == set(re.findall(r"\s", "".join(map(chr, range(sys.maxunicode + 1)))))
+    assert split_urls(f"{spaces}http://a/b{spaces}") == ("http://a/b",)
