@@ -12,6 +12,7 @@ import click
 from aiohttp import web
 from rich.console import Console
 
+from resizer.allocator import collect_seldom
 from resizer.app import create_app
 from resizer.batches import Batches, Submission
 from resizer.cli.logs import set_up_logging
@@ -78,6 +79,7 @@ def command(
         settings = settings.model_copy(update={"log": settings.log.model_copy(update={"level": "warning"})})
     set_up_logging(settings.log)
     try:
+        collect_seldom()
         sys.exit(asyncio.run(_run(settings, csv, folder)))
     except OSError as error:
         raise click.UsageError(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from resizer.allocator import collect_seldom
 from resizer.app import run_worker
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, settings_from
@@ -19,4 +20,5 @@ def command(config_file: Path | None, data_dir: str | None) -> None:
     """
     settings = settings_from(config_file, data_dir)
     set_up_logging(settings.log)
+    collect_seldom()
     sys.exit(run_worker(settings))

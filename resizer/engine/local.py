@@ -77,13 +77,13 @@ class LocalEngine:
             async with self._fetch(task.url, known) as fetched:
                 attempts = fetched.attempts
                 seconds = time.perf_counter() - began
+                told()
                 if known and isinstance(fetched, Unchanged):
                     self._metrics.fetched(seconds, 0)
                     self._metrics.image_reused("unchanged")
                     return outcome(attempts=attempts, compressed=known.compressed, source=fetched.source)
                 assert isinstance(fetched, Fetched)  # noqa: S101 - unchanged is only what was known
                 self._metrics.fetched(seconds, fetched.size)
-                told()
                 reach(Point.FETCHED)
                 compressed = await self._compress_once(fetched, task.recipe)
         except ImageError as error:

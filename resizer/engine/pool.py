@@ -34,7 +34,7 @@ R = TypeVar("R")
 
 #: bundles in a lane
 IN_LANE = 2
-BUNDLE_SECONDS = 0.06  # what the images of a bundle are to take together; three photos of a shop
+BUNDLE_SECONDS = 0.045  # what the images of a bundle are to take together; two photos of a shop
 MOST_IN_BUNDLE = 16
 SMALL = 0.005  # seconds; what takes less is not sent by itself to a child that is at work
 #: how much the last bundle counts in what an image is thought to take

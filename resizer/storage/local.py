@@ -54,6 +54,7 @@ class LocalStorage:
         #: lets the next trip begin
         self._gathered_enough = asyncio.Event()
         self._coming: Callable[[], int] = lambda: 0
+        self._looks = _Looks()
 
     async def __aenter__(self) -> Self:
         try:
@@ -117,7 +118,7 @@ class LocalStorage:
         if not NAME.fullmatch(name):
             return None
         path = self.folder / name
-        return path if await aiofiles.os.path.isfile(path) else None
+        return path if await self._looks.at(path) else None
 
     @asynccontextmanager
     async def on_disk(self, name: str) -> AsyncIterator[Path | None]:
@@ -200,6 +201,26 @@ class LocalStorage:
                     logger.info("removing %s, left by a crash", draft)
                     _remove(draft)
         _locked(lock, fcntl.LOCK_SH)
+
+
+class _Looks:
+    """Looks whether files are there; those asked for in one step of the loop share a trip to a thread."""
+
+    def __init__(self) -> None:
+        self._next: list[Path] = []
+        self._trip: asyncio.Future[list[bool]] | None = None
+
+    async def at(self, path: Path) -> bool:
+        if self._trip is None:
+            self._trip = asyncio.ensure_future(self._look())
+        place = len(self._next)
+        self._next.append(path)
+        # it goes on for the others when this one is cancelled
+        return (await asyncio.shield(self._trip))[place]
+
+    async def _look(self) -> list[bool]:
+        paths, self._next, self._trip = self._next, [], None
+        return await asyncio.to_thread(lambda: [path.is_file() for path in paths])
 
 
 def _write_probe(path: Path) -> None:
