@@ -52,6 +52,12 @@ TEREDO = IPv6Network("2001::/32")
 
 #: what RFC 3986 lets stand in a path or query, and brackets and `%`, which servers take as they come
 _URL_CHARACTERS = "%/:@!$&'()*+,;=~-._?[]" + string.ascii_letters + string.digits
+#: what most URLs are: nothing in it is to be encoded, left out or looked at closer, but for its host
+_PLAIN = re.compile(
+    r"(https?)://([A-Za-z0-9.-]+(?::[0-9]+)?)(/[{0}]*)?(\?[{0}?]+)?".format(
+        re.escape(_URL_CHARACTERS.replace("?", ""))
+    )
+)
 _HOST_NAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 _ENDS_IN_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -121,6 +127,9 @@ def parse_url(text: str) -> URL:
     if _CONTROL.search(text) or text != text.strip():
         raise InvalidUrl("it holds control characters or white space around it")
     try:
+        if plain := _PLAIN.fullmatch(text):
+            scheme, site, path, query = plain.groups("")
+            return URL(f"{scheme}://{_authority(scheme, site)}{path or '/'}{query}", encoded=True)
         parts = urlsplit(text)
         if parts.scheme not in {"http", "https"}:
             raise InvalidUrl("it does not begin with http:// or https://")

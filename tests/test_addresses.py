@@ -1,6 +1,7 @@
 """Nothing but public addresses is permitted, however it is written."""
 
 import random
+import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Network, ip_address, ip_network
 
@@ -218,6 +219,28 @@ def test_any_text_is_a_url_or_refused(text: str) -> None:
     assert parse_url(str(url)) == url
     assert str(url).isascii()
     assert url.raw_host
+
+
+PLAIN_CHARACTERS = "aZ09%2f/:@!$&'()*+,;=~-._?[]"
+
+
+@given(
+    st.sampled_from(["http", "https"]),
+    st.text("aB0.-", max_size=12),
+    st.sampled_from(["", ":80", ":443", ":8080", ":0", ":99999"]),
+    st.text(PLAIN_CHARACTERS, max_size=20),
+    st.text(PLAIN_CHARACTERS, max_size=20),
+)
+def test_plain_url_is_read_as_any_other(scheme: str, host: str, port: str, path: str, query: str) -> None:
+    """The scheme in capitals keeps it from what is quick for most URLs."""
+    rest = f"://{host}{port}{path and '/' + path}{query and '?' + query}"
+    try:
+        expected = parse_url(scheme.upper() + rest)
+    except InvalidUrl as error:
+        with pytest.raises(InvalidUrl, match=re.escape(str(error))):
+            parse_url(scheme + rest)
+    else:
+        assert str(parse_url(scheme + rest)) == str(expected)
 
 
 @pytest.mark.parametrize("host", [*LOOPBACK_SPELLINGS, *NO_ADDRESS])
