@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from resizer.config import Settings, check_exposure, is_loopback, load_settings, to_toml
+from resizer.config import Settings, check_exposure, is_loopback, load_settings
+from resizer.config.printing import to_toml
 from resizer.errors import ConfigError
 
 MANUAL = Path(__file__).parent.parent / "config.toml"

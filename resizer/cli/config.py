@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from resizer.cli.options import configured, settings_from
-from resizer.config import to_toml
+from resizer.config.printing import to_toml
 
 
 @click.command("config")

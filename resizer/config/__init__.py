@@ -1,7 +1,6 @@
 """The configuration: config.toml, environment and flags as typed settings."""
 
 from resizer.config.loading import check_exposure, is_loopback, load_settings
-from resizer.config.printing import to_toml
 from resizer.config.sections import (
     ANY_ORIGIN,
     CompressSettings,
@@ -37,5 +36,4 @@ __all__ = [
     "is_loopback",
     "is_signing_secret",
     "load_settings",
-    "to_toml",
 ]
