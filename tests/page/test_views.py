@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
-from scenes import Serve, choose, fact, send, serve_photos, standing, write_catalogue
 
 from chromium import PHONE, WIDE, Windows, violations
 from origin import Origin
+from page.scenes import choose, fact, send, serve_photos, standing, write_catalogue
 from process import Process, server
-from service import catalogue, settled, upload
+from service import Serve, catalogue, settled, upload
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def is_well(page: Page, *, dark: bool) -> None:
