@@ -14,11 +14,23 @@ from resizer.models import Batch, OutputFormat, Product, Recipe
 from service import Serve, serving
 from steady import SteadyLoop
 
-pytest_plugins = ["chromium", "s3"]
+pytest_plugins = ["budget", "chromium", "s3"]
+
+LATE = 9
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"steady": SteadyLoop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what is marked so, in its order: a long test that is begun last keeps everything waiting."""
+
+    def place(item: pytest.Item) -> int:
+        mark = item.get_closest_marker("early")
+        return LATE if mark is None else int(mark.args[0])
+
+    items.sort(key=place)
 
 
 # no test asserts a time

@@ -32,6 +32,7 @@ def fill(origin: Origin, count: int) -> list[tuple[str, ...]]:
     return rows
 
 
+@pytest.mark.early(2)
 @pytest.mark.parametrize(
     "kills, count, seed",
     [

@@ -85,6 +85,7 @@ def serving(running: Cluster) -> Process:
     return server(running.folder, **variables)
 
 
+@pytest.mark.early(2)
 @pytest.mark.parametrize(
     "kills, count",
     [
@@ -115,6 +116,7 @@ async def test_workers_killed_at_random_moments_lose_and_double_nothing(
         assert len({event["webhook_id"] for event in events}) == 1
 
 
+@pytest.mark.early(2)
 @pytest.mark.parametrize(
     "durable, kills, count",
     [
@@ -368,6 +370,7 @@ async def test_outcome_of_a_deleted_request_of_an_earlier_run_leaves_no_file(
             await until(stored_and_gone)
 
 
+@pytest.mark.early(2)
 async def test_worker_ends_though_the_broker_hangs(
     tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
 ) -> None:
@@ -387,6 +390,7 @@ async def test_worker_ends_though_the_broker_hangs(
         running.broker.thaw()
 
 
+@pytest.mark.early(2)
 async def test_broker_that_hung_is_got_over(
     tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
 ) -> None:

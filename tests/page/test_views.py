@@ -33,8 +33,8 @@ async def is_well(page: Page, *, dark: bool) -> None:
     [
         pytest.param(WIDE, False, id="wide-light"),
         pytest.param(PHONE, True, id="phone-dark"),
-        pytest.param(WIDE, True, id="wide-dark", marks=pytest.mark.soak),
-        pytest.param(PHONE, False, id="phone-light", marks=pytest.mark.soak),
+        pytest.param(WIDE, True, id="wide-dark", marks=[pytest.mark.soak, pytest.mark.early(1)]),
+        pytest.param(PHONE, False, id="phone-light", marks=[pytest.mark.soak, pytest.mark.early(1)]),
     ],
 )
 async def test_every_view_is_accessible_and_fits(
