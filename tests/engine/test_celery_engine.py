@@ -89,7 +89,7 @@ def serving(running: Cluster) -> Process:
 @pytest.mark.parametrize(
     "kills, count",
     [
-        pytest.param(3, 60, id="short"),
+        pytest.param(3, 40, id="short"),
         pytest.param(50, 600, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
     ],
 )
@@ -120,8 +120,8 @@ async def test_workers_killed_at_random_moments_lose_and_double_nothing(
 @pytest.mark.parametrize(
     "durable, kills, count",
     [
-        pytest.param(True, 3, 60, id="keeps what it held"),
-        pytest.param(False, 1, 60, id="forgets what it held"),
+        pytest.param(True, 2, 40, id="keeps what it held"),
+        pytest.param(False, 1, 40, id="forgets what it held"),
         pytest.param(True, 30, 600, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
     ],
 )
