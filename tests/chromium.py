@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, CDPSession, Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -36,18 +37,14 @@ PATIENCE = 60_000
 class Windows:
     """Opens windows, and holds against them what goes wrong in any."""
 
-    browser: Browser
+    context: BrowserContext
     faults: list[str]
 
     async def open(self, size: tuple[int, int] = WIDE, *, dark: bool = False) -> Page:
         width, height = size
-        context = await self.browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if dark else "light",
-            permissions=["clipboard-read", "clipboard-write"],
-        )
-        context.set_default_timeout(PATIENCE)
-        page = await context.new_page()
+        page = await self.context.new_page()
+        await page.set_viewport_size({"width": width, "height": height})
+        await page.emulate_media(color_scheme="dark" if dark else "light")
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", lambda message: self._told(message.text))
         page.on("request", lambda request: self._asked(request.url))
@@ -64,7 +61,7 @@ class Windows:
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Chromium for all tests of a process; each opens windows that share nothing with others'."""
+    """One Chromium for all tests of a process; gives the address at which it is driven."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs Debian's package chromium")
@@ -89,19 +86,34 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.kill()
 
 
-@pytest.fixture
-async def windows(chromium: str) -> AsyncIterator[Windows]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """What drives it is a program of its own, half as dear to start as all that a test does with it."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.connect_over_cdp(chromium)
-        opened = Windows(browser, [])
+        opened = await playwright.chromium.connect_over_cdp(chromium)
         yield opened
-        for context in browser.contexts:
-            await context.close()
-        await browser.close()
+        await opened.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def windows(browser: Browser) -> AsyncIterator[Windows]:
+    """Windows in which nothing is left of other tests; a profile for each would take twice as long."""
+    (context,) = browser.contexts
+    context.set_default_timeout(PATIENCE)
+    await context.grant_permissions(["clipboard-read", "clipboard-write"])
+    kept = {*context.pages}  # without any it would end
+    opened = Windows(context, [])
+    yield opened
+    for page in context.pages:
+        if page not in kept:
+            session = await context.new_cdp_session(page)
+            origin = await page.evaluate("location.origin")
+            await session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+            await page.close()
     assert opened.faults == []
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(windows: Windows) -> Page:
     return await windows.open()
 

@@ -1,27 +1,36 @@
 """Fixtures for the whole suite."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from origin import Origin
 from outcomes import MakeBatch
-from resizer.app import create_app
 from resizer.database import Database, NewBatch, open_database
 from resizer.models import Batch, OutputFormat, Product, Recipe
-from service import Client, settings_for
+from service import Serve, serving
 from steady import SteadyLoop
 
-pytest_plugins = ["chromium", "s3"]
+pytest_plugins = ["budget", "chromium", "s3"]
+
+LATE = 9
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"steady": SteadyLoop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what is marked so, in its order: a long test that is begun last keeps everything waiting."""
+
+    def place(item: pytest.Item) -> int:
+        mark = item.get_closest_marker("early")
+        return LATE if mark is None else int(mark.args[0])
+
+    items.sort(key=place)
 
 
 # no test asserts a time
@@ -36,20 +45,9 @@ async def origin() -> AsyncIterator[Origin]:
 
 
 @pytest.fixture
-async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
-    """Start the service in this process, with settings of the test's; returns a client."""
-    clients: list[Client] = []
-
-    async def start(*, folder: Path = tmp_path / "data", **sections: dict[str, Any]) -> Client:
-        server = TestServer(create_app(settings_for(folder, **sections)))
-        client = TestClient(server)
-        clients.append(client)
-        await server.start_server(auto_decompress=False)  # as the service's own protocol has it
-        return client
-
-    yield start
-    for client in clients:
-        await client.close()
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+    async with serving(tmp_path / "data") as start:
+        yield start
 
 
 @pytest.fixture

@@ -111,7 +111,8 @@ class Process:
 
     def __init__(self, *arguments: str | Path, variables: Mapping[str, str] | None = None) -> None:
         self._arguments = [str(each) for each in arguments]
-        self._variables = variables or {}
+        # numpy would start threads in each process, for matrices that nobody multiplies
+        self._variables = {"OPENBLAS_NUM_THREADS": "1", **(variables or {})}
         self.log: list[str] = []
         self._told = asyncio.Condition()
 

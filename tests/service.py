@@ -4,14 +4,16 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from resizer.app import create_app
 from resizer.config import Settings, load_settings
 from resizer.webhooks.receiver import create_receiver
 
@@ -33,6 +35,26 @@ def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
     for section, values in sections.items():
         overrides.setdefault(section, {}).update(values)
     return load_settings(None, {"data_dir": str(folder), **overrides})
+
+
+class Serve(Protocol):
+    """Start the service in this process, with settings of the test's; returns a client."""
+
+    async def __call__(self, *, folder: Path = ..., **sections: dict[str, Any]) -> Client: ...
+
+
+@asynccontextmanager
+async def serving(data: Path) -> AsyncIterator[Serve]:
+    async with AsyncExitStack() as stack:
+
+        async def start(*, folder: Path = data, **sections: dict[str, Any]) -> Client:
+            server = TestServer(create_app(settings_for(folder, **sections)))
+            client = TestClient(server)
+            stack.push_async_callback(client.close)
+            await server.start_server(auto_decompress=False)  # as the service's own protocol has it
+            return client
+
+        yield start
 
 
 def catalogue(rows: Sequence[Sequence[str]], header: str = HEADER) -> bytes:

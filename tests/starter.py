@@ -87,9 +87,18 @@ def run_to_the_end() -> Never:
     raise AssertionError("the command line ends by itself")
 
 
+#: what commands import when they want it; none of it starts a thread, as numpy would
+LATER = [
+    "resizer.engine.celery.engine",
+    "resizer.engine.celery.node",
+    "resizer.storage.object_store",
+    "kombu.transport.redis",
+    "celery.backends.redis",
+]
+
 if __name__ == "__main__":
-    for command in COMMANDS:
-        importlib.import_module(f"resizer.cli.{command}")
+    for module in (*(f"resizer.cli.{command}" for command in COMMANDS), *LATER):
+        importlib.import_module(module)
     gc.freeze()
     sys.argv[1:] = take_orders(socket.socket(fileno=int(sys.argv[1])))
     run_to_the_end()

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.early(1)
 @pytest.mark.soak  # a dozen processes are started, each of which imports all there is
 def test_pipeline_tells_positive_figures_of_all_it_compares(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "pipeline", "--quick", "--images", "6", "--rounds", "1"]

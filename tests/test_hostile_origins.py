@@ -250,6 +250,7 @@ def peak_memory(pid: int) -> int:
     return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
+@pytest.mark.early(2)
 async def test_every_hostile_host_at_once_beside_healthy_ones(
     serve: Callable[..., Awaitable[Client]], world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -80,6 +80,7 @@ def python(version: str) -> Path:
     pytest.skip(f"no Python {version} here: install it, by pyenv or from your system's packages")
 
 
+@pytest.mark.early(1)
 @pytest.mark.soak
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 async def test_wheel_works_in_an_empty_environment(

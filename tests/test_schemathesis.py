@@ -85,11 +85,13 @@ async def check(folder: Path, origin: Origin, *, phases: AbstractSet[str], examp
     assert not [line for line in process.log if "Traceback" in line]
 
 
+@pytest.mark.early(2)
 @pytest.mark.timeout(600)
 async def test_schemathesis_finds_nothing(tmp_path: Path, origin: Origin) -> None:
     await check(tmp_path, origin, phases=PHASES, examples=1, token=TOKEN)
 
 
+@pytest.mark.early(1)
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(

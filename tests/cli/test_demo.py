@@ -5,10 +5,13 @@ import signal
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 import kin
 import photos
 from process import Process, get_json
+
+pytestmark = pytest.mark.early(2)
 
 
 async def test_demo_shows_all_of_it_and_ends(tmp_path: Path) -> None:

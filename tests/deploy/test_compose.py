@@ -170,6 +170,7 @@ def test_the_store_and_the_broker_are_reached_from_inside_alone() -> None:
         assert ("ports" in service) == (each == "server"), each
 
 
+@pytest.mark.early(2)
 async def test_the_broker_wants_its_password_and_the_worker_is_asked_whether_it_lives(tmp_path: Path) -> None:
     program("redis-server", package="redis-server")
     client = program("redis-cli", package="redis-tools")
@@ -212,6 +213,7 @@ def arguments_of(process: int) -> str:
     return Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8")
 
 
+@pytest.mark.early(2)
 def test_the_bucket_is_made_once(s3: S3Server, tmp_path: Path) -> None:
     if shutil.which("aws") is None:
         pytest.skip("no AWS client here: apt-get install awscli")

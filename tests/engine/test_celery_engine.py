@@ -85,10 +85,11 @@ def serving(running: Cluster) -> Process:
     return server(running.folder, **variables)
 
 
+@pytest.mark.early(2)
 @pytest.mark.parametrize(
     "kills, count",
     [
-        pytest.param(3, 60, id="short"),
+        pytest.param(3, 40, id="short"),
         pytest.param(50, 600, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
     ],
 )
@@ -115,11 +116,12 @@ async def test_workers_killed_at_random_moments_lose_and_double_nothing(
         assert len({event["webhook_id"] for event in events}) == 1
 
 
+@pytest.mark.early(2)
 @pytest.mark.parametrize(
     "durable, kills, count",
     [
-        pytest.param(True, 3, 60, id="keeps what it held"),
-        pytest.param(False, 1, 60, id="forgets what it held"),
+        pytest.param(True, 2, 40, id="keeps what it held"),
+        pytest.param(False, 1, 40, id="forgets what it held"),
         pytest.param(True, 30, 600, id="long", marks=[pytest.mark.soak, pytest.mark.timeout(1800)]),
     ],
 )
@@ -368,6 +370,7 @@ async def test_outcome_of_a_deleted_request_of_an_earlier_run_leaves_no_file(
             await until(stored_and_gone)
 
 
+@pytest.mark.early(2)
 async def test_worker_ends_though_the_broker_hangs(
     tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
 ) -> None:
@@ -387,6 +390,7 @@ async def test_worker_ends_though_the_broker_hangs(
         running.broker.thaw()
 
 
+@pytest.mark.early(2)
 async def test_broker_that_hung_is_got_over(
     tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
 ) -> None:

@@ -104,6 +104,7 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.early(2)
 @pytest.mark.parametrize(
     "count, seed",
     [

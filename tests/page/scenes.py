@@ -2,18 +2,16 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.async_api import Locator, Page, expect
 
 import photos
 from origin import Answer, Origin
-from service import Client, catalogue
+from service import catalogue
 
 expect.set_options(timeout=60_000)
-
-Serve = Callable[..., Awaitable[Client]]
 
 REQUEST = re.compile(r"#/requests/[0-9a-f-]{36}$")
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, Request, Route, expect
-from scenes import Serve, choose, fact, send, serve_photos, standing, write_catalogue
 
 from origin import Answer, Origin
-from service import catalogue, settled, upload
+from page.scenes import choose, fact, send, serve_photos, standing, write_catalogue
+from service import Serve, catalogue, settled, upload
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_upload_whose_answer_is_lost_is_taken_once(

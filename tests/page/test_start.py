@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
-from scenes import Serve, choose, serve_photos, standing, write_catalogue
 
 from origin import Origin
-from service import images
+from page.scenes import choose, serve_photos, standing, write_catalogue
+from service import Serve, images
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_chosen_csv_is_shown_before_anything_is_sent(serve: Serve, page: Page, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
-from scenes import Serve, choose, fact, send, serve_photos, standing, write_catalogue
 
 from chromium import PHONE, WIDE, Windows, violations
 from origin import Origin
+from page.scenes import choose, fact, send, serve_photos, standing, write_catalogue
 from process import Process, server
-from service import catalogue, settled, upload
+from service import Serve, catalogue, settled, upload
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def is_well(page: Page, *, dark: bool) -> None:
@@ -31,8 +33,8 @@ async def is_well(page: Page, *, dark: bool) -> None:
     [
         pytest.param(WIDE, False, id="wide-light"),
         pytest.param(PHONE, True, id="phone-dark"),
-        pytest.param(WIDE, True, id="wide-dark", marks=pytest.mark.soak),
-        pytest.param(PHONE, False, id="phone-light", marks=pytest.mark.soak),
+        pytest.param(WIDE, True, id="wide-dark", marks=[pytest.mark.soak, pytest.mark.early(1)]),
+        pytest.param(PHONE, False, id="phone-light", marks=[pytest.mark.soak, pytest.mark.early(1)]),
     ],
 )
 async def test_every_view_is_accessible_and_fits(

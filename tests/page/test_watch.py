@@ -5,12 +5,15 @@ import io
 import zipfile
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Page, expect
-from scenes import Serve, fact, send, serve_photos, standing, write_catalogue
 
 import photos
 from origin import Answer, Origin
-from service import catalogue, images, settled, upload
+from page.scenes import fact, send, serve_photos, standing, write_catalogue
+from service import Serve, catalogue, images, settled, upload
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_progress_is_live_to_the_end(serve: Serve, page: Page, origin: Origin, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ HALF_OPEN = {
 }
 
 
+@pytest.mark.early(2)
 @pytest.mark.parametrize(
     "count, seconds",
     [

@@ -70,6 +70,7 @@ async def served(port: int) -> None:
                 await wire.send(GET)
                 if (await wire.reply()).status == 200:
                     return
+            await asyncio.sleep(0.02)
 
 
 async def test_who_sends_nothing_is_closed_without_a_word(tmp_path: Path) -> None:

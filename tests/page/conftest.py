@@ -1,0 +1,21 @@
+"""What page tests share lives on the loop of the browser, which all of them have."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from origin import Origin
+from service import Serve, serving
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def origin() -> AsyncIterator[Origin]:
+    async with Origin() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+    async with serving(tmp_path / "data") as start:
+        yield start
