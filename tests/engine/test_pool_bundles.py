@@ -114,6 +114,22 @@ async def test_arguments_that_cannot_be_sent_keep_no_other_back(pool: CompressPo
     assert pool.restarts == 0
 
 
+async def test_results_that_cannot_be_sent_keep_no_other_back(pool: CompressPool, tmp_path: Path) -> None:
+    """A child has no memory left for them, say. Who is to blame for its end afterwards is still known."""
+    ends = await together(
+        pool,
+        tmp_path,
+        lambda: pool.run(child.double, 1),
+        lambda: pool.run(child.make_unsendable),
+        lambda: pool.run(child.double, 2),
+    )
+    assert isinstance(ends.pop(1), MemoryError)
+    assert ends == [2, 4]
+    async with asyncio.timeout(10):
+        assert await pool.run(child.die_at_first, tmp_path, "victim") == "victim"
+    assert pool.restarts == 1
+
+
 async def test_what_is_cancelled_while_it_waits_is_not_begun(pool: CompressPool, tmp_path: Path) -> None:
     first = asyncio.create_task(pool.run(child.wait_for, tmp_path / "started", tmp_path / "gate"))
     while not (tmp_path / "started").exists():  # noqa: ASYNC110  another process makes it
