@@ -62,6 +62,8 @@ class CompressPool:
         self._memory_limit = memory_limit
         self._lanes = [_Lane() for _ in range(settings.processes or _cores())]
         self._waiting: deque[_Job] = deque()
+        #: in this step of the loop images have come that are to be given out at its end
+        self._gathers = False
         self._renewals: set[asyncio.Task[None]] = set()
         self._closed = True
         #: seconds that an image is thought to take
@@ -105,10 +107,11 @@ class CompressPool:
         if self._closed:
             raise RuntimeError("the pool is not open")
         job = _Job(partial(function, *args, **kwargs))
-        if not self._waiting:
-            # not at once: what else comes in this step of the loop may go with it
-            asyncio.get_running_loop().call_soon(self._dispatch)
         self._waiting.append(job)
+        if not self._gathers:
+            # not at once: what else comes in this step of the loop may go with it
+            self._gathers = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
         return job.done
 
     async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -142,6 +145,7 @@ class CompressPool:
         return await asyncio.to_thread(Child.start, self._memory_limit)
 
     def _dispatch(self) -> None:
+        self._gathers = False
         while self._waiting:
             job = self._waiting[0]
             if job.done.done():
@@ -294,6 +298,7 @@ class CompressPool:
             except Exception:
                 # whatever it is: a lane without a child would be lost for ever
                 logger.exception("a process for compressing cannot be started; trying again")
+                self._dispatch()  # the others take its images meanwhile
                 await asyncio.sleep(START_PAUSE)
             else:
                 lane.closing = False
