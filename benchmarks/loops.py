@@ -86,7 +86,7 @@ def compress_as_service(source: Path, target: Path) -> int:
         recipe=SETTINGS.recipe(),
         max_pixels=SETTINGS.max_pixels,
     )
-    (end,), _ = in_child([call])
+    (end,), _ = in_child(1, [call])
     if end.error is not None:
         raise end.error
     written: int = end.result.output_bytes

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
 async def to_its_end(waited: Awaitable[T]) -> T:
-    """Await it; a cancellation reaches the caller, but not before it has ended, and not it.
+    """Await it; cancellations reach the caller, as one, but not before it has ended, and not it.
 
     Raises what it raises; after a cancellation `CancelledError` alone.
     """
@@ -16,7 +17,9 @@ async def to_its_end(waited: Awaitable[T]) -> T:
     try:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError:
-        await asyncio.wait({waiting})
+        while not waiting.done():
+            with suppress(asyncio.CancelledError):  # once more: a deadline, then whoever gives it up
+                await asyncio.wait({waiting})
         if not waiting.cancelled():
             waiting.exception()  # the cancellation is what is told
         raise

@@ -28,6 +28,22 @@ async def test_who_is_cancelled_hears_of_it_when_the_other_has_ended(fails: bool
     assert not waited.cancelled()
 
 
+async def test_who_is_cancelled_again_waits_on() -> None:
+    gate = asyncio.Event()
+    waited = asyncio.ensure_future(gate.wait())
+    waiting = asyncio.create_task(to_its_end(waited))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert waited.done()
+
+
 async def _failing(gate: asyncio.Event, *, let: bool = False) -> None:
     if not let:
         await gate.wait()

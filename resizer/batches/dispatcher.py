@@ -30,7 +30,8 @@ RECORD_BACKOFF = (0.5, 30.0)
 #: Seconds after which an image counts as slow: another worker stands in while the engine wants more. So slow
 #: hosts are asked by more workers and fast ones by few, and those which hang do not keep all to themselves.
 SLOW = 0.5
-#: the same for an image of a host in doubt, whatever the engine wants: a dead one holds its own for minutes
+#: the same for an image that a host in doubt has yet to send, whatever the engine wants: a dead one holds its
+#: own for minutes
 SLOW_IN_DOUBT = 0.5
 #: seconds before an image is done again whose file was just removed
 REDO_PAUSE = 0.1
@@ -269,7 +270,7 @@ class Dispatcher:
             nonlocal slow
             if self._stopping or len(self._workers) >= MOST_WORKERS * self._wanted:
                 return
-            if not in_doubt and not self._engine.wants_more:
+            if (left or not in_doubt) and not self._engine.wants_more:
                 timers.append(loop.call_later(seconds, stand_in))
                 return
             slow = True

@@ -25,8 +25,8 @@ ORPHAN_CHECK = 2.0  # seconds between two looks at whether the fork server is st
 KEPT_MEMORY = 128 * 2**20  # bytes; the pixels of a photo of 10 megapixels, and what is made of them
 
 
-#: where a child notes what it is at, in memory that it shares with its parent: how many calls it has begun,
-#: and when the last of them, by the system's clock
+#: where a child notes what it is at, in memory that it shares with its parent: the number of the call that it
+#: has begun last, and when, by the system's clock
 Notes = ctypes.Array[ctypes.c_double]
 BEGUN, SINCE = 0, 1
 
@@ -67,7 +67,7 @@ class Child:
 
     @property
     def begun(self) -> int:
-        """How many calls it has begun."""
+        """The number of the call that it has begun last; 0 before the first."""
         return int(self.notes[BEGUN])
 
     @property
@@ -157,16 +157,16 @@ def _end_with_parent() -> None:
         os._exit(0)
 
 
-def in_child(calls: Sequence[Callable[[], Any]]) -> tuple[list[Ended], float]:
-    """Make these calls; returns what became of each, and how many seconds all took."""
+def in_child(first: int, calls: Sequence[Callable[[], Any]]) -> tuple[list[Ended], float]:
+    """Make these calls, numbered from `first`; returns what became of each, and how many seconds all took."""
     began = time.monotonic()
-    return [_made(call) for call in calls], time.monotonic() - began
+    return [_made(number, call) for number, call in enumerate(calls, first)], time.monotonic() - began
 
 
-def _made(call: Callable[[], Any]) -> Ended:
+def _made(number: int, call: Callable[[], Any]) -> Ended:
     assert _notes is not None  # noqa: S101 - the child was prepared
     _notes[SINCE] = time.monotonic()
-    _notes[BEGUN] += 1
+    _notes[BEGUN] = number
     try:
         return Ended(result=call())
     except MemoryError:

@@ -62,6 +62,8 @@ class CompressPool:
         self._memory_limit = memory_limit
         self._lanes = [_Lane() for _ in range(settings.processes or _cores())]
         self._waiting: deque[_Job] = deque()
+        #: in this step of the loop images have come that are to be given out at its end
+        self._gathers = False
         self._renewals: set[asyncio.Task[None]] = set()
         self._closed = True
         #: seconds that an image is thought to take
@@ -105,10 +107,11 @@ class CompressPool:
         if self._closed:
             raise RuntimeError("the pool is not open")
         job = _Job(partial(function, *args, **kwargs))
-        if not self._waiting:
-            # not at once: what else comes in this step of the loop may go with it
-            asyncio.get_running_loop().call_soon(self._dispatch)
         self._waiting.append(job)
+        if not self._gathers:
+            # not at once: what else comes in this step of the loop may go with it
+            self._gathers = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
         return job.done
 
     async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -142,6 +145,7 @@ class CompressPool:
         return await asyncio.to_thread(Child.start, self._memory_limit)
 
     def _dispatch(self) -> None:
+        self._gathers = False
         while self._waiting:
             job = self._waiting[0]
             if job.done.done():
@@ -176,7 +180,7 @@ class CompressPool:
         child = lane.child
         assert child is not None  # noqa: S101  the lane took it
         try:
-            future = child.executor.submit(in_child, [job.call for job in bundle])
+            future = child.executor.submit(in_child, lane.sent + 1, [job.call for job in bundle])
         except BrokenProcessPool:
             # It died idle, or what it was at is about to be told so. An earlier image may be through
             # with its result on the way to the loop: that one comes first.
@@ -184,6 +188,9 @@ class CompressPool:
             self._waiting.extendleft(reversed(bundle))
             loop.call_soon(self._lost, lane, child)
             return
+        for job in bundle:
+            lane.sent += 1
+            job.number = lane.sent
         lane.jobs.extend(bundle)
         lane.bundles += 1
         if lane.bundles == 1:
@@ -215,7 +222,6 @@ class CompressPool:
             lane.jobs.remove(job)
         lane.bundles -= 1
         if error is None:
-            lane.through += len(bundle)
             ends, seconds = future.result()
             self._seconds += WEIGHT_OF_LAST * (max(seconds, 1e-6) / len(bundle) - self._seconds)
             for job, end in zip(bundle, ends, strict=True):
@@ -223,7 +229,7 @@ class CompressPool:
         elif len(bundle) == 1:
             bundle[0].end(Ended(error=error))
         else:
-            # whose arguments it were shows when each goes by itself
+            # whose arguments it were, or whose result, shows when each goes by itself
             for job in bundle:
                 job.single = True
             self._waiting.extendleft(reversed(bundle))
@@ -271,7 +277,7 @@ class CompressPool:
         lane.stop_timer()
         lane.child = None
         lane.jobs.clear()
-        lane.bundles = lane.through = 0
+        lane.bundles = lane.sent = 0
         self._waiting.extendleft(reversed(again))
         self.restarts += 1
         self._metrics.pool_restarted()
@@ -292,6 +298,7 @@ class CompressPool:
             except Exception:
                 # whatever it is: a lane without a child would be lost for ever
                 logger.exception("a process for compressing cannot be started; trying again")
+                self._dispatch()  # the others take its images meanwhile
                 await asyncio.sleep(START_PAUSE)
             else:
                 lane.closing = False
@@ -305,8 +312,10 @@ class _Job:
     done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     #: a child died of it, it seems: it runs alone now, and for the last time
     blamed: bool = False
-    #: its arguments may be what kept a bundle from being sent
+    #: its arguments or its result may be what kept those of a bundle from being sent
     single: bool = False
+    #: by which its child notes that it has begun it
+    number: int = 0
     #: what its log lines are tied to
     request_id: str | None = field(default_factory=tie)
 
@@ -334,8 +343,8 @@ class _Lane:
     jobs: deque[_Job] = field(default_factory=deque)
     #: in so many bundles
     bundles: int = 0
-    #: images of the child of which the end is known
-    through: int = 0
+    #: images given to the child so far
+    sent: int = 0
     #: the child is dead, and what that means for its images comes next
     closing: bool = False
     timer: asyncio.TimerHandle | None = None
@@ -343,8 +352,8 @@ class _Lane:
     @property
     def at(self) -> int | None:
         """Which of its jobs the child has begun last, None where it is known to be at none of them."""
-        at = self.child.begun - self.through - 1 if self.child else -1
-        return at if at >= 0 else None
+        begun = self.child.begun if self.child else 0
+        return next((place for place, job in enumerate(self.jobs) if job.number == begun), None)
 
     def takes(self, job: _Job) -> bool:
         if self.child is None or self.closing:

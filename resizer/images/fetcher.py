@@ -208,7 +208,9 @@ class Fetcher:
             async with (
                 asyncio.timeout(seconds),
                 self._session.get(
-                    url.with_user(None) if url.user else url, headers=headers, allow_redirects=False
+                    url.with_user(None) if "@" in url.raw_authority else url,
+                    headers=headers,
+                    allow_redirects=False,
                 ) as response,
             ):
                 if response.status in REDIRECTS and "Location" in response.headers:

@@ -220,7 +220,8 @@ class _Looks:
 
     async def _look(self) -> list[bool]:
         paths, self._next, self._trip = self._next, [], None
-        return await asyncio.to_thread(lambda: [path.is_file() for path in paths])
+        # Path.is_file raises what keeps it from looking, and that would be raised for all of them
+        return await asyncio.to_thread(lambda: [os.path.isfile(path) for path in paths])  # noqa: PTH113
 
 
 def _write_probe(path: Path) -> None:

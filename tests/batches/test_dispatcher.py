@@ -287,6 +287,25 @@ async def test_others_stand_in_for_workers_that_a_host_holds_up_which_answered_b
     assert ends.order == [known.id, batch.id]
 
 
+async def test_nobody_stands_in_for_what_a_new_host_has_sent(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the processor too: each that stood in would soon want another."""
+    monkeypatch.setattr("resizer.batches.dispatcher.SLOW_IN_DOUBT", 0.01)
+    bench, ends = Bench(), Ends(database)
+    bench.hungry = False
+    bench.compressing = asyncio.Event()
+    batch = await batch_of([f"h{number}" for number in range(20)])
+    async with dispatcher(database, bench, workers=2) as at_work:
+        at_work.begin(batch.id)
+        for _ in range(10):
+            bench.asked.clear()
+            await bench.asked.wait()
+        assert at_work.in_flight == 2
+        bench.compressing.set()
+        await ends.until(1)
+
+
 async def test_nobody_stands_in_while_the_engine_has_all_it_can_compress(
     database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,3 +143,12 @@ def pages_taken(size: int) -> int:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     bytearray(b"x") * size
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+class Unsendable:
+    def __reduce__(self) -> Never:
+        raise MemoryError
+
+
+def make_unsendable() -> Unsendable:
+    return Unsendable()

@@ -11,7 +11,7 @@ import child_functions as child
 import pytest
 
 from resizer.config import CompressSettings
-from resizer.engine.pool import CompressPool
+from resizer.engine.pool import MOST_IN_BUNDLE, CompressPool
 from resizer.errors import CompressCrash, CompressTimeout
 
 #: seconds; what the hanging image takes, and nothing else here
@@ -112,6 +112,40 @@ async def test_arguments_that_cannot_be_sent_keep_no_other_back(pool: CompressPo
     assert isinstance(ends.pop(1), TypeError)
     assert ends == [2, 4]
     assert pool.restarts == 0
+
+
+async def test_results_that_cannot_be_sent_keep_no_other_back(pool: CompressPool, tmp_path: Path) -> None:
+    """A child has no memory left for them, say. Who is to blame for its end afterwards is still known."""
+    ends = await together(
+        pool,
+        tmp_path,
+        lambda: pool.run(child.double, 1),
+        lambda: pool.run(child.make_unsendable),
+        lambda: pool.run(child.double, 2),
+    )
+    assert isinstance(ends.pop(1), MemoryError)
+    assert ends == [2, 4]
+    async with asyncio.timeout(10):
+        assert await pool.run(child.die_at_first, tmp_path, "victim") == "victim"
+    assert pool.restarts == 1
+
+
+async def test_a_bundle_goes_to_a_child_at_work_once_it_is_full(tmp_path: Path) -> None:
+    """The first of them waited for others; that these have come one by one makes no difference."""
+    async with CompressPool(CompressSettings(processes=1)) as pool:
+        for number in range(40):
+            await pool.run(child.double, number)  # so that it knows that they are small
+        gate = pool.submit(child.wait_for, tmp_path / "started", tmp_path / "gate")
+        while not (tmp_path / "started").exists():  # noqa: ASYNC110  another process makes it
+            await asyncio.sleep(0.005)
+        waiting = []
+        for number in range(MOST_IN_BUNDLE):
+            pool.submit(child.double, number)
+            await asyncio.sleep(0)
+            waiting.append(len(pool._waiting))  # noqa: SLF001 - it shows nowhere but in the time taken
+        assert waiting == [*range(1, MOST_IN_BUNDLE), 0]
+        (tmp_path / "gate").touch()
+        await gate
 
 
 async def test_what_is_cancelled_while_it_waits_is_not_begun(pool: CompressPool, tmp_path: Path) -> None:

@@ -189,6 +189,20 @@ async def test_a_lane_is_not_lost_where_its_child_cannot_be_started(monkeypatch:
         assert not faults
 
 
+async def test_images_of_a_lane_that_stays_empty_go_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(_: int | None) -> Child:
+        raise MemoryError
+
+    async with CompressPool(CompressSettings(processes=2, timeout=60)) as pool:
+        monkeypatch.setattr(Child, "start", no_memory)
+        async with asyncio.timeout(PATIENCE):
+            assert await pool.run(child.die_at_first, tmp_path, "victim") == "victim"
+            assert await pool.run(child.double, 2) == 4
+        assert len(pool.pids) == 1
+
+
 async def test_a_child_that_nobody_knows_ends_with_its_fork_server() -> None:
     """Its executor takes it for dead, and whoever started it may never have learnt its number."""
     started = await asyncio.to_thread(Child.start, None)

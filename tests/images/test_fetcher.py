@@ -186,6 +186,18 @@ async def test_credentials_go_to_their_own_host_only(origin: Origin, tmp_path: P
     assert all("@" not in seen.target for seen in origin.requests)
 
 
+async def test_password_without_a_user_is_left_out(origin: Origin, tmp_path: Path) -> None:
+    """A redirect must not lead to two authorizations at once, at which aiohttp gives up."""
+    origin.add("a", Answer.redirect(origin.url("b").replace("//", "//:other@")))
+    origin.add("b", Answer())
+    async with fetcher(tmp_path) as fetching:
+        for credentials in (":other", "user:password"):
+            async with fetching.fetch(origin.url("a").replace("//", f"//{credentials}@")):
+                pass
+    sent = [seen.headers.get("authorization") for seen in origin.requests]
+    assert sent == [None, None] + ["Basic dXNlcjpwYXNzd29yZA=="] * 2
+
+
 @pytest.mark.parametrize(
     "location",
     [
