@@ -65,6 +65,7 @@ class Pretended:
         writing = functools.partial(self._open, io.open)
         patch.setattr("io.open", writing)
         patch.setattr("aiofiles.threadpool.sync_open", writing)
+        patch.setattr("os.write", functools.partial(self._write, os.write))
         patch.setattr("os.fsync", functools.partial(self._fsync, os.fsync))
         patch.setattr("sqlite3.connect", functools.partial(self._connect, sqlite3.connect))
 
@@ -82,6 +83,12 @@ class Pretended:
             real(file, mode, *rest, **options).close()  # a name needs no space
             return real("/dev/full", mode, *rest, **options)
         return real(file, mode, *rest, **options)
+
+    def _write(self, real: Any, file: int, data: bytes) -> int:
+        if not self.takes(Path(f"/proc/self/fd/{file}").readlink()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written: int = real(file, data)
+        return written
 
     def _fsync(self, real: Any, file: int) -> None:
         path = Path(f"/proc/self/fd/{file}").readlink()

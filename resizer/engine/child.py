@@ -18,8 +18,8 @@ from typing import Any, Self
 
 from resizer.allocator import keep_freed_memory
 
-#: what the fork server imports once for all children; the main module each of them would import by itself
-PRELOAD = ["__main__", __name__, "resizer.engine.calls", "resizer.images.codec"]
+#: what the fork server imports once for all children; the last for the main module, which each of them runs
+PRELOAD = [__name__, "resizer.engine.calls", "resizer.images.codec", "resizer.cli"]
 MEMORY_EXHAUSTED = 70  # exit status of a child; for whoever traces it
 ORPHAN_CHECK = 2.0  # seconds between two looks at whether the fork server is still there
 KEPT_MEMORY = 128 * 2**20  # bytes; the pixels of a photo of 10 megapixels, and what is made of them

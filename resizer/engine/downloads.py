@@ -1,8 +1,8 @@
 """Let all who want one URL at the same time share one download."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from resizer.errors import ImageError
 from resizer.images.fetcher import Fetched, Fetcher
@@ -16,8 +16,25 @@ class _Download:
         #: None where whoever began it was cancelled
         self.fetched: asyncio.Future[Fetched | None] = asyncio.get_running_loop().create_future()
         self.readers = 0
+        #: a reader was cancelled, whose child may read on after all others have left
+        self.left_early = False
         self.unread = asyncio.Event()
         self.unread.set()
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Keep the file for so long."""
+        self.readers += 1
+        self.unread.clear()
+        try:
+            yield
+        except BaseException:
+            self.left_early = True
+            raise
+        finally:
+            self.readers -= 1
+            if not self.readers:
+                self.unread.set()
 
 
 class Downloads:
@@ -31,17 +48,11 @@ class Downloads:
     async def fetch(self, url: str) -> AsyncIterator[Fetched]:
         """Download what the URL gives to a file that must not be changed. Raises `ImageError`."""
         while (download := self._downloads.get(url)) is not None:
-            download.readers += 1
-            download.unread.clear()
-            try:
+            with download.read():
                 fetched = await asyncio.shield(download.fetched)
                 if fetched is not None:
                     yield fetched
                     return
-            finally:
-                download.readers -= 1
-                if not download.readers:
-                    download.unread.set()
         download = self._downloads[url] = _Download()
         try:
             async with self._fetcher.fetch_if_changed(url, None) as whole:
@@ -53,6 +64,8 @@ class Downloads:
                     del self._downloads[url]
                     if download.readers:
                         await to_its_end(download.unread.wait())
+                    if download.left_early:
+                        whole.path.unlink(missing_ok=True)  # or it would be written over
         except ImageError as error:
             if not download.fetched.done():
                 download.fetched.set_exception(error)

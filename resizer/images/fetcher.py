@@ -129,17 +129,20 @@ class Fetcher:
             return await self._told_try(url, place, known, number=1)
         except ImageError as error:
             first = error
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(_worth_another_try),
-            stop=stop_after_attempt(retries + 1),
-            wait=self._pause,
-            reraise=True,
-        ):
-            with attempt:
-                number = attempt.retry_state.attempt_number
-                if number == 1:
-                    raise first
-                return await self._told_try(url, place, known, number=number)
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception(_worth_another_try),
+                stop=stop_after_attempt(retries + 1),
+                wait=self._pause,
+                reraise=True,
+            ):
+                with attempt:
+                    number = attempt.retry_state.attempt_number
+                    if number == 1:
+                        raise first
+                    return await self._told_try(url, place, known, number=number)
+        finally:
+            del first  # it would hold this frame, and this frame it
         raise AssertionError("the last try returns or raises")
 
     async def _told_try(

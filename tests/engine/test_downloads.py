@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -43,6 +44,38 @@ async def test_a_file_stays_for_who_reads_it_when_who_began_it_is_cancelled(
             await beginner
     assert origin.hits["/a.jpg"] == 1
     assert not [*tmp_path.iterdir()]  # noqa: ASYNC240  a temporary folder
+
+
+async def test_file_of_which_a_reader_was_cancelled_is_not_written_over(
+    origin: Origin, tmp_path: Path
+) -> None:
+    """A child of that reader may read on."""
+    urls = [origin.add(path, Answer(body=path.encode())) for path in ("/other.jpg", "/a.jpg", "/next.jpg")]
+    reading, may_end = asyncio.Event(), asyncio.Event()
+    async with Fetcher(LOOPBACK, spool=tmp_path) as fetcher, fetcher.fetch(urls[0]):
+        downloads = Downloads(fetcher)
+
+        async def first() -> None:
+            async with downloads.fetch(urls[1]):
+                await may_end.wait()
+
+        async def second() -> None:
+            async with downloads.fetch(urls[1]) as fetched:
+                files.append(fetched.path.open("rb"))
+                reading.set()
+                await asyncio.Event().wait()
+
+        files: list[BinaryIO] = []
+        beginner = asyncio.create_task(first())
+        reader = asyncio.create_task(second())
+        await reading.wait()
+        reader.cancel()
+        await asyncio.wait({reader})
+        may_end.set()
+        await beginner
+        async with downloads.fetch(urls[2]):
+            with files[0] as file:
+                assert file.read() == b"/a.jpg"
 
 
 async def test_who_waits_for_a_download_that_is_given_up_makes_one(origin: Origin, tmp_path: Path) -> None:
