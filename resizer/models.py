@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from resizer.errors import ErrorCode, ImageError
 
@@ -78,9 +78,8 @@ class Fault:
         return cls(code=error.code, message=str(error), http_status=error.http_status)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Product:
-    """One data row of a CSV."""
+class Product(NamedTuple):
+    """One data row of a CSV: a tuple, made in a fifth of the time, as a CSV has a million of them."""
 
     #: line of the file on which the row begins, from 1
     line: int
