@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 GROUP = 256
 #: seconds for which an outcome waits for others, where as many are still to come
 GATHER = 0.05
+ENOUGH = 8  # outcomes that wait for no further ones, so that they do not hold up workers
 
 T = TypeVar("T")
 Operation = Callable[[aiosqlite.Connection], Awaitable[T]]
@@ -104,7 +105,7 @@ class Writer:
         """
         job = _Job(outcome)
         self._settling.append(job)
-        if 2 * len(self._settling) >= self.in_flight():
+        if len(self._settling) >= min(ENOUGH, self.in_flight() / 2):
             self._release()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GATHER, self._release)

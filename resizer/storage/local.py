@@ -32,6 +32,7 @@ IDENTITY = ".storage-id"
 ABANDONED = 24 * 3600.0  # seconds; no image is worked on for as long
 #: seconds for which a file waits for others at most: they share a trip to a thread and a sync of the folder
 GATHER = 0.1
+ENOUGH = 8  # files that wait for no further ones: twice as many would share little more, and hold up workers
 
 
 class LocalStorage:
@@ -93,7 +94,7 @@ class LocalStorage:
         self._gathered[draft] = self.folder / name
         if self._next_trip is None:
             self._next_trip = asyncio.create_task(self._take_over_gathered())
-        if 2 * len(self._gathered) >= self._coming():
+        if len(self._gathered) >= min(ENOUGH, self._coming() / 2):
             self._gathered_enough.set()
         try:
             faults = await asyncio.shield(self._next_trip)
