@@ -5,7 +5,18 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import dead_host, distributed, growth, intake, pipeline, revalidation, sizes, startup, status
+from benchmarks import (
+    dead_host,
+    distributed,
+    growth,
+    intake,
+    million,
+    pipeline,
+    revalidation,
+    sizes,
+    startup,
+    status,
+)
 from benchmarks.corpus import default_folder
 from benchmarks.machine import description
 from benchmarks.options import Options, Part
@@ -14,6 +25,7 @@ PARTS: dict[str, Part] = {
     "pipeline": pipeline.run,
     "sizes": sizes.run,
     "growth": growth.run,
+    "million": million.run,
     "intake": intake.run,
     "status": status.run,
     "revalidation": revalidation.run,
