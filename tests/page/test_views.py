@@ -31,7 +31,7 @@ async def is_well(page: Page, *, dark: bool) -> None:
 @pytest.mark.parametrize(
     "size, dark",
     [
-        pytest.param(WIDE, False, id="wide-light"),
+        pytest.param(WIDE, False, id="wide-light", marks=[pytest.mark.soak, pytest.mark.early(1)]),
         pytest.param(PHONE, True, id="phone-dark"),
         pytest.param(WIDE, True, id="wide-dark", marks=[pytest.mark.soak, pytest.mark.early(1)]),
         pytest.param(PHONE, False, id="phone-light", marks=[pytest.mark.soak, pytest.mark.early(1)]),
