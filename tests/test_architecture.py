@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -66,6 +67,7 @@ ONLY = {
 }
 
 
+@cache
 def modules() -> list[str]:
     return sorted(
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -78,8 +80,13 @@ def source_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(source_of(module).read_text(encoding="utf-8"))
+
+
 def imports_of(module: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source_of(module).read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -126,7 +133,7 @@ def test_no_room_imports_one_that_imports_it() -> None:
 def needs(module: str) -> set[str]:
     """Return our modules that are run before this one is whole, but for the packages in which it lies."""
     known, found = set(modules()), set()
-    for node in ast.parse(source_of(module).read_text(encoding="utf-8")).body:
+    for node in tree_of(module).body:
         if not isinstance(node, ast.ImportFrom) or not belongs_to(node.module or "", "resizer"):
             continue
         asked = str(node.module).removeprefix("resizer.")

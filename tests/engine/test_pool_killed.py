@@ -108,7 +108,7 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.mark.parametrize(
     "count, seed",
     [
-        pytest.param(80, 1, id="short"),
+        pytest.param(50, 1, id="short"),
         *(
             pytest.param(400, seed, id=f"long-{seed}", marks=[pytest.mark.soak, pytest.mark.timeout(600)])
             for seed in (2, 3)
