@@ -56,29 +56,23 @@ async def test_only_what_a_child_was_at_is_blamed_for_its_end(pool: CompressPool
     assert pool.restarts == 1
 
 
+async def amid_others(pool: CompressPool, folder: Path, call: Callable[[], Awaitable[Any]]) -> Any:
+    """Have this go in the middle of a bundle; returns what became of it, the others must succeed."""
+    doubles = [lambda number=number: pool.run(child.double, number) for number in range(3)]
+    *before, end, fifth, sixth, seventh = await together(pool, folder, *doubles, call, *doubles)
+    assert before == [fifth, sixth, seventh] == [0, 2, 4]
+    return end
+
+
 async def test_what_kills_twice_fails_alone(pool: CompressPool, tmp_path: Path) -> None:
-    ends = await together(
-        pool,
-        tmp_path,
-        *(lambda number=number: pool.run(child.double, number) for number in range(3)),
-        lambda: pool.run(child.leave, 1),
-        *(lambda number=number: pool.run(child.double, number) for number in range(3)),
-    )
-    assert isinstance(ends.pop(3), CompressCrash)
-    assert ends == [0, 2, 4, 0, 2, 4]
+    end = await amid_others(pool, tmp_path, lambda: pool.run(child.leave, 1))
+    assert isinstance(end, CompressCrash)
     assert pool.restarts == 2
 
 
 async def test_what_hangs_times_out_alone(pool: CompressPool, tmp_path: Path) -> None:
-    ends = await together(
-        pool,
-        tmp_path,
-        *(lambda number=number: pool.run(child.double, number) for number in range(3)),
-        lambda: pool.run(child.hang, tmp_path / "hanging"),
-        *(lambda number=number: pool.run(child.double, number) for number in range(3)),
-    )
-    assert isinstance(ends.pop(3), CompressTimeout)
-    assert ends == [0, 2, 4, 0, 2, 4]
+    end = await amid_others(pool, tmp_path, lambda: pool.run(child.hang, tmp_path / "hanging"))
+    assert isinstance(end, CompressTimeout)
     assert pool.restarts == 1
 
 
