@@ -358,16 +358,20 @@ async def test_outcome_of_a_deleted_request_of_an_earlier_run_leaves_no_file(
             url = await second.url()
             async with session.delete(f"{url}/requests/{request_id}") as response:
                 assert response.status == 204
+            files = folder / "compressed"
+
+            async def stored() -> bool:
+                return bool([*files.glob("*.jpg")])
+
+            async def gone() -> bool:
+                return not await stored()
+
+            # it hears of the outcome when the file has been seen, since it would be quick to remove it
+            second.signal(signal.SIGSTOP)
             gate.set()
-            seen = asyncio.Event()
-
-            async def stored_and_gone() -> bool:
-                files = [*(folder / "compressed").glob("*.jpg")]
-                if files:
-                    seen.set()
-                return seen.is_set() and not files
-
-            await until(stored_and_gone)
+            await until(stored)
+            second.signal(signal.SIGCONT)
+            await until(gone)
 
 
 @pytest.mark.early(2)
