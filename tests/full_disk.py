@@ -15,6 +15,8 @@ import pytest
 
 #: of one write, largest first: a disk is full when not one byte more finds a place
 FILLING = (1 << 16, 1 << 12, 1)
+#: where statvfs tells how many blocks are free
+BFREE, BAVAIL = 3, 4
 
 
 class Disk(Protocol):
@@ -66,6 +68,7 @@ class Pretended:
         patch.setattr("io.open", writing)
         patch.setattr("aiofiles.threadpool.sync_open", writing)
         patch.setattr("os.write", functools.partial(self._write, os.write))
+        patch.setattr("os.statvfs", functools.partial(self._statvfs, os.statvfs))
         patch.setattr("os.fsync", functools.partial(self._fsync, os.fsync))
         patch.setattr("sqlite3.connect", functools.partial(self._connect, sqlite3.connect))
 
@@ -89,6 +92,12 @@ class Pretended:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written: int = real(file, data)
         return written
+
+    def _statvfs(self, real: Any, path: str | Path) -> os.statvfs_result:
+        found = [*real(path)]
+        if not self.takes(path):
+            found[BFREE] = found[BAVAIL] = 0
+        return os.statvfs_result(found)
 
     def _fsync(self, real: Any, file: int) -> None:
         path = Path(f"/proc/self/fd/{file}").readlink()

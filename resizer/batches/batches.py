@@ -242,7 +242,7 @@ class Batches:
         Failed images are tried anew, and so are those whose file does not exist any more. Raises what
         `submit` raises.
         """
-        batch = await self._database.latest_with_digest(await asyncio.to_thread(digest_of, submission))
+        batch = await self._database.latest_with_digest(await digest_of(submission))
         if batch is None:
             return await self.submit(submission)
         lost = await self._lost(batch, exists)

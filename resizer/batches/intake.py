@@ -2,17 +2,17 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from resizer.catalog import CatalogReader
+from resizer.catalog import CatalogReader, Content, InMemory
 from resizer.config import QueueSettings
 from resizer.database import Database, Intake, NewBatch
 from resizer.errors import QueueFull
 from resizer.failpoints import Point, reach
 from resizer.models import Batch, Product, Recipe
 from resizer.turns import Turns
+from resizer.waiting import to_its_end
 
 #: cells and URLs read and written at once; a product may have two of them or a hundred thousand
 CHUNK = 20_000
@@ -20,9 +20,9 @@ CHUNK = 20_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """One upload: a CSV that is already on disk, and what is asked for it."""
+    """One upload: a CSV that is here as a whole, and what is asked for it."""
 
-    csv: Path
+    csv: Content
     filename: str
     recipe: Recipe
     webhook_url: str | None = None
@@ -53,7 +53,7 @@ class IntakeDesk:
         Raises `CatalogError`, `QueueFull`, `IdempotencyConflict`, `NoSpace`; nothing is queued then.
         """
         key = submission.idempotency_key
-        digest = await asyncio.to_thread(digest_of, submission)
+        digest = await digest_of(submission)
         if key is None:
             return await self._write(submission, digest)
         async with self._turns.of(key):
@@ -63,7 +63,8 @@ class IntakeDesk:
             return await self._write(submission, digest)
 
     async def _write(self, submission: Submission, digest: str) -> tuple[Batch, bool]:
-        with await asyncio.to_thread(CatalogReader, submission.csv) as reader:
+        reader, chunks, first = await asyncio.to_thread(_opened, submission.csv)
+        with reader:
             new = NewBatch(
                 filename=submission.filename,
                 columns=reader.header.columns,
@@ -75,44 +76,67 @@ class IntakeDesk:
             )
             most = self._settings.max_pending_images
             async with self._database.intake(new, max_pending=most) as intake:
-                await _copy(iter(reader), intake)
-                await self._database.check_file()
+                await _copy(first, chunks, intake)
                 published = await intake.publish(key=submission.idempotency_key)
                 reach(Point.CSV_COMMITTED)
                 return published
 
 
-async def _copy(products: Iterator[Product], intake: Intake) -> None:
-    reading = _begin_reading(products)
-    try:
-        while chunk := await asyncio.shield(reading):
-            # the next one is read while this one is written: SQLite works without the interpreter's lock
-            reading = _begin_reading(products)
-            await intake.add(chunk)
-    finally:
-        # cancelled or not, the thread must be through before the file is closed
-        await asyncio.wait({reading})
-        if not reading.cancelled():
-            reading.exception()  # nobody asks for it where writing failed first
+async def _copy(first: "_Chunk", chunks: Iterator["_Chunk"], intake: Intake) -> None:
+    chunk = first
+    while chunk.more:
+        # the next one is read while this one is written: SQLite works without the interpreter's lock
+        reading = asyncio.create_task(asyncio.to_thread(next, chunks))
+        try:
+            await intake.add(chunk.products)
+        except BaseException:
+            # the thread must be through before the file is closed; what it says nobody asks for any more
+            await to_its_end(asyncio.wait({reading}))
+            reading.exception()
+            raise
+        chunk = await to_its_end(reading)
+    await intake.add(chunk.products)
 
 
-def _begin_reading(products: Iterator[Product]) -> asyncio.Task[list[Product]]:
-    return asyncio.create_task(asyncio.to_thread(_chunk, products))
-
-
-def digest_of(submission: Submission) -> str:
+async def digest_of(submission: Submission) -> str:
     """Return what is the same for the same CSV with the same options."""
+    if isinstance(submission.csv, InMemory):
+        return _digest_of(submission)  # sooner than a thread would
+    return await asyncio.to_thread(_digest_of, submission)
+
+
+def _digest_of(submission: Submission) -> str:
     with submission.csv.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     digest.update(f"\0{submission.recipe.key()}\0{submission.webhook_url or ''}".encode())
     return digest.hexdigest()
 
 
-def _chunk(products: Iterator[Product]) -> list[Product]:
-    chunk, weight = [], 0
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    products: list[Product]
+    #: whether others may follow
+    more: bool
+
+
+def _opened(csv: Content) -> tuple[CatalogReader, Iterator[_Chunk], _Chunk]:
+    """Open the CSV and read its first chunk, which of most is all that there is."""
+    reader = CatalogReader(csv)
+    try:
+        chunks = _chunks(reader)
+        return reader, chunks, next(chunks)
+    except BaseException:
+        reader.close()
+        raise
+
+
+def _chunks(products: Iterable[Product]) -> Iterator[_Chunk]:
+    chunk: list[Product] = []
+    weight = 0
     for product in products:
         chunk.append(product)
         weight += len(product.cells) + len(product.urls)
         if weight >= CHUNK:
-            break
-    return chunk
+            yield _Chunk(chunk, more=True)
+            chunk, weight = [], 0
+    yield _Chunk(chunk, more=False)

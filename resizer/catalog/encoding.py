@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO
 
+from resizer.catalog.content import Content
 from resizer.catalog.problems import Problems
 
 CHUNK = 1 << 20  # bytes read at once
@@ -51,10 +51,10 @@ class Text:
     spaced: frozenset[str]
 
 
-def examine(path: Path) -> Text:
-    """Read the file once or twice as bytes; raise CatalogError where it is no text."""
+def examine(content: Content) -> Text:
+    """Read it once or twice as bytes; raise CatalogError where it is no text."""
     problems = Problems()
-    with path.open("rb") as file:
+    with content.open("rb") as file:
         start = file.read(16)
         for signature, kind in _SIGNATURES:
             if start.startswith(signature):

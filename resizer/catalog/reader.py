@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import chain
-from pathlib import Path
 from typing import Self
 
+from resizer.catalog.content import Content
 from resizer.catalog.encoding import Text, examine
 from resizer.catalog.header import IMAGES, NAME, SERIAL, columns_found, read_header
 from resizer.catalog.problems import Problems, shown
@@ -23,10 +23,11 @@ class CatalogReader:
     to the first problem and then reads on for more: what it yielded counts only when it came to its end.
     """
 
-    def __init__(self, path: Path) -> None:
-        text = examine(path)
+    def __init__(self, content: Content) -> None:
+        text = examine(content)
         self._problems = Problems()
-        self._rows = Rows(path, text=text, delimiter=_delimiter(path, text), problems=self._problems)
+        delimiter = _delimiter(content, text)
+        self._rows = Rows(content, text=text, delimiter=delimiter, problems=self._problems)
         try:
             self._line, cells = self._first_row()
             self.header = read_header(self._line, cells, self._problems)
@@ -121,12 +122,12 @@ def _first_filled(rows: Rows) -> tuple[int, list[str]] | None:
     return None
 
 
-def _delimiter(path: Path, text: Text) -> str:
+def _delimiter(content: Content, text: Text) -> str:
     """Return the delimiter under which the header shows most of the three columns, then most cells."""
 
     def rank(delimiter: str) -> tuple[int, int]:
         problems = Problems()
-        with closing(Rows(path, text=text, delimiter=delimiter, problems=problems)) as rows:
+        with closing(Rows(content, text=text, delimiter=delimiter, problems=problems)) as rows:
             first = _first_filled(rows)
         if problems.found:
             # broken quoting: as many cells as could be read

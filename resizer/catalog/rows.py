@@ -8,8 +8,9 @@ from enum import StrEnum
 from functools import partial
 from io import IncrementalNewlineDecoder, StringIO
 from itertools import chain
-from pathlib import Path
+from typing import BinaryIO
 
+from resizer.catalog.content import Content
 from resizer.catalog.encoding import Text
 from resizer.catalog.problems import Problems
 
@@ -46,16 +47,16 @@ class _RowTooLong(csv.Error):
 
 
 class Rows:
-    """The rows of one file under one delimiter, to be gone through once."""
+    """The rows of one CSV under one delimiter, to be gone through once."""
 
-    def __init__(self, path: Path, *, text: Text, delimiter: str, problems: Problems) -> None:
+    def __init__(self, content: Content, *, text: Text, delimiter: str, problems: Problems) -> None:
         self.delimiter = delimiter
         self.problems = problems
         #: a row could not be read: what follows may be misunderstood
         self.broken = False
         self._spaced = delimiter in text.spaced
         self._encoding = text.encoding
-        self._file = path.open("rb")
+        self._file: BinaryIO = content.open("rb")
         #: line on which the row begins that is being read
         self._line = 1
         #: lines from which the csv module is being fed, for the search after what broke a row

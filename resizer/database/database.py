@@ -169,22 +169,26 @@ class Database:
 
     async def check(self) -> None:
         """Do what every upload needs, but change nothing. Raises `DatabaseFailure`, `NoSpace`."""
-        await self.check_space()
-        await self.check_file()
+        await self._check_files()
         await self.pending_images()
         await self.writer.run(lambda connection: connection.execute(WRITE_NOTHING))
 
     async def check_space(self) -> None:
         """Raise `NoSpace` where uploads are not taken any more; what was accepted before goes on."""
-        await check_space(self._path.parent)
+        await asyncio.to_thread(check_space, self._path.parent)
 
-    async def check_file(self) -> None:
+    async def _check_files(self) -> None:
+        """Raise what `check_space` raises, and `DatabaseFailure` where a batch would not be found again."""
+        await asyncio.to_thread(self._look_at_files)
+
+    def _look_at_files(self) -> None:
         """Raise `DatabaseFailure` where the path leads to another file than was opened, or to none.
 
         SQLite goes on writing to the file that it has open, of which the next start knows nothing.
         """
+        check_space(self._path.parent)
         try:
-            found = await asyncio.to_thread(_identity_of, self._path)
+            found = _identity_of(self._path)
         except OSError:
             found = None
         if found != self._identity:
@@ -204,7 +208,7 @@ class Database:
 
     def intake(self, new: NewBatch, *, max_pending: int) -> Intake:
         """Begin to write a batch, after which no more than `max_pending` images may wait in all."""
-        return Intake(self.writer, new, folder=self._path.parent, max_pending=max_pending)
+        return Intake(self.writer, new, check=self._check_files, max_pending=max_pending)
 
     async def start(self, batch_id: int) -> None:
         """Note that the first image of a batch has been taken."""

@@ -1,13 +1,12 @@
 """Write a batch while its CSV is being read; nobody sees it before it is whole."""
 
-import asyncio
 import json
 import logging
 import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -51,8 +50,9 @@ INSERT_PRODUCT = """
 INSERT_PRODUCTS = INSERT_PRODUCT + ", (?, ?, ?, ?, ?, ?, ?, ?)" * (TOGETHER - 1)
 INSERT_IMAGE = "INSERT INTO images (batch_id, seq, ordinal, position, url, host) VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_IMAGES = INSERT_IMAGE + ", (?, ?, ?, ?, ?, ?)" * (TOGETHER - 1)
-PUBLISH_BATCH = """
+PUBLISH_BATCH = f"""
     UPDATE batches SET ready = 1, products = ?, images = ?, pending = ?, created_at = ? WHERE id = ?
+    RETURNING {BATCH_COLUMNS}
 """
 SUM_PENDING = "SELECT coalesce(sum(pending), 0) FROM batches WHERE finished_at IS NULL AND ready"
 DELETE_IMAGES_BELOW = "DELETE FROM images WHERE batch_id = ? AND seq < ?"
@@ -64,9 +64,10 @@ SELECT_BY_KEY = f"""
     SELECT {BATCH_COLUMNS}, digest FROM batches
     WHERE ready AND id = (SELECT batch_id FROM idempotency_keys WHERE key = ? AND created_at >= ?)
 """
-SELECT_BATCH = f"SELECT {BATCH_COLUMNS} FROM batches WHERE id = ?"
 
 Row = tuple[int | str, ...]
+#: raises where nothing is to be written now
+Check = Callable[[], Awaitable[None]]
 #: products and images of a batch that are written
 Written = tuple[int, int]
 
@@ -92,9 +93,9 @@ class Intake:
     What is added is written when more comes, or else with the publishing: a small CSV is one operation.
     """
 
-    def __init__(self, writer: Writer, new: NewBatch, *, folder: Path, max_pending: int) -> None:
+    def __init__(self, writer: Writer, new: NewBatch, *, check: Check, max_pending: int) -> None:
         self._writer = writer
-        self._folder = folder
+        self._check = check
         self._new = new
         self._max_pending = max_pending
         self._batch_id = 0
@@ -145,7 +146,7 @@ class Intake:
             raise QueueFull(self._images, self._max_pending)
         before, self._last = self._last, products
         if before:
-            await check_space(self._folder)
+            await self._check()
             self._batch_id, self._written = await self._writer.run(partial(self._write, before))
 
     async def _write(
@@ -157,10 +158,12 @@ class Intake:
         images = sum([len(product.urls) for product in products])
         # made row by row in the connection's thread, not on the event loop
         rows = _product_rows(batch_id, ordinal, seq, products)
-        await connection.executemany(INSERT_PRODUCTS, _together(rows, len(products)))
+        if len(products) >= TOGETHER:
+            await connection.executemany(INSERT_PRODUCTS, _together(rows, len(products)))
         await connection.executemany(INSERT_PRODUCT, rows)
         rows = _image_rows(batch_id, ordinal, seq, products)
-        await connection.executemany(INSERT_IMAGES, _together(rows, images))
+        if images >= TOGETHER:
+            await connection.executemany(INSERT_IMAGES, _together(rows, images))
         await connection.executemany(INSERT_IMAGE, rows)
         return batch_id, (ordinal + len(products), seq + images)
 
@@ -191,7 +194,7 @@ class Intake:
         Raises `QueueFull` where more images would wait than may, `IdempotencyConflict` where the key
         stands for other content, and `NoSpace`.
         """
-        await check_space(self._folder)
+        await self._check()
         now = time.time()
 
         async def publish(connection: aiosqlite.Connection) -> tuple[Batch, bool]:
@@ -204,10 +207,10 @@ class Intake:
             if waiting + self._images > self._max_pending:
                 raise QueueFull(waiting + self._images, self._max_pending)
             batch_id, (products, images) = await self._write(self._last, connection)
-            await connection.execute(PUBLISH_BATCH, (products, images, images, now, batch_id))
+            values = (products, images, images, now, batch_id)
+            (row,) = await connection.execute_fetchall(PUBLISH_BATCH, values)
             if key is not None:
                 await connection.execute(INSERT_KEY, (key, batch_id, now))
-            (row,) = await connection.execute_fetchall(SELECT_BATCH, (batch_id,))
             return batch_from(row), True
 
         batch, published = await self._writer.run(publish)
@@ -241,10 +244,10 @@ def _together(rows: Iterator[Row], count: int) -> Iterator[list[int | str]]:
         yield list(chain.from_iterable(islice(rows, TOGETHER)))
 
 
-async def check_space(folder: Path) -> None:
-    """Raise `NoSpace` where an upload would take the last of the disk."""
+def check_space(folder: Path) -> None:
+    """Raise `NoSpace` where an upload would take the last of the disk; blocks."""
     try:
-        usage = await asyncio.to_thread(shutil.disk_usage, folder)
+        usage = shutil.disk_usage(folder)
     except OSError as error:
         raise DatabaseFailure(disk_fault(error, folder)) from error
     if usage.free < min(RESERVE, usage.total // RESERVED_PART):

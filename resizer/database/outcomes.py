@@ -29,14 +29,14 @@ SETTLE_IMAGE = """
 """
 #: whether an image uses it is looked at before it goes
 INSERT_ORPHAN = "INSERT OR IGNORE INTO orphans (filename) VALUES (?)"
-FINISH_BATCHES = """
+FINISH_BATCHES = f"""
     UPDATE batches SET finished_at = ?, cancelling = 0, status = CASE
         WHEN cancelled > 0 THEN 'cancelled'
         WHEN failed = 0 THEN 'completed'
         WHEN completed = 0 THEN 'failed'
         ELSE 'partial' END
     WHERE id IN (SELECT value FROM json_each(?)) AND pending = 0 AND finished_at IS NULL AND ready
-    RETURNING id
+    RETURNING {BATCH_COLUMNS}
 """
 INSERT_DELIVERY = """
     INSERT INTO deliveries (batch_id, webhook_id, url, host, body, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?)
@@ -168,13 +168,13 @@ class Outcomes:
     async def _finish(self, connection: aiosqlite.Connection, batch_ids: Collection[int]) -> None:
         """Give batches with no image pending their final status, and write its webhook events with it."""
         ended = await connection.execute_fetchall(FINISH_BATCHES, (time.time(), json.dumps([*batch_ids])))
-        for (batch_id,) in ended:
-            batch = await _batch(connection, batch_id)
+        for batch in map(batch_from, ended):
             events = [
                 (batch.id, event.webhook_id, event.url, event.host, event.body, event.first_attempt_at)
                 for event in self._announce(batch)
             ]
-            await connection.executemany(INSERT_DELIVERY, events)
+            if events:
+                await connection.executemany(INSERT_DELIVERY, events)
             self.writer.finishes(batch)
 
 

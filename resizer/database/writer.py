@@ -141,7 +141,8 @@ class Writer:
                 results += await self._settle_all(settling, alone=len(settling) == len(jobs))
             for job in jobs:
                 if not isinstance(job.operation, Outcome):
-                    results.append((job, await self._one(job.operation)))
+                    one = self._one if len(jobs) > 1 else self._alone
+                    results.append((job, await one(job.operation)))
             await self._connection.execute("COMMIT")
             self._metrics.committed(time.perf_counter() - began, len(jobs))
             if settling:
@@ -199,7 +200,20 @@ class Writer:
                 except Exception:
                     logger.exception("the end of request %s could not be told", batch.request_id)
 
+    async def _alone(self, operation: Operation[Any]) -> Any:
+        """Run what is alone in its transaction; the result of one that fails is undone with all of it."""
+        try:
+            return await operation(self._connection)
+        except Exception as error:  # handed to its caller
+            if not self._connection.in_transaction:
+                raise
+            await self._connection.execute("ROLLBACK")
+            await self._connection.execute("BEGIN IMMEDIATE")
+            self._finished.clear()
+            return _Failed(error)
+
     async def _one(self, operation: Operation[Any]) -> Any:
+        """Run one of several; one that fails is undone by itself."""
         connection = self._connection
         finished = len(self._finished)
         await connection.execute("SAVEPOINT operation")

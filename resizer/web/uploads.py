@@ -1,22 +1,24 @@
 """Take an upload's body to the spool, whichever of its two forms it has."""
 
 import asyncio
+import errno
+import os
 import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import aiofiles
 import aiofiles.os
-from aiofiles.threadpool.binary import AsyncBufferedIOBase
 from aiohttp import BodyPartReader, ClientPayloadError, MultipartReader, StreamReader, hdrs, web
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
 from resizer.addresses import parse_url
+from resizer.catalog import Content, InMemory
 from resizer.config import CompressSettings
 from resizer.errors import (
     OUT_OF_SPACE,
@@ -43,6 +45,8 @@ MAX_FIELDS = 100
 MULTIPART_OVERHEAD = 1_000_000
 #: pixels; above this nothing that can be decoded is limited
 MAX_SIDE = 1_000_000
+#: bytes of a body that is kept in memory, since a file takes longer; some 600 products
+SMALL = 65_536
 #: bytes written to the spool at once
 WRITE_SIZE = 1_048_576
 #: what a client sends as Expect that waits to be asked for its body
@@ -61,11 +65,29 @@ BROKEN_BODY = (
 )
 
 
+#: file name and options
+Taken = tuple[str, dict[str, str]]
+
+
+class _Target(Protocol):
+    """What a body is written to: a file that is open, or memory."""
+
+    async def write(self, data: bytes, /) -> object: ...
+
+
+class _Memory:
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    async def write(self, data: bytes, /) -> None:
+        self.data += data
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upload:
     """A body that has arrived whole."""
 
-    csv: Path
+    csv: Content
     filename: str
     #: as they came, none of them empty
     options: Mapping[str, str]
@@ -73,7 +95,7 @@ class Upload:
 
 @asynccontextmanager
 async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> AsyncIterator[Upload]:
-    """Write the CSV of an upload to a file in `spool`, which is gone again on leaving.
+    """Take the CSV of an upload to a file in `spool`, which is gone again on leaving, or to memory.
 
     Raises `UnsupportedBody`, `UnsupportedEncoding`, `UploadTooLarge` as soon as it is known, `BodyTooSlow`,
     `UploadError`, `NoSpace`, `SpoolFailure`.
@@ -85,16 +107,23 @@ async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> As
     if request.content_length is not None and request.content_length > limit + overhead:
         raise UploadTooLarge(limit)
     body = Body(request, most=limit + overhead, limit=limit)
+    take = _plain if kind == "text/csv" else _multipart
+    if _is_small(request):
+        memory = _Memory()
+        with _faults_named(spool):
+            _look_at(spool)
+            await _invite(request)
+            filename, options = await take(request, body, memory, limit)
+        yield Upload(csv=InMemory(bytes(memory.data)), filename=filename, options=options)
+        return
     with _faults_named(spool):
         path = Path(await asyncio.to_thread(_spool_file, spool))
     try:
         with _faults_named(spool):
             await _invite(request)
-            if kind == "text/csv":
-                upload = await _plain(request, body, path, limit)
-            else:
-                upload = await _multipart(request, body, path, limit)
-        yield upload
+            async with aiofiles.open(path, "wb") as file:
+                filename, options = await take(request, body, file, limit)
+        yield Upload(csv=path, filename=filename, options=options)
     finally:
         with suppress(FileNotFoundError):
             await aiofiles.os.remove(path)
@@ -164,45 +193,56 @@ async def _invite(request: web.Request) -> None:
         request.writer.output_size = 0
 
 
-async def _plain(request: web.Request, body: Body, path: Path, limit: int) -> Upload:
-    async with aiofiles.open(path, "wb") as file:
-        await _copy(body.pieces(), file, limit)
-    return Upload(csv=path, filename="upload.csv", options=query_options(request))
+def _is_small(request: web.Request) -> bool:
+    """Tell whether the body is known to be small before it comes; a packed one may be of any size."""
+    length = request.content_length
+    return length is not None and length <= SMALL and hdrs.CONTENT_ENCODING not in request.headers
 
 
-async def _multipart(request: web.Request, body: Body, path: Path, limit: int) -> Upload:
+def _look_at(spool: Path) -> None:
+    """Raise `OSError` where no file could be written: a small CSV needs none, but its images do."""
+    disk = os.statvfs(spool)
+    if not os.access(spool, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if disk.f_bavail * disk.f_frsize < SMALL:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def _plain(request: web.Request, body: Body, target: "_Target", limit: int) -> Taken:
+    await _copy(body.pieces(), target, limit)
+    return "upload.csv", query_options(request)
+
+
+async def _multipart(request: web.Request, body: Body, target: "_Target", limit: int) -> Taken:
     filename: str | None = None
     options = query_options(request)
     fields = 0
     reader = MultipartReader(request.headers, cast(StreamReader, body))
-    async with aiofiles.open(path, "wb") as file:
-        async for part in reader:
-            if not isinstance(part, BodyPartReader):
-                raise UploadError(
-                    "a multipart body within the multipart body cannot be read; send the fields flat"
-                )
-            fields += 1
-            if fields > MAX_FIELDS:
-                raise UploadError(
-                    f"there are more than {MAX_FIELDS} fields; send the CSV and its options alone"
-                )
-            if part.name == "file":
-                if filename is not None:
-                    raise UploadError("there are two fields named 'file'; upload one CSV at a time")
-                filename = clean_filename(part.filename)
-                await _copy(_chunks(part), file, limit)
-            else:
-                value = await _text(part)
-                if part.name in OPTIONS and value:
-                    options[part.name] = value
+    async for part in reader:
+        if not isinstance(part, BodyPartReader):
+            raise UploadError(
+                "a multipart body within the multipart body cannot be read; send the fields flat"
+            )
+        fields += 1
+        if fields > MAX_FIELDS:
+            raise UploadError(f"there are more than {MAX_FIELDS} fields; send the CSV and its options alone")
+        if part.name == "file":
+            if filename is not None:
+                raise UploadError("there are two fields named 'file'; upload one CSV at a time")
+            filename = clean_filename(part.filename)
+            await _copy(_chunks(part), target, limit)
+        else:
+            value = await _text(part)
+            if part.name in OPTIONS and value:
+                options[part.name] = value
     if not reader.at_eof():
         raise UploadError("the body ends before its last boundary; send it again")
     if filename is None:
         raise UploadError("there is no field 'file'; send the CSV in a multipart field of that name")
-    return Upload(csv=path, filename=filename, options=options)
+    return filename, options
 
 
-async def _copy(chunks: AsyncIterator[bytes], file: AsyncBufferedIOBase, limit: int) -> None:
+async def _copy(chunks: AsyncIterator[bytes], target: "_Target", limit: int) -> None:
     size = 0
     buffer = bytearray()
     async for chunk in chunks:
@@ -211,9 +251,9 @@ async def _copy(chunks: AsyncIterator[bytes], file: AsyncBufferedIOBase, limit: 
             raise UploadTooLarge(limit)
         buffer += chunk
         if len(buffer) >= WRITE_SIZE:
-            await file.write(bytes(buffer))
+            await target.write(bytes(buffer))
             buffer.clear()
-    await file.write(bytes(buffer))
+    await target.write(bytes(buffer))
 
 
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:

@@ -230,7 +230,7 @@ async def test_intake_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 async def test_intake_that_a_crash_cut_off_is_forgotten_at_the_next_start(tmp_path: Path) -> None:
     async with opened(tmp_path) as database:
-        intake = Intake(database.writer, new_batch(), folder=tmp_path, max_pending=10)
+        intake = Intake(database.writer, new_batch(), check=database.check_space, max_pending=10)
         await intake.__aenter__()
         await intake.add(products(3))
         await intake.add(products(1))
@@ -352,6 +352,21 @@ async def test_operation_that_fails_is_undone_alone(database: Database) -> None:
     assert [type(result) for result in results] == [type(None), ValueError, type(None)]
     now = await state(database, batch)
     assert (now.completed, now.status) == (1, BatchStatus.PROCESSING)
+
+
+async def test_operation_that_fails_by_itself_is_undone(database: Database) -> None:
+    """Nothing else is in its transaction."""
+    batch = await published(database, 2)
+
+    async def broken(connection: aiosqlite.Connection) -> None:
+        await connection.execute("UPDATE batches SET completed = 2 WHERE id = ?", (batch.id,))
+        raise ValueError("halfway")
+
+    with pytest.raises(ValueError, match="halfway"):
+        await database.writer.run(broken)
+    await database.start(batch.id)
+    now = await state(database, batch)
+    assert (now.completed, now.status) == (0, BatchStatus.PROCESSING)
 
 
 async def test_cancelled_caller_does_not_stop_the_writer(database: Database) -> None:

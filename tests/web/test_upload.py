@@ -2,7 +2,7 @@ import asyncio
 import gzip
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +226,29 @@ async def test_same_key_with_same_content_answers_the_first_request(serve: Serve
     async with client.post("/upload", data=form(data), headers={"Idempotency-Key": "k2"}) as response:
         assert (await response.json())["request_id"] not in answers
     assert requests_made(tmp_path) == 2
+
+
+@pytest.mark.parametrize("rows", [1, 1500])
+async def test_csv_is_the_same_whether_its_length_is_told_before_or_not(
+    rows: int, serve: Serve, tmp_path: Path
+) -> None:
+    """One that is known to be small is kept in memory, any other in a file."""
+    client = await serve()
+    data = catalogue([(f"P{number}", f"nonsense://example.com/{number}.jpg") for number in range(rows)])
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(data), 1000):
+            yield data[start : start + 1000]
+
+    answers = []
+    for body in (data, in_pieces(), form(data)):
+        headers = {"Idempotency-Key": "k"} | ({} if isinstance(body, aiohttp.FormData) else CSV)
+        async with client.post("/upload", data=body, headers=headers) as response:
+            assert response.status == 202
+            answers.append(await response.json())
+    assert len({answer["request_id"] for answer in answers}) == 1
+    assert answers[0]["products"] == rows
+    assert requests_made(tmp_path) == 1
 
 
 @pytest.mark.parametrize("change", ["content", "option"])
