@@ -9,12 +9,15 @@ from pathlib import Path
 import resizer
 
 ROOT = Path(resizer.__file__).parent
-LEAVES = {"allocator", "durable", "errors", "log_context", "retry_after", "turns", "version", "waiting"}
+LEAVES = {
+    "allocator", "content", "durable", "errors", "log_context", "retry_after", "turns", "version", "waiting",
+}  # fmt: skip
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 
 #: room → rooms that it may import; docs/architecture.md draws the same
 MAY_IMPORT = {
     "allocator": set(),
+    "content": set(),
     "durable": set(),
     "errors": set(),
     "log_context": set(),
@@ -30,7 +33,7 @@ MAY_IMPORT = {
     "config": {"models", "errors"},
     "bodies": {"models"},
     "addresses": {"config", "models", "errors"},
-    "catalog": {"models", "errors"},
+    "catalog": {"content", "models", "errors"},
     "images": BASE | {"addresses"},
     "storage": BASE,
     "engine": BASE | {"images", "storage"},

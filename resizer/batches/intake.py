@@ -5,8 +5,9 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from resizer.catalog import CatalogReader, Content, InMemory
+from resizer.catalog import CatalogReader
 from resizer.config import QueueSettings
+from resizer.content import Content, InMemory
 from resizer.database import Database, Intake, NewBatch
 from resizer.errors import QueueFull
 from resizer.failpoints import Point, reach

@@ -1,19 +1,9 @@
 """Read the client's CSV, and write it again with what became of its images."""
 
-from resizer.catalog.content import Content, InMemory
 from resizer.catalog.header import Header
 from resizer.catalog.problems import MAX_PROBLEMS
 from resizer.catalog.reader import CatalogReader
 from resizer.catalog.urls import split_urls
 from resizer.catalog.writer import ResultWriter, Slot
 
-__all__ = [
-    "MAX_PROBLEMS",
-    "CatalogReader",
-    "Content",
-    "Header",
-    "InMemory",
-    "ResultWriter",
-    "Slot",
-    "split_urls",
-]
+__all__ = ["MAX_PROBLEMS", "CatalogReader", "Header", "ResultWriter", "Slot", "split_urls"]

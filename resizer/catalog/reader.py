@@ -5,12 +5,12 @@ from contextlib import closing
 from itertools import chain
 from typing import Self
 
-from resizer.catalog.content import Content
 from resizer.catalog.encoding import Text, examine
 from resizer.catalog.header import IMAGES, NAME, SERIAL, columns_found, read_header
 from resizer.catalog.problems import Problems, shown
 from resizer.catalog.rows import Rows
 from resizer.catalog.urls import URL, split_urls
+from resizer.content import Content
 from resizer.models import Product
 
 DELIMITERS = (",", ";", "\t")

@@ -10,9 +10,9 @@ from io import IncrementalNewlineDecoder, StringIO
 from itertools import chain
 from typing import BinaryIO
 
-from resizer.catalog.content import Content
 from resizer.catalog.encoding import Text
 from resizer.catalog.problems import Problems
+from resizer.content import Content
 
 MAX_CELL = 1 << 20  # characters
 MAX_ROW = 1 << 22  # characters, over all the lines of the row

@@ -18,8 +18,8 @@ from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
 from resizer.addresses import parse_url
-from resizer.catalog import Content, InMemory
 from resizer.config import CompressSettings
+from resizer.content import Content, InMemory
 from resizer.errors import (
     OUT_OF_SPACE,
     InvalidUrl,
