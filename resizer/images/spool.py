@@ -1,6 +1,7 @@
 """Keep downloads as files in a folder, within a bound."""
 
 import asyncio
+import itertools
 import os
 import time
 from collections import deque
@@ -29,12 +30,23 @@ STAND_BACK = 10.0  # seconds for which threads write after a slow one
 class Place:
     """Where one download is kept, and how many bytes of it are there."""
 
-    def __init__(self, room: "Room", path: Path, *, stale: int = 0) -> None:
+    def __init__(self, room: "Room") -> None:
         self.room = room
-        self.path = path
         self.size = 0
         #: bytes that the file may have of an earlier download
-        self.stale = stale
+        self.stale = 0
+        self._path: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """Its file, chosen when it is first asked for: an answer of 304 needs none."""
+        if self._path is None:
+            self._path, self.stale = self.room.file()
+        return self._path
+
+    @property
+    def has_file(self) -> bool:
+        return self._path is not None
 
     def add(self, size: int) -> None:
         self.size += size
@@ -56,6 +68,8 @@ class Room:
         self._enough = enough
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._places = 0
+        self._name = uuid4().hex
+        self._numbers = itertools.count(1)
         #: files to be written over, and their bytes
         self._kept: list[tuple[Path, int]] = []
         #: by the system's clock
@@ -72,8 +86,7 @@ class Room:
             except asyncio.CancelledError:
                 self._let_in()  # it may have been this one's turn
                 raise
-        path, stale = self._kept.pop() if self._kept else (self.folder / f"{uuid4().hex}.image", 0)
-        place = Place(self, path, stale=stale)
+        place = Place(self)
         self._places += 1
         whole = False
         try:
@@ -84,6 +97,12 @@ class Room:
             place.clear()
             self._let_in()
             self._leave(place, whole=whole)
+
+    def file(self) -> tuple[Path, int]:
+        """Return a file that is nobody's, which may have to be made, and how many bytes it may have."""
+        if self._kept:
+            return self._kept.pop()
+        return self.folder / f"{self._name}-{next(self._numbers)}.image", 0
 
     @property
     def disk_is_slow(self) -> bool:
@@ -97,10 +116,11 @@ class Room:
 
     def _leave(self, place: Place, *, whole: bool) -> None:
         """Keep the file while others are in use; who was cancelled may have a child that reads it still."""
-        if whole and place.stale <= KEPT_SIZE and len(self._kept) < KEPT:
-            self._kept.append((place.path, place.stale))
-        else:
-            place.path.unlink(missing_ok=True)
+        if place.has_file:
+            if whole and place.stale <= KEPT_SIZE and len(self._kept) < KEPT:
+                self._kept.append((place.path, place.stale))
+            else:
+                place.path.unlink(missing_ok=True)
         # not awaited, so that a cancellation cannot come between
         while self._kept and not self._places:
             path, _ = self._kept.pop()

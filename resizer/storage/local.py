@@ -208,21 +208,31 @@ class _Looks:
     """Looks whether files are there; those asked for in one step of the loop share a trip to a thread."""
 
     def __init__(self) -> None:
-        self._next: list[Path] = []
-        self._trip: asyncio.Future[list[bool]] | None = None
+        #: each path, and who waits to hear of it
+        self._next: list[tuple[Path, asyncio.Future[bool]]] = []
+        self._trips: set[asyncio.Task[None]] = set()
 
     async def at(self, path: Path) -> bool:
-        if self._trip is None:
-            self._trip = asyncio.ensure_future(self._look())
-        place = len(self._next)
-        self._next.append(path)
-        # it goes on for the others when this one is cancelled
-        return (await asyncio.shield(self._trip))[place]
+        if not self._next:
+            trip = asyncio.create_task(self._look())
+            self._trips.add(trip)
+            trip.add_done_callback(self._trips.discard)
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._next.append((path, told))
+        return await told
 
-    async def _look(self) -> list[bool]:
-        paths, self._next, self._trip = self._next, [], None
-        # Path.is_file raises what keeps it from looking, and that would be raised for all of them
-        return await asyncio.to_thread(lambda: [os.path.isfile(path) for path in paths])  # noqa: PTH113
+    async def _look(self) -> None:
+        looks, self._next = self._next, []
+        try:
+            # Path.is_file raises what keeps it from looking, and that would be raised for all of them
+            found = await asyncio.to_thread(lambda: [os.path.isfile(path) for path, _ in looks])  # noqa: PTH113
+        except BaseException:
+            for _, told in looks:
+                told.cancel()
+            raise
+        for (_, told), there in zip(looks, found, strict=True):
+            if not told.done():  # its caller was cancelled
+                told.set_result(there)
 
 
 def _write_probe(path: Path) -> None:
