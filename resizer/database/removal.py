@@ -113,6 +113,8 @@ class Removal:
         unused: list[str] = []
 
         async def condemn(connection: aiosqlite.Connection) -> str | None:
+            self._condemned.difference_update(unused)  # it may have been undone, and be run anew
+            unused.clear()
             rows = list(await connection.execute_fetchall(SELECT_ORPHANS, (after, limit)))
             unused.extend(row["filename"] for row in rows if not row["used"])
             used = [row["filename"] for row in rows if row["used"]]

@@ -46,7 +46,8 @@ class Writer:
     """Runs operations on the writing connection in the order in which they come.
 
     Coroutines that share an aiosqlite connection share its transaction, so all writing goes through here.
-    An operation that fails is undone by itself; a commit that fails fails all operations in it.
+    An operation that fails is undone by itself; a commit that fails fails all operations in it. An operation
+    may be run twice, the first time undone: where another fails with which it came together.
     """
 
     def __init__(self, connection: aiosqlite.Connection, settle: Settle, metrics: Metrics) -> None:
@@ -133,16 +134,11 @@ class Writer:
 
     async def _commit(self, jobs: Sequence[_Job]) -> None:
         results: list[tuple[_Job, Any]] = []
-        settling = [job for job in jobs if isinstance(job.operation, Outcome)]
+        settling = any(isinstance(job.operation, Outcome) for job in jobs)
         began = time.perf_counter()
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
-            if settling:
-                results += await self._settle_all(settling, alone=len(settling) == len(jobs))
-            for job in jobs:
-                if not isinstance(job.operation, Outcome):
-                    one = self._one if len(jobs) > 1 else self._alone
-                    results.append((job, await one(job.operation)))
+            results = await self._run_all(jobs)
             await self._connection.execute("COMMIT")
             self._metrics.committed(time.perf_counter() - began, len(jobs))
             if settling:
@@ -161,32 +157,30 @@ class Writer:
                 job.done.set_result(result)
         self._tell()
 
-    async def _settle_all(self, jobs: Sequence[_Job], *, alone: bool) -> list[tuple[_Job, Any]]:
-        """Settle together; where one of the outcomes cannot be written at all, each by itself.
-
-        `alone` says that nothing else is in the transaction, which then needs no savepoint.
-        """
-        outcomes = [job.operation for job in jobs if isinstance(job.operation, Outcome)]
-        if alone:
-            try:
-                await self._settle(self._connection, outcomes)
-            except Exception as error:
-                if not self._connection.in_transaction:
-                    raise
-                logger.debug("outcomes are written one by one: %s", error)
-                await self._connection.execute("ROLLBACK")
-                self._finished.clear()
-                await self._connection.execute("BEGIN IMMEDIATE")
-            else:
-                return [(job, None) for job in jobs]
-        else:
-            together = await self._one(lambda connection: self._settle(connection, outcomes))
-            if not isinstance(together, _Failed):
-                return [(job, None) for job in jobs]
+    async def _run_all(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Any]]:
+        """Run them all without more ado; where one fails, which is rare, all again with a savepoint each."""
+        settling = [job for job in jobs if isinstance(job.operation, Outcome)]
+        outcomes = [job.operation for job in settling if isinstance(job.operation, Outcome)]
+        others = [(job, job.operation) for job in jobs if not isinstance(job.operation, Outcome)]
+        connection = self._connection
+        try:
+            if outcomes:
+                await self._settle(connection, outcomes)
+            return [(job, None) for job in settling] + [
+                (job, await operation(connection)) for job, operation in others
+            ]
+        except Exception as error:
+            if not connection.in_transaction:
+                raise  # the fault ended the whole transaction (disk full, say): nothing is left to save
+            logger.debug("what came together is written one by one: %s", error)
+        await connection.execute("ROLLBACK")
+        self._finished.clear()
+        self._changed.clear()
+        await connection.execute("BEGIN IMMEDIATE")
         return [
             (job, await self._one(partial(self._settle, outcomes=[outcome])))
-            for job, outcome in zip(jobs, outcomes, strict=True)
-        ]
+            for job, outcome in zip(settling, outcomes, strict=True)
+        ] + [(job, await self._one(operation)) for job, operation in others]
 
     def _tell(self) -> None:
         finished, self._finished = self._finished, []
@@ -199,18 +193,6 @@ class Writer:
                     self.on_finished(batch)
                 except Exception:
                     logger.exception("the end of request %s could not be told", batch.request_id)
-
-    async def _alone(self, operation: Operation[Any]) -> Any:
-        """Run what is alone in its transaction; the result of one that fails is undone with all of it."""
-        try:
-            return await operation(self._connection)
-        except Exception as error:  # handed to its caller
-            if not self._connection.in_transaction:
-                raise
-            await self._connection.execute("ROLLBACK")
-            await self._connection.execute("BEGIN IMMEDIATE")
-            self._finished.clear()
-            return _Failed(error)
 
     async def _one(self, operation: Operation[Any]) -> Any:
         """Run one of several; one that fails is undone by itself."""

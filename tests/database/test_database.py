@@ -1,5 +1,6 @@
 import asyncio
 import json
+import math
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, closing
@@ -352,6 +353,26 @@ async def test_operation_that_fails_is_undone_alone(database: Database) -> None:
     assert [type(result) for result in results] == [type(None), ValueError, type(None)]
     now = await state(database, batch)
     assert (now.completed, now.status) == (1, BatchStatus.PROCESSING)
+
+
+async def test_files_are_condemned_once_though_another_operation_fails(database: Database) -> None:
+    """What came together with it is undone, and done again."""
+    names = [f"{number:032x}.jpg" for number in range(3)]
+    for name in names:
+        await database.removal.note(name)
+
+    async def broken(connection: object) -> None:
+        del connection
+        raise ValueError("mine alone")
+
+    condemned, failed = await asyncio.gather(
+        database.removal.condemn(after="", limit=10), database.writer.run(broken), return_exceptions=True
+    )
+    assert isinstance(failed, ValueError)
+    assert condemned == (names, names[-1])
+    assert database.removal.is_doubtful(math.inf)
+    await database.removal.removed(names)
+    assert not database.removal.is_doubtful(math.inf)
 
 
 async def test_operation_that_fails_by_itself_is_undone(database: Database) -> None:
