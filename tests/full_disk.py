@@ -69,6 +69,7 @@ class Pretended:
         patch.setattr("aiofiles.threadpool.sync_open", writing)
         patch.setattr("os.write", functools.partial(self._write, os.write))
         patch.setattr("os.statvfs", functools.partial(self._statvfs, os.statvfs))
+        patch.setattr("os.fstatvfs", functools.partial(self._fstatvfs, os.fstatvfs))
         patch.setattr("os.fsync", functools.partial(self._fsync, os.fsync))
         patch.setattr("sqlite3.connect", functools.partial(self._connect, sqlite3.connect))
 
@@ -99,6 +100,9 @@ class Pretended:
             found[BFREE] = found[BAVAIL] = 0
         return os.statvfs_result(found)
 
+    def _fstatvfs(self, real: Any, file: int) -> os.statvfs_result:
+        return self._statvfs(lambda _: real(file), Path(f"/proc/self/fd/{file}").readlink())
+
     def _fsync(self, real: Any, file: int) -> None:
         path = Path(f"/proc/self/fd/{file}").readlink()
         if not self.takes(path) and not path.is_dir():
@@ -123,10 +127,10 @@ class Pretended:
 
 
 @contextmanager
-def tmpfs(folder: Path, size: str) -> Iterator[Tmpfs | None]:
+def tmpfs(folder: Path, options: str) -> Iterator[Tmpfs | None]:
     """Mount a file system of its own there; None where that is not permitted."""
     folder.mkdir()
-    if not _ran("mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)):
+    if not _ran("mount", "-t", "tmpfs", "-o", options, "none", str(folder)):
         yield None
         return
     try:

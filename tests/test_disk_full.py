@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import shutil
 import signal
 import sqlite3
@@ -27,7 +28,7 @@ NO_SPACE = "urn:resizer:problem:no-space"
 @pytest.fixture(params=["real", "pretended"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     """A disk of 12 MB; where none may be mounted both kinds are pretended."""
-    with tmpfs(tmp_path / "disk", "12m") as real:
+    with tmpfs(tmp_path / "disk", "size=12m") as real:
         if real and request.param == "real":
             yield real
         else:
@@ -36,7 +37,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Tmpfs]:
-    with tmpfs(tmp_path / "small", "20m") as real:
+    with tmpfs(tmp_path / "small", "size=20m") as real:
         if real is None:
             pytest.skip("no file system may be mounted here")
         yield real
@@ -186,6 +187,26 @@ async def test_upload_for_which_the_spool_has_no_space_is_refused(
     status, body = await post()
     assert status == 202
     assert (await settled(client, body["request_id"]))["status"] == "completed"
+
+
+@pytest.mark.parametrize("options, status", [("size=0", 202), ("size=20m,nr_inodes=8", 507)])
+async def test_small_upload_is_taken_where_its_images_find_a_place(
+    options: str, status: int, serve: Serve, tmp_path: Path
+) -> None:
+    """A disk without a size tells that it has no blocks; another has room, but not for one more file."""
+    with tmpfs(tmp_path / "odd", options) as disk:
+        if disk is None:
+            pytest.skip("no file system may be mounted here")
+        client = await stored_elsewhere(serve, tmp_path, disk)
+        if status != 202:
+            for number in itertools.count():
+                try:
+                    (disk.folder / str(number)).touch()
+                except OSError:
+                    break
+        async with client.post("/upload", data=form(catalogue([("One", "nonsense://h/a.jpg")]))) as response:
+            assert response.status == status
+        await client.close()
 
 
 async def test_upload_that_fills_the_spool_midway_is_refused(
@@ -385,7 +406,7 @@ async def test_run_on_a_full_disk_says_so_and_goes_on_when_there_is_space(
     rows = [("One", origin.add("/a.jpg", Answer(body=photos.jpeg(), gate=gate)))]
     csv = tmp_path / "products.csv"
     csv.write_bytes(catalogue(rows))
-    with tmpfs(tmp_path / "disk", "80m") as disk:
+    with tmpfs(tmp_path / "disk", "size=80m") as disk:
         if disk is None:
             pytest.skip("no file system may be mounted here")
         arguments = ("run", csv, "--output", disk.folder / "out")

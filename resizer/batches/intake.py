@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from resizer.catalog import CatalogReader
@@ -64,8 +65,7 @@ class IntakeDesk:
             return await self._write(submission, digest)
 
     async def _write(self, submission: Submission, digest: str) -> tuple[Batch, bool]:
-        reader, chunks, first = await asyncio.to_thread(_opened, submission.csv)
-        with reader:
+        async with _opened(submission.csv) as (reader, chunks, first):
             new = NewBatch(
                 filename=submission.filename,
                 columns=reader.header.columns,
@@ -120,8 +120,25 @@ class _Chunk:
     more: bool
 
 
-def _opened(csv: Content) -> tuple[CatalogReader, Iterator[_Chunk], _Chunk]:
+#: a CSV that is open, the chunks to come, and the first
+_Opened = tuple[CatalogReader, Iterator[_Chunk], _Chunk]
+
+
+@asynccontextmanager
+async def _opened(csv: Content) -> AsyncIterator[_Opened]:
     """Open the CSV and read its first chunk, which of most is all that there is."""
+    opening = asyncio.create_task(asyncio.to_thread(_open, csv))
+    try:
+        opened = await to_its_end(opening)
+    except asyncio.CancelledError:
+        if not opening.cancelled() and opening.exception() is None:
+            opening.result()[0].close()
+        raise
+    with opened[0]:
+        yield opened
+
+
+def _open(csv: Content) -> _Opened:
     reader = CatalogReader(csv)
     try:
         chunks = _chunks(reader)

@@ -169,7 +169,7 @@ class Database:
 
     async def check(self) -> None:
         """Do what every upload needs, but change nothing. Raises `DatabaseFailure`, `NoSpace`."""
-        await self._check_files()
+        await self._check_for_upload()
         await self.pending_images()
         await self.writer.run(lambda connection: connection.execute(WRITE_NOTHING))
 
@@ -177,16 +177,13 @@ class Database:
         """Raise `NoSpace` where uploads are not taken any more; what was accepted before goes on."""
         await asyncio.to_thread(check_space, self._path.parent)
 
-    async def _check_files(self) -> None:
-        """Raise what `check_space` raises, and `DatabaseFailure` where a batch would not be found again."""
-        await asyncio.to_thread(self._look_at_files)
+    async def _check_for_upload(self) -> None:
+        """Raise `NoSpace`, or `DatabaseFailure` where the next start would not find what is written."""
+        await asyncio.to_thread(self._check_space_and_file)
 
-    def _look_at_files(self) -> None:
-        """Raise `DatabaseFailure` where the path leads to another file than was opened, or to none.
-
-        SQLite goes on writing to the file that it has open, of which the next start knows nothing.
-        """
+    def _check_space_and_file(self) -> None:
         check_space(self._path.parent)
+        # SQLite goes on writing to the file that it has open, wherever that is meanwhile
         try:
             found = _identity_of(self._path)
         except OSError:
@@ -208,7 +205,7 @@ class Database:
 
     def intake(self, new: NewBatch, *, max_pending: int) -> Intake:
         """Begin to write a batch, after which no more than `max_pending` images may wait in all."""
-        return Intake(self.writer, new, check=self._check_files, max_pending=max_pending)
+        return Intake(self.writer, new, check=self._check_for_upload, max_pending=max_pending)
 
     async def start(self, batch_id: int) -> None:
         """Note that the first image of a batch has been taken."""

@@ -139,7 +139,7 @@ class Intake:
     async def add(self, products: Sequence[Product]) -> None:
         """Append products, in the order of the CSV.
 
-        Raises `QueueFull` once they are too many images, and `NoSpace`.
+        Raises `QueueFull` once they are too many images, `NoSpace`, and `DatabaseFailure`.
         """
         self._images += sum([len(product.urls) for product in products])
         if self._images > self._max_pending:

@@ -110,23 +110,17 @@ class Removal:
 
         The last is None where there was none. Until `removed` no outcome with such a file is recorded.
         """
-        unused: list[str] = []
 
-        async def condemn(connection: aiosqlite.Connection) -> str | None:
-            self._condemned.difference_update(unused)  # it may have been undone, and be run anew
-            unused.clear()
+        async def condemn(connection: aiosqlite.Connection) -> tuple[list[str], str | None]:
             rows = list(await connection.execute_fetchall(SELECT_ORPHANS, (after, limit)))
-            unused.extend(row["filename"] for row in rows if not row["used"])
+            unused = [row["filename"] for row in rows if not row["used"]]
             used = [row["filename"] for row in rows if row["used"]]
             await connection.execute(DELETE_ORPHANS, (json.dumps(used),))
             self._condemned.update(unused)
-            return rows[-1]["filename"] if rows else None
+            self._writer.if_undone(lambda: self._condemned.difference_update(unused))
+            return unused, rows[-1]["filename"] if rows else None
 
-        try:
-            return unused, await self._writer.run(condemn)
-        except Exception:
-            self._condemned.difference_update(unused)
-            raise
+        return await self._writer.run(condemn)
 
     async def removed(self, names: Iterable[str], *, kept: Iterable[str] = ()) -> None:
         """Note that condemned files are deleted; those `kept` could not be, and are tried again later."""

@@ -60,6 +60,8 @@ class Writer:
         self.on_changed: Callable[[Collection[int]], None] | None = None
         self._finished: list[Batch] = []
         self._changed: set[int] = set()
+        #: called where what the running operations did is undone
+        self._undoing: list[Callable[[], None]] = []
         #: tells how many outcomes are still to come, those that wait here among them
         self.in_flight: Callable[[], int] = lambda: 0
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
@@ -97,6 +99,10 @@ class Writer:
     def finishes(self, batch: Batch) -> None:
         """Have it told, once the running operation is on disk, that this batch has its final status."""
         self._finished.append(batch)
+
+    def if_undone(self, undo: Callable[[], None]) -> None:
+        """Have it called if the running operation is undone, alone or with all of its commit."""
+        self._undoing.append(undo)
 
     async def settle(self, outcome: Outcome) -> None:
         """Record one outcome, together with others that wait; it is on disk when this returns.
@@ -145,7 +151,7 @@ class Writer:
                 reach(Point.OUTCOMES_COMMITTED)
         except Exception as error:  # noqa: BLE001 - every caller gets it, none is left waiting
             await self._undo(error)
-            self._finished.clear()
+            self._forget_undone()
             self._changed.clear()
             results = [(job, _Failed(error)) for job in jobs]
         for job, result in results:
@@ -155,10 +161,11 @@ class Writer:
                 job.done.set_exception(typed(result.error))
             else:
                 job.done.set_result(result)
+        self._undoing.clear()
         self._tell()
 
     async def _run_all(self, jobs: Sequence[_Job]) -> list[tuple[_Job, Any]]:
-        """Run them all without more ado; where one fails, which is rare, all again with a savepoint each."""
+        """Run them all without more ado; where one fails, which is rare, all again with savepoints."""
         settling = [job for job in jobs if isinstance(job.operation, Outcome)]
         outcomes = [job.operation for job in settling if isinstance(job.operation, Outcome)]
         others = [(job, job.operation) for job in jobs if not isinstance(job.operation, Outcome)]
@@ -166,21 +173,37 @@ class Writer:
         try:
             if outcomes:
                 await self._settle(connection, outcomes)
-            return [(job, None) for job in settling] + [
-                (job, await operation(connection)) for job, operation in others
-            ]
+            results = [(job, None) for job in settling]
+            return results + [(job, await operation(connection)) for job, operation in others]
         except Exception as error:
             if not connection.in_transaction:
                 raise  # the fault ended the whole transaction (disk full, say): nothing is left to save
-            logger.debug("what came together is written one by one: %s", error)
+            fault = error
         await connection.execute("ROLLBACK")
-        self._finished.clear()
-        self._changed.clear()
+        self._forget_undone()
         await connection.execute("BEGIN IMMEDIATE")
+        if len(jobs) == 1:
+            return [(jobs[0], _Failed(fault))]
+        logger.debug("%d changes that came together are written one by one: %s", len(jobs), fault)
+        results = await self._settle_apart(settling, outcomes) if outcomes else []
+        return results + [(job, await self._one(operation)) for job, operation in others]
+
+    async def _settle_apart(self, jobs: list[_Job], outcomes: list[Outcome]) -> list[tuple[_Job, Any]]:
+        """Settle together still; where it is an outcome that cannot be written, each by itself."""
+        together = await self._one(partial(self._settle, outcomes=outcomes))
+        if not isinstance(together, _Failed):
+            return [(job, None) for job in jobs]
         return [
             (job, await self._one(partial(self._settle, outcomes=[outcome])))
-            for job, outcome in zip(settling, outcomes, strict=True)
-        ] + [(job, await self._one(operation)) for job, operation in others]
+            for job, outcome in zip(jobs, outcomes, strict=True)
+        ]
+
+    def _forget_undone(self, *, finished: int = 0, undoing: int = 0) -> None:
+        """Take back what operations that were undone have left in memory, but for the first so many."""
+        del self._finished[finished:]
+        undone, self._undoing[undoing:] = self._undoing[undoing:], []
+        for undo in undone:
+            undo()
 
     def _tell(self) -> None:
         finished, self._finished = self._finished, []
@@ -197,7 +220,7 @@ class Writer:
     async def _one(self, operation: Operation[Any]) -> Any:
         """Run one of several; one that fails is undone by itself."""
         connection = self._connection
-        finished = len(self._finished)
+        finished, undoing = len(self._finished), len(self._undoing)
         await connection.execute("SAVEPOINT operation")
         try:
             result = await operation(connection)
@@ -205,7 +228,7 @@ class Writer:
             if not connection.in_transaction:
                 raise  # the fault ended the whole transaction (disk full, say): nothing is left to save
             await connection.execute("ROLLBACK TO operation")
-            del self._finished[finished:]
+            self._forget_undone(finished=finished, undoing=undoing)
             result = _Failed(error)
         await connection.execute("RELEASE operation")
         return result

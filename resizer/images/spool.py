@@ -38,15 +38,18 @@ class Place:
         self._path: Path | None = None
 
     @property
-    def path(self) -> Path:
-        """Its file, chosen when it is first asked for: an answer of 304 needs none."""
-        if self._path is None:
-            self._path, self.stale = self.room.file()
-        return self._path
+    def has_file(self) -> bool:
+        """Whether one was taken; for an answer of 304 none is."""
+        return self._path is not None
 
     @property
-    def has_file(self) -> bool:
-        return self._path is not None
+    def path(self) -> Path:
+        assert self._path is not None  # noqa: S101 - it was written to
+        return self._path
+
+    def take_file(self) -> None:
+        if self._path is None:
+            self._path, self.stale = self.room.file()
 
     def add(self, size: int) -> None:
         self.size += size
@@ -181,6 +184,7 @@ class Spool:
 @asynccontextmanager
 async def write_spool(place: Place) -> AsyncIterator[Spool]:
     """Open a new or emptied file in the place; on leaving it is whole. Raises `StorageFailure`."""
+    place.take_file()
     place.clear()
     try:
         # not in a thread: one that outlives a cancelled wait would create the file after its removal
@@ -196,4 +200,4 @@ async def write_spool(place: Place) -> AsyncIterator[Spool]:
 
 
 def _failure(error: OSError, place: Place) -> StorageFailure:
-    return StorageFailure(disk_fault(error, place.path.parent), what="download")
+    return StorageFailure(disk_fault(error, place.room.folder), what="download")

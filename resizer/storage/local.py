@@ -226,10 +226,15 @@ class _Looks:
         try:
             # Path.is_file raises what keeps it from looking, and that would be raised for all of them
             found = await asyncio.to_thread(lambda: [os.path.isfile(path) for path, _ in looks])  # noqa: PTH113
-        except BaseException:
+        except asyncio.CancelledError:
             for _, told in looks:
                 told.cancel()
             raise
+        except Exception as error:  # noqa: BLE001 - each of those who wait raises it
+            for _, told in looks:
+                if not told.done():
+                    told.set_exception(error)
+            return
         for (_, told), there in zip(looks, found, strict=True):
             if not told.done():  # its caller was cancelled
                 told.set_result(there)

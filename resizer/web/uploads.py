@@ -1,4 +1,4 @@
-"""Take an upload's body to the spool, whichever of its two forms it has."""
+"""Take in an upload's body, whichever of its two forms it has: to the spool, or to memory if it is small."""
 
 import asyncio
 import errno
@@ -63,7 +63,6 @@ BROKEN_BODY = (
     web.RequestPayloadError,
     HttpProcessingError,
 )
-
 
 #: file name and options
 Taken = tuple[str, dict[str, str]]
@@ -200,20 +199,33 @@ def _is_small(request: web.Request) -> bool:
 
 
 def _look_at(spool: Path) -> None:
-    """Raise `OSError` where no file could be written: a small CSV needs none, but its images do."""
-    disk = os.statvfs(spool)
-    if not os.access(spool, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    if disk.f_bavail * disk.f_frsize < SMALL:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    """Raise `OSError` where it is plain that no file can be written: a small CSV needs none, its images do.
+
+    Not in a thread: the loop itself writes downloads there.
+    """
+    folder = os.open(spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        disk = os.fstatvfs(folder)
+    finally:
+        os.close(folder)
+    fault = None
+    if disk.f_flag & os.ST_RDONLY:
+        fault = errno.EROFS
+    elif not os.access(spool, os.W_OK | os.X_OK):
+        fault = errno.EACCES
+    # some file systems have no number of blocks or of files
+    elif (disk.f_blocks and disk.f_bavail * disk.f_frsize < SMALL) or (disk.f_files and not disk.f_favail):
+        fault = errno.ENOSPC
+    if fault:
+        raise OSError(fault, os.strerror(fault))
 
 
-async def _plain(request: web.Request, body: Body, target: "_Target", limit: int) -> Taken:
+async def _plain(request: web.Request, body: Body, target: _Target, limit: int) -> Taken:
     await _copy(body.pieces(), target, limit)
     return "upload.csv", query_options(request)
 
 
-async def _multipart(request: web.Request, body: Body, target: "_Target", limit: int) -> Taken:
+async def _multipart(request: web.Request, body: Body, target: _Target, limit: int) -> Taken:
     filename: str | None = None
     options = query_options(request)
     fields = 0
@@ -242,7 +254,7 @@ async def _multipart(request: web.Request, body: Body, target: "_Target", limit:
     return filename, options
 
 
-async def _copy(chunks: AsyncIterator[bytes], target: "_Target", limit: int) -> None:
+async def _copy(chunks: AsyncIterator[bytes], target: _Target, limit: int) -> None:
     size = 0
     buffer = bytearray()
     async for chunk in chunks:

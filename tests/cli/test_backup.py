@@ -292,7 +292,7 @@ async def test_check_tells_missing_files_and_wrong_counters(tmp_path: Path, orig
 
 async def test_backup_to_a_full_disk_says_so(tmp_path: Path) -> None:
     data = await made(tmp_path / "data")
-    with tmpfs(tmp_path / "small", "64k") as disk:
+    with tmpfs(tmp_path / "small", "size=64k") as disk:
         if disk is None:
             pytest.skip("no disk can be mounted here: run the tests as root, or in `unshare -Urm`")
         code, _, log = await ran("backup", disk.folder / "copy.db", "--data-dir", data)

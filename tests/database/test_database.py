@@ -365,9 +365,20 @@ async def test_files_are_condemned_once_though_another_operation_fails(database:
         del connection
         raise ValueError("mine alone")
 
-    condemned, failed = await asyncio.gather(
-        database.removal.condemn(after="", limit=10), database.writer.run(broken), return_exceptions=True
+    batch = await published(database, 1)
+    await database.outcomes.begin_cancel(batch.id)
+    await database.outcomes.cancel_some(batch.id)
+    late = done(batch.id, 0)
+    assert late.compressed is not None
+    await database.removal.note(late.compressed.filename)
+    names = sorted({*names, late.compressed.filename})
+    settled, condemned, failed = await asyncio.gather(
+        database.outcomes.settle(late),
+        database.removal.condemn(after="", limit=10),
+        database.writer.run(broken),
+        return_exceptions=True,
     )
+    assert settled is None
     assert isinstance(failed, ValueError)
     assert condemned == (names, names[-1])
     assert database.removal.is_doubtful(math.inf)

@@ -58,8 +58,8 @@ async def test_file_of_a_download_that_was_given_up_is_not_written_over(tmp_path
 
     async def given_up() -> None:
         async with room.place() as place:
-            paths.append(place.path)
             await write(place, b"read by a child")
+            paths.append(place.path)
             raise asyncio.CancelledError
 
     paths: list[Path] = []
@@ -68,6 +68,7 @@ async def test_file_of_a_download_that_was_given_up_is_not_written_over(tmp_path
             await given_up()
         assert not paths[0].exists()
         async with room.place() as next_one:
+            await write(next_one, b"another")
             assert next_one.path != paths[0]
 
 

@@ -282,6 +282,20 @@ async def test_what_the_disk_does_not_let_see_is_not_there(tmp_path: Path) -> No
     assert not any(await asyncio.gather(storage.find(NAME), storage.find(NAME)))
 
 
+async def test_fault_of_a_look_is_told_to_all_who_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> bool:
+        raise RuntimeError("can't start new thread")
+
+    async with LocalStorage(tmp_path) as storage:
+        with monkeypatch.context() as patch:
+            patch.setattr(os.path, "isfile", fail)
+            found = await asyncio.gather(storage.find(NAME), storage.find(NAME), return_exceptions=True)
+        assert [type(each) for each in found] == [RuntimeError, RuntimeError]
+        assert await storage.find(NAME) is None
+
+
 async def test_a_folder_of_a_files_name_is_not_sent(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
     async with LocalStorage(tmp_path) as storage:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from full_disk import read_only
 from resizer.engine.pool import CompressPool
 from resizer.errors import DatabaseFailure, NoSpace, ResizerError, StorageFailure
 from resizer.web.keys import CHECKS, STORAGE
+from resizer.web.uploads import SMALL
 from service import Client, catalogue, form, problem
 
 Serve = Callable[..., Awaitable[Client]]
@@ -74,6 +76,11 @@ def without_spool(data: Path) -> None:
     shutil.rmtree(data / "spool")
 
 
+def with_a_file_for_a_spool(data: Path) -> None:
+    without_spool(data)
+    (data / "spool").touch(mode=0o777)
+
+
 def without_database(data: Path) -> None:
     (data / "resizer.db").rename(data / "moved.db")
 
@@ -91,6 +98,7 @@ def moved_away(data: Path) -> None:
     "spoil, part",
     [
         (without_spool, "spool"),
+        (with_a_file_for_a_spool, "spool"),
         (without_database, "database"),
         (with_another_database, "database"),
         (moved_away, "database"),
@@ -107,7 +115,21 @@ async def test_folder_that_is_changed_under_the_service_is_told_and_nothing_is_t
     spoil(tmp_path / "data")
     async with client.get("/readyz") as response:
         assert part in (await problem(response, 503))["failing"]
-    data = catalogue([("One", "http://127.0.0.1:1/a.jpg")])
-    async with client.post("/upload", data=form(data)) as response:
-        await problem(response, 503)
+    for name in ("One", "One" * SMALL):
+        data = catalogue([(name, "http://127.0.0.1:1/a.jpg")])
+        async with client.post("/upload", data=form(data)) as response:
+            await problem(response, 503)
     assert "Traceback" not in caplog.text
+
+
+async def test_upload_for_which_the_spool_may_only_be_read_is_refused(serve: Serve, tmp_path: Path) -> None:
+    client = await serve()
+    with read_only(tmp_path / "data" / "spool") as arranged:
+        if not arranged:
+            pytest.skip("nothing may be mounted here, and modes do not bind root")
+        details = []
+        for name in ("One", "One" * SMALL):
+            data = catalogue([(name, "http://127.0.0.1:1/a.jpg")])
+            async with client.post("/upload", data=form(data)) as response:
+                details.append((await problem(response, 503))["detail"])
+    assert details[0] == details[1]
