@@ -61,7 +61,7 @@ class Writer:
         self._finished: list[Batch] = []
         self._changed: set[int] = set()
         #: called where what the running operations did is undone
-        self._undoing: list[Callable[[], None]] = []
+        self._undoing: list[Callable[[], object]] = []
         #: tells how many outcomes are still to come, those that wait here among them
         self.in_flight: Callable[[], int] = lambda: 0
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
@@ -99,9 +99,10 @@ class Writer:
     def finishes(self, batch: Batch) -> None:
         """Have it told, once the running operation is on disk, that this batch has its final status."""
         self._finished.append(batch)
+        self.if_undone(self._finished.pop)
 
-    def if_undone(self, undo: Callable[[], None]) -> None:
-        """Have it called if the running operation is undone, alone or with all of its commit."""
+    def if_undone(self, undo: Callable[[], object]) -> None:
+        """Have it called if the running operation is undone, alone or with all of its commit, last first."""
         self._undoing.append(undo)
 
     async def settle(self, outcome: Outcome) -> None:
@@ -198,12 +199,10 @@ class Writer:
             for job, outcome in zip(jobs, outcomes, strict=True)
         ]
 
-    def _forget_undone(self, *, finished: int = 0, undoing: int = 0) -> None:
-        """Take back what operations that were undone have left in memory, but for the first so many."""
-        del self._finished[finished:]
-        undone, self._undoing[undoing:] = self._undoing[undoing:], []
-        for undo in undone:
-            undo()
+    def _forget_undone(self, *, since: int = 0) -> None:
+        """Take back what operations that were undone have left in memory, from the one of this number on."""
+        while len(self._undoing) > since:
+            self._undoing.pop()()
 
     def _tell(self) -> None:
         finished, self._finished = self._finished, []
@@ -220,7 +219,7 @@ class Writer:
     async def _one(self, operation: Operation[Any]) -> Any:
         """Run one of several; one that fails is undone by itself."""
         connection = self._connection
-        finished, undoing = len(self._finished), len(self._undoing)
+        since = len(self._undoing)
         await connection.execute("SAVEPOINT operation")
         try:
             result = await operation(connection)
@@ -228,7 +227,7 @@ class Writer:
             if not connection.in_transaction:
                 raise  # the fault ended the whole transaction (disk full, say): nothing is left to save
             await connection.execute("ROLLBACK TO operation")
-            self._forget_undone(finished=finished, undoing=undoing)
+            self._forget_undone(since=since)
             result = _Failed(error)
         await connection.execute("RELEASE operation")
         return result
