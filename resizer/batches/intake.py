@@ -93,7 +93,8 @@ async def _copy(first: "_Chunk", chunks: Iterator["_Chunk"], intake: Intake) -> 
         except BaseException:
             # the thread must be through before the file is closed; what it says nobody asks for any more
             await to_its_end(asyncio.wait({reading}))
-            reading.exception()
+            if not reading.cancelled():
+                reading.exception()
             raise
         chunk = await to_its_end(reading)
     await intake.add(chunk.products)

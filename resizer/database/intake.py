@@ -192,7 +192,7 @@ class Intake:
         """Make the batch visible; returns it and True, or the batch of the same key and False.
 
         Raises `QueueFull` where more images would wait than may, `IdempotencyConflict` where the key
-        stands for other content, and `NoSpace`.
+        stands for other content, `NoSpace`, and `DatabaseFailure`.
         """
         await self._check()
         now = time.time()
