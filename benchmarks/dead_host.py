@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from benchmarks.corpus import ladder
 from benchmarks.options import Options
 from benchmarks.origin import origin
-from benchmarks.serving import Service, catalogue, get_json, service
+from benchmarks.serving import Service, catalogue, completed, service
 from benchmarks.tables import show
 
 HEALTHY = [f"127.0.1.{number}" for number in range(1, 10)]
@@ -84,7 +84,7 @@ def rate(hosts: list[str], healthy: list[str], name: str, images: int) -> float:
 def seconds_until(server: Service, urls: list[str], wanted: int) -> float:
     began = time.perf_counter()
     status_url = server.upload(catalogue(urls))
-    while get_json(status_url)["images"]["completed"] < wanted:
+    while completed(status_url) < wanted:
         time.sleep(LOOK)
     return time.perf_counter() - began
 

@@ -12,7 +12,7 @@ from benchmarks.corpus import ladder
 from benchmarks.options import Options
 from benchmarks.origin import origin
 from benchmarks.processes import pss_mib
-from benchmarks.serving import Service, catalogue, get_json, service
+from benchmarks.serving import Service, catalogue, completed, get_json, service
 from benchmarks.tables import show
 
 COUNT, QUICK_COUNT = 1_000_000, 3_000
@@ -85,7 +85,3 @@ def under_way(server: Service, image: str, options: Options) -> dict[str, Any]:
         "rates": rates,
         "mib": memory,
     }
-
-
-def completed(status_url: str) -> int:
-    return int(get_json(status_url)["images"]["completed"])

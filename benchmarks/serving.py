@@ -131,3 +131,8 @@ def final(status_url: str) -> Any:
     while not (status := get_json(status_url, Prefer="wait=60"))["done"]:
         pass
     return status
+
+
+def completed(status_url: str) -> int:
+    """Return how many images of a request are compressed by now."""
+    return int(get_json(status_url)["images"]["completed"])

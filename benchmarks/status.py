@@ -14,7 +14,7 @@ from benchmarks.asking import PACE, Client, client
 from benchmarks.corpus import jpeg_corpus
 from benchmarks.options import Options
 from benchmarks.origin import origin
-from benchmarks.serving import catalogue, final, get_json, service
+from benchmarks.serving import catalogue, completed, final, get_json, service
 from benchmarks.tables import Cell, show
 from benchmarks.ways import urls_of
 
@@ -22,7 +22,7 @@ REQUESTS, QUICK_REQUESTS = 2000, 50  # of which latency is measured
 SECONDS, QUICK_SECONDS = 4.0, 0.3  # for which a rate is measured
 CONNECTIONS, QUICK_CONNECTIONS = (1, 4, 16, 64), (4,)
 #: images that keep the cores busy while all is measured
-LOAD, QUICK_LOAD = 10_000, 300
+LOAD, QUICK_LOAD = 10_000, 1500
 PHOTOS = 20  # different ones among them
 
 
@@ -80,7 +80,3 @@ def print_tables(figures: dict[str, Any], rate: float) -> None:
         ["connections", *rates],
         [[many, *(each[many] for each in rates.values())] for many in rates["at rest"]],
     )
-
-
-def completed(status_url: str) -> int:
-    return int(get_json(status_url)["images"]["completed"])
