@@ -13,7 +13,7 @@ from service import catalogue, form
 from wire import PATIENCE, Wire
 
 CSV = catalogue([("One", "nonsense://example.com/a.jpg")])
-POST = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 10000\r\n\r\nS. No."
+POST = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 10000\r\n\r\nS. No."
 #: what a connection begins with before it stops, and what it is told
 HALF_OPEN = {
     b"": b"",
@@ -81,7 +81,7 @@ async def test_hundred_posts_with_one_key_make_one_request(tmp_path: Path) -> No
     """Each over a connection of its own, all with their body half sent before the first ends."""
     body = CSV + b"2,Two,\r\n" * 1000
     start = (
-        f"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: {len(body)}\r\n"
+        f"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: {len(body)}\r\n"
         "Idempotency-Key: one\r\n\r\n"
     ).encode()
     async with server(tmp_path) as process, aiohttp.ClientSession() as session:
