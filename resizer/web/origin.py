@@ -38,7 +38,7 @@ def client_hosts(request: web.Request) -> Iterator[str]:
 
 
 def public_authority(settings: ServerSettings) -> str:
-    """Return the host of `server.public_url` and its port, which is named also where it is the scheme's own."""
+    """Return the host and port of `server.public_url`; the port also where it is the scheme's default."""
     url = yarl.URL(settings.public_url)
     return f"{url.host_subcomponent}:{url.port}"
 

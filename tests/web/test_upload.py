@@ -202,7 +202,8 @@ async def test_upload_cut_off_midway_leaves_nothing(serve: Serve, tmp_path: Path
     url = client.make_url("/upload")
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(
-        b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 1000000\r\n\r\n"
+        b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+        + b"Content-Length: 1000000\r\n\r\n"
         + catalogue([("One", "https://example.com/a.jpg")])
     )
     await writer.drain()
