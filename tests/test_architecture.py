@@ -10,8 +10,8 @@ import resizer
 
 ROOT = Path(resizer.__file__).parent
 LEAVES = {
-    "allocator", "content", "cross_site", "durable", "errors", "log_context", "retry_after", "turns", "version",
-    "waiting",
+    "allocator", "content", "cross_site", "durable", "errors", "log_context", "retry_after", "turns",
+    "version", "waiting",
 }  # fmt: skip
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 

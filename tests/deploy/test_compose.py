@@ -30,6 +30,7 @@ ANSWERS = 5
 FILLED_IN = {
     "RESIZER_SERVER__API_TOKENS": "a,b",
     "RESIZER_SERVER__PUBLIC_URL": "https://images.example.com",
+    "RESIZER_SERVER__ALLOWED_HOSTS": "server,img.example.com",
     "REDIS_PASSWORD": "0f1e2d3c",
     "AWS_ACCESS_KEY_ID": "resizer",
     "AWS_SECRET_ACCESS_KEY": "4b5a6978",

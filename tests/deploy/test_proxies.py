@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from programs import DEPLOY, PATIENCE, output_of, program
-from proxies import CADDY, NGINX, SMALL_UPLOAD, Start, caddy, caddy_environment, nginx, nginx_files
+from proxies import CADDY, NAME, NGINX, SMALL_UPLOAD, Start, caddy, caddy_environment, nginx, nginx_files
 
 import photos
 from origin import Answer, Origin
@@ -28,7 +28,8 @@ both = pytest.mark.parametrize("start", [nginx, caddy])
 
 @pytest.fixture
 async def service(serve: Serve) -> Client:
-    return await serve(server={"trusted_proxies": LOOPBACK, "max_upload_size": SMALL_UPLOAD})
+    server = {"trusted_proxies": LOOPBACK, "allowed_hosts": [NAME], "max_upload_size": SMALL_UPLOAD}
+    return await serve(server=server)
 
 
 def port_of(service: Client) -> int:
