@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from resizer.cross_site import ANY_HOST, host_of
+from resizer.cross_site import ANY_HOST, Authority, host_of
 from resizer.models import OutputFormat, Recipe
 
 ENV_PREFIX = "RESIZER_"
@@ -82,15 +82,21 @@ def _allowed_host(value: str) -> str:
     """Return a host as it is compared."""
     if value == ANY_HOST:
         return value
-    named = yarl.URL(value if "://" in value else f"//{value.strip()}")
-    # international names as clients send them
-    host = host_of(named.raw_host or "")
-    if host is None:
-        raise ValueError("it is no host name or IP address")
-    written = f"[{host}]" if ":" in host else host
-    if value.lower().removesuffix(".") not in {host, written, named.host}:
-        raise ValueError(f"only the host itself is named, without scheme, port or path: {written!r}")
-    return written
+    authority = Authority.of(value)
+    host = host_of(value) if authority is None or authority.port is None else None
+    if not host:
+        # an international name, in the form that clients send, or a URL
+        named = yarl.URL(value if "://" in value else f"//{value}")
+        host = host_of(named.raw_host or "")
+        if not host:
+            raise ValueError("it is no host name or IP address")
+        if value.lower().removesuffix(".") != named.host:
+            raise ValueError(f"of it only the host counts: {_bracketed(host)!r}")
+    return _bracketed(host)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _allowed_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -240,7 +246,7 @@ class ServerSettings(Section):
         address = self.host
         if address in ALL_ADDRESSES:
             address = ALL_ADDRESSES[address]
-        return self.public_url or f"http://{f'[{address}]' if ':' in address else address}:{self.port}"
+        return self.public_url or f"http://{_bracketed(address)}:{self.port}"
 
 
 class QueueSettings(Section):

@@ -203,8 +203,7 @@ async def test_upload_cut_off_midway_leaves_nothing(serve: Serve, tmp_path: Path
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(
         b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
-        + b"Content-Length: 1000000\r\n\r\n"
-        + catalogue([("One", "https://example.com/a.jpg")])
+        b"Content-Length: 1000000\r\n\r\n" + catalogue([("One", "https://example.com/a.jpg")])
     )
     await writer.drain()
     writer.write_eof()
