@@ -33,6 +33,8 @@ def take_free_port(host: str) -> socket.socket:
         )[0]
         taken = socket.socket(family, kind, protocol)
         try:
+            # as asyncio does: the next process can listen there while connections of this one linger
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(address)
         except OSError:
             taken.close()

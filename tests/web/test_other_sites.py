@@ -308,7 +308,8 @@ async def test_server_is_named_without_versions(serve: Serve, origin: Origin, tm
     request_id = (await upload(client, catalogue([("One", origin.url("/a.jpg"))])))["request_id"]
     await end_of(client, request_id)
     image = "/compressed/" + (await images(client, request_id))[0]["output_url"].rpartition("/")[2]
-    calls: list[tuple[str, str, dict[str, str]]] = [("GET", path, {}) for path in ("/", "/ping", "/nowhere", "/docs", image)]
+    paths = ("/", "/ping", "/nowhere", "/docs", image)
+    calls: list[tuple[str, str, dict[str, str]]] = [("GET", path, {}) for path in paths]
     calls += [("GET", f"/requests/{request_id}/{each}", {}) for each in ("events", "archive")]
     calls += [("GET", "/ping", REBOUND), ("PUT", "/ping", {}), ("POST", "/upload", {"Expect": "x"})]
     for method, path, headers in calls:
