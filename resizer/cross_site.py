@@ -42,11 +42,13 @@ class Authority:
 def asked_for(method: str, target: str, headers: CIMultiDictProxy[str]) -> str | None:
     """Return the host and port a request asks for, as sent: the request target's before the Host header's.
 
-    RFC 9112, 3.2.2. None where there is none, or more than one.
+    RFC 9112, 3.2.2. None where nothing is asked for; several Host headers are an empty text, which is no host.
     """
     if target.startswith("/") or target == "*":
         hosts = headers.getall("Host", ())
-        return hosts[0] if len(hosts) == 1 else None
+        if not hosts:
+            return None
+        return hosts[0] if len(hosts) == 1 else ""
     if method == "CONNECT":
         return target
     return re.split("[/?#]", target.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]

@@ -35,6 +35,8 @@ def take_free_port(host: str) -> socket.socket:
         try:
             # as asyncio does: the next process can listen there while connections of this one linger
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             taken.bind(address)
         except OSError:
             taken.close()

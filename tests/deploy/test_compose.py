@@ -130,6 +130,13 @@ def test_each_variable_is_a_key_of_the_configuration(name: str, monkeypatch: pyt
 
 
 @both
+def test_other_containers_may_ask_by_the_name_of_the_service(name: str) -> None:
+    for each, service in own_services(name).items():
+        if service.get("command") != ["worker"]:
+            assert filled_in(service["environment"]["RESIZER_SERVER__ALLOWED_HOSTS"], {}) == each
+
+
+@both
 def test_every_container_is_confined(name: str) -> None:
     for each, service in services(name).items():
         assert service["read_only"] is True, each

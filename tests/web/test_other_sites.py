@@ -343,6 +343,22 @@ async def test_nothing_runs_in_what_is_below_compressed(serve: Serve, origin: Or
             assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    "server, origin",
+    [
+        ({"host": "127.0.0.1", "port": 81}, "http://127.0.0.1:81"),
+        ({"host": "images.internal"}, "http://images.internal:8080"),
+        ({"host": "2001:db8::1"}, "http://[2001:db8::1]:8080"),
+        # no client says which of all addresses leads to it
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:8080"),
+        ({"host": "::"}, "http://[::1]:8080"),
+        ({"host": "0.0.0.0", "public_url": "https://images.example/x"}, "https://images.example/x"),
+    ],
+)
+def test_own_origin_is_made_from_the_configuration(server: dict[str, Any], origin: str) -> None:
+    assert load_settings(None, {"server": server}).server.own_origin == origin
+
+
 def test_every_host_is_refused_where_there_is_no_login() -> None:
     every = {"allowed_hosts": ["*"]}
     for unguarded in (every, {**every, "allow_anonymous": True}):
