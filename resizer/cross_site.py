@@ -42,7 +42,7 @@ class Authority:
 def asked_for(method: str, target: str, headers: CIMultiDictProxy[str]) -> str | None:
     """Return the host and port a request asks for, as sent: the request target's before the Host header's.
 
-    RFC 9112, 3.2.2. None where nothing is asked for; several Host headers are an empty text, which is no host.
+    RFC 9112, 3.2.2. None without any; several Host headers give an empty text, which is no host.
     """
     if target.startswith("/") or target == "*":
         hosts = headers.getall("Host", ())

@@ -10,15 +10,10 @@ import pytest
 
 import photos
 from origin import Answer, Origin
-from process import server
 from resizer.app import create_app
-from resizer.config import check_exposure, load_settings
-from resizer.errors import ConfigError
 from service import (
     LOOPBACK,
-    SECRET,
     Client,
-    Inbox,
     Serve,
     catalogue,
     form,
@@ -218,90 +213,6 @@ async def test_reading_needs_no_origin(serve: Serve) -> None:
             assert "Access-Control-Allow-Origin" not in response.headers
 
 
-def hook(inbox: Inbox) -> dict[str, Any]:
-    """The configuration's own webhook."""
-    return {"url": inbox.url, "secret": SECRET}
-
-
-def links_in(event: dict[str, Any]) -> set[str]:
-    """What stands before the paths in an event."""
-    names = ("status_url", "result_url", "images_url", "archive_url")
-    return {"/".join(event["data"][name].split("/")[:3]) for name in names}
-
-
-@pytest.mark.parametrize(
-    "server, headers, clients",
-    [
-        ({"allowed_hosts": [NAME, "other.example"]}, {"Host": f"{NAME}:81"}, f"http://{NAME}:81"),
-        ({"allowed_hosts": ["*"], "api_tokens": ["t"]}, {"Host": "evil.example"}, "http://evil.example"),
-        ({"trusted_proxies": LOOPBACK}, {"X-Forwarded-Host": "evil.example"}, "http://evil.example"),
-    ],
-    ids=["several hosts", "any host", "forwarded host"],
-)
-async def test_operators_webhook_has_no_host_of_the_clients(
-    server: dict[str, Any], headers: dict[str, str], clients: str, serve: Serve
-) -> None:
-    headers = {**headers, "Authorization": "Bearer t"}
-    token = {"Authorization": "Bearer t"}
-    async with Inbox() as own, Inbox() as operators:
-        client = await serve(server=server, webhook=hook(operators))
-        data = form(CSV, webhook_url=own.url)
-        async with client.post("/upload", data=data, headers=headers) as response:
-            assert response.status == 202
-            request_id = (await response.json())["request_id"]
-        (event,) = await own.events()
-        assert links_in(event) == {clients}
-        (event,) = await operators.events()
-        assert links_in(event) == {"http://127.0.0.1:8080"}
-        # sent again, and asked for under the client's host
-        async with client.post(
-            f"/requests/{request_id}/deliveries", headers={**headers, **token}
-        ) as response:
-            assert response.status == 202
-        (event,) = await operators.events(2)
-        assert (event["received"], links_in(event)) == (2, {"http://127.0.0.1:8080"})
-
-
-async def test_client_cannot_reach_the_operators_receiver_with_its_own_webhook(serve: Serve) -> None:
-    async with Inbox() as operators:
-        client = await serve(server={"allowed_hosts": [NAME]}, webhook=hook(operators))
-        for spelling in ("", "?x", "#x"):
-            data = form(CSV, webhook_url=operators.url + spelling)
-            async with client.post("/upload", data=data, headers={"Host": NAME}) as response:
-                assert response.status == 202
-        # the first once, as the two URLs are the same, the others by both
-        events = await operators.events(5)
-        assert [links_in(event) for event in events] == [{"http://127.0.0.1:8080"}] * 3
-
-
-async def test_operators_webhook_has_the_public_url(serve: Serve) -> None:
-    async with Inbox() as operators:
-        client = await serve(
-            server={"public_url": "https://images.example", "trusted_proxies": LOOPBACK},
-            webhook=hook(operators),
-        )
-        async with await send(client, **{"X-Forwarded-Host": "evil.example"}) as response:
-            assert response.status == 202
-        (event,) = await operators.events()
-        assert links_in(event) == {"https://images.example"}
-
-
-async def test_operators_webhook_has_the_port_that_was_free(tmp_path: Path) -> None:
-    async with (
-        Inbox() as operators,
-        server(
-            tmp_path,
-            RESIZER_WEBHOOK__URL=operators.url,
-            RESIZER_WEBHOOK__SECRET=SECRET,
-        ) as process,
-        aiohttp.ClientSession(await process.url()) as session,
-    ):
-        async with session.post("/upload", data=form(CSV)) as response:
-            assert response.status == 202
-        (event,) = await operators.events()
-        assert links_in(event) == {await process.url()}
-
-
 async def test_server_is_named_without_versions(serve: Serve, origin: Origin, tmp_path: Path) -> None:
     origin.add("/a.jpg", Answer(body=photos.jpeg()))
     client = await serve()
@@ -341,70 +252,3 @@ async def test_nothing_runs_in_what_is_below_compressed(serve: Serve, origin: Or
             assert (method, path, response.status) == (method, path, status)
             assert response.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
             assert response.headers["X-Content-Type-Options"] == "nosniff"
-
-
-@pytest.mark.parametrize(
-    "server, origin",
-    [
-        ({"host": "127.0.0.1", "port": 81}, "http://127.0.0.1:81"),
-        ({"host": "images.internal"}, "http://images.internal:8080"),
-        ({"host": "2001:db8::1"}, "http://[2001:db8::1]:8080"),
-        # no client says which of all addresses leads to it
-        ({"host": "0.0.0.0"}, "http://127.0.0.1:8080"),
-        ({"host": "::"}, "http://[::1]:8080"),
-        ({"host": "0.0.0.0", "public_url": "https://images.example/x"}, "https://images.example/x"),
-    ],
-)
-def test_own_origin_is_made_from_the_configuration(server: dict[str, Any], origin: str) -> None:
-    assert load_settings(None, {"server": server}).server.own_origin == origin
-
-
-def test_every_host_is_refused_where_there_is_no_login() -> None:
-    every = {"allowed_hosts": ["*"]}
-    for unguarded in (every, {**every, "allow_anonymous": True}):
-        with pytest.raises(ConfigError, match=r"server\.allowed_hosts"):
-            check_exposure(load_settings(None, {"server": unguarded}).server)
-    check_exposure(load_settings(None, {"server": {**every, "api_tokens": ["secret"]}}).server)
-    check_exposure(load_settings(None, {"server": {"allowed_hosts": [NAME]}}).server)
-
-
-@pytest.mark.parametrize(
-    "written, kept",
-    [
-        ("Images.Example", "images.example"),
-        ("images.example.", "images.example"),
-        ("bücher.example", "xn--bcher-kva.example"),
-        ("192.0.2.1", "192.0.2.1"),
-        ("[::1]", "[::1]"),
-        ("::1", "[::1]"),
-        ("[2001:DB8:0::1]", "[2001:db8::1]"),
-        ("resizer_1", "resizer_1"),
-        ("*", "*"),
-    ],
-)
-def test_host_is_kept_as_it_is_compared(written: str, kept: str) -> None:
-    settings = load_settings(None, {"server": {"allowed_hosts": [written]}})
-    assert settings.server.allowed_hosts == (kept,)
-
-
-@pytest.mark.parametrize(
-    "written, right",
-    [
-        (["https://images.example"], "'images.example'"),
-        (["images.example:8080"], "'images.example'"),
-        (["images.example/x"], "'images.example'"),
-        (["user@images.example"], "'images.example'"),
-        (["[::1]:8080"], "'[::1]'"),
-        (["*.images.example"], '["images.example.com"]'),
-        ([""], '["images.example.com"]'),
-        (["a b"], '["images.example.com"]'),
-        (["."], '["images.example.com"]'),
-        (["a,b"], '["images.example.com"]'),
-        (["*", NAME], '["*"]'),
-    ],
-)
-def test_what_is_no_host_is_refused(written: list[str], right: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load_settings(None, {"server": {"allowed_hosts": written}})
-    assert {each.key for each in caught.value.wrong} == {"server.allowed_hosts"}
-    assert right in str(caught.value)
