@@ -190,16 +190,17 @@ class NotAnImage(ImageError):
 
 
 class UnsupportedFormat(ImageError):
-    """An image of a format that is not read."""
+    """An image of a format, or of a kind of it, that is not read."""
 
     code = ErrorCode.UNSUPPORTED_FORMAT
 
-    def __init__(self, found: str) -> None:
-        super().__init__(found)
+    def __init__(self, found: str, advice: str = "use JPEG, PNG, WebP, GIF, AVIF, BMP or TIFF") -> None:
+        super().__init__(found, advice)
         self.found = found
+        self.advice = advice
 
     def __str__(self) -> str:
-        return f"{self.found} is not supported; use JPEG, PNG, WebP, GIF, AVIF, BMP or TIFF"
+        return f"{self.found} is not supported; {self.advice}"
 
 
 class CorruptImage(ImageError):

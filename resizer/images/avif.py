@@ -4,19 +4,14 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
+from resizer.images import boxes
+
 #: an EXIF without a tag: decoders refuse an image whose EXIF has no TIFF header
 EMPTY_EXIF: Final = b"\0\0\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
 #: top-level boxes that make up an image or a sequence of them; sidx and the like only help to stream it
 BOXES_KEPT: Final = frozenset({b"ftyp", b"meta", b"moov", b"mdat", b"moof"})
 #: boxes that begin with version, flags and when a sequence, a track and what is in it were made and changed
 DATED: Final = ((b"moov", b"mvhd"), (b"moov", b"trak", b"tkhd"), (b"moov", b"trak", b"mdia", b"mdhd"))
-#: version of an item's entry from which on it has a type
-TYPED: Final = 2
-#: version of an item's entry from which on its number takes 32 bits
-WIDE_NUMBERS: Final = 3
-WIDE_PLACES: Final = 2  # likewise of the table of places
-#: how the offset of an item's piece is meant: from the start of the file, or else of the box idat
-IN_FILE: Final = 0
 
 
 def strip(data: bytes) -> bytes:
@@ -26,10 +21,10 @@ def strip(data: bytes) -> bytes:
     """
     data = data[: _end(data)]
     blanked = bytearray(data)
-    for name, start, end in _boxes(data, 0, len(data)):
+    for name, start, end in boxes.walk(data, 0, len(data)):
         if name not in BOXES_KEPT:
             blanked[start:end] = bytes(end - start)
-    kinds, places = _layout(data)
+    kinds, places = boxes.layout(data)
     if any(blanked[at : at + length] != data[at : at + length] for _, at, length in places):
         raise ValueError("an item in an unknown box")
     for item, at, length in places:
@@ -55,7 +50,7 @@ def undated(data: bytes) -> bytes:
 
 def _blank_dates(data: bytes, blanked: bytearray) -> None:
     for path in DATED:
-        for start, end in _bodies(data, 0, len(data), *path):
+        for start, end in boxes.bodies(data, 0, len(data), *path):
             # two of them, with 64 bits each from version 1 on
             length = 16 if data[start] else 8
             if start + 4 + length > end:
@@ -68,58 +63,32 @@ def streams(data: bytes) -> Iterator[bytes]:
 
     Raises `ValueError`, `IndexError`, `struct.error` if odd.
     """
-    for name, start, end in _boxes(data, 0, len(data)):
+    for name, start, end in boxes.walk(data, 0, len(data)):
         if name == b"meta":
             yield from _items_whole(data, start + 4, end)
         elif name == b"moov":
-            for track in _bodies(data, start, end, b"trak"):
-                for table in _bodies(data, *track, b"mdia", b"minf", b"stbl"):
+            for track in boxes.bodies(data, start, end, b"trak"):
+                for table in boxes.bodies(data, *track, b"mdia", b"minf", b"stbl"):
                     yield from _first_chunk(data, *table)
 
 
 def _items_whole(data: bytes, start: int, end: int) -> Iterator[bytes]:
-    inner = {name: (first, last) for name, first, last in _boxes(data, start, end)}
+    inner = {name: (first, last) for name, first, last in boxes.walk(data, start, end)}
     own = inner.get(b"idat", (len(data), len(data)))[0]
     pieces: dict[int, list[bytes]] = {}
-    for item, method, offset, length in _places(data, inner[b"iloc"][0]):
-        at = offset if method == IN_FILE else own + offset
+    for item, method, offset, length in boxes.places(data, inner[b"iloc"][0]):
+        at = offset if method == boxes.IN_FILE else own + offset
         # nothing said of the length means all there is
         pieces.setdefault(item, []).append(data[at : at + (length or len(data))])
     yield from (b"".join(each) for each in pieces.values())
 
 
 def _first_chunk(data: bytes, start: int, end: int) -> Iterator[bytes]:
-    for name, at, _ in _boxes(data, start, end):
+    for name, at, _ in boxes.walk(data, start, end):
         if name in (b"stco", b"co64"):
             # after version, flags and the number of chunks
             (offset,) = struct.unpack_from(">I" if name == b"stco" else ">Q", data, at + 8)
             yield data[offset:]
-
-
-def _bodies(data: bytes, start: int, end: int, name: bytes, *further: bytes) -> Iterator[tuple[int, int]]:
-    """Give start and end of the boxes of that name, or of what is in them by the further names."""
-    for found, first, last in _boxes(data, start, end):
-        if found == name:
-            yield from _bodies(data, first, last, *further) if further else [(first, last)]
-
-
-def _layout(data: bytes) -> tuple[dict[int, bytes], list[tuple[int, int, int]]]:
-    """Return the type of each item, and number, offset and length of each that stands in the file itself."""
-    kinds: dict[int, bytes] = {}
-    places: list[tuple[int, int, int]] = []
-    for name, start, end in _boxes(data, 0, len(data)):
-        if name != b"meta":
-            continue
-        for inner, first, last in _boxes(data, start + 4, end):
-            if inner == b"iinf":
-                kinds |= _items(data, first, last)
-            elif inner == b"iloc":
-                places += [
-                    (item, at, length)
-                    for item, method, at, length in _places(data, first)
-                    if method == IN_FILE
-                ]
-    return kinds, places
 
 
 def _end(data: bytes) -> int:
@@ -138,57 +107,3 @@ def _end(data: bytes) -> int:
         at += size
         end = at if name in BOXES_KEPT else end
     return end
-
-
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Give name, start and end of each box's body."""
-    while at + 8 <= end:
-        size, name = struct.unpack_from(">I4s", data, at)
-        head = 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, at + 8)
-            head = 16
-        size = size or end - at
-        if size < head or at + size > end:
-            raise ValueError("a box beyond its parent")
-        yield name, at + head, at + size
-        at += size
-
-
-def _items(data: bytes, start: int, end: int) -> dict[int, bytes]:
-    kinds = {}
-    # a version, and the number of entries, which has 16 bits in the first version
-    for name, at, _ in _boxes(data, start + (6 if data[start] == 0 else 8), end):
-        if name == b"infe" and data[at] >= TYPED:
-            number, kind = struct.unpack_from(
-                ">I2x4s" if data[at] >= WIDE_NUMBERS else ">H2x4s", data, at + 4
-            )
-            kinds[number] = kind
-    return kinds
-
-
-def _places(data: bytes, start: int) -> Iterator[tuple[int, int, int, int]]:
-    """Give number, method, offset and length of each piece of an item."""
-    version = data[start]
-    sizes = data[start + 4 : start + 6]
-    offset_size, length_size, base_size = sizes[0] >> 4, sizes[0] & 15, sizes[1] >> 4
-    index_size = sizes[1] & 15 if version else 0
-    number_size = 4 if version >= WIDE_PLACES else 2
-    at = start + 6
-
-    def number(size: int) -> int:
-        nonlocal at
-        at += size
-        return int.from_bytes(data[at - size : at])
-
-    for _ in range(number(number_size)):
-        item = number(number_size)
-        method = number(2) & 15 if version else 0
-        number(2)  # the file it is in: always this one
-        base = number(base_size)
-        for _ in range(number(2)):
-            if at > len(data):
-                raise ValueError("cut off")
-            number(index_size)
-            offset, length = number(offset_size), number(length_size)
-            yield item, method, base + offset, length

@@ -2,13 +2,14 @@
 
 import re
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
 from resizer.errors import NotAnImage, UnsupportedFormat
+from resizer.images import tiff
 
 
 class Format(StrEnum):
-    """The formats that are read; BMP and TIFF are never written, only kept."""
+    """The formats that are read; BMP and TIFF are never written, only kept, HEIF neither."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -17,6 +18,8 @@ class Format(StrEnum):
     AVIF = "avif"
     BMP = "bmp"
     TIFF = "tiff"
+    #: HEIC most often; named as Pillow names it
+    HEIF = "heif"
 
 
 EXTENSIONS: Final = {
@@ -35,8 +38,6 @@ SUPPORTED: Final = (
     (b"GIF87a", Format.GIF),
     (b"GIF89a", Format.GIF),
 )
-
-TIFF_MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 #: image formats that are known but not read; longer prefixes before those that they begin with
 UNSUPPORTED: Final = (
@@ -99,14 +100,6 @@ HTML_ROOT: Final = re.compile(
 JSON_START: Final = re.compile(r'\{\s*["}]|\[\s*[\[{"\]\d-]')
 CONTROLS: Final = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
-# tags of a TIFF's first directory
-NEW_SUBFILE_TYPE = 254
-PHOTOMETRIC = 262
-SUB_DIRECTORIES = 330
-DNG_VERSION = 50706
-#: colour filter array and linear raw: what a sensor saw, not what is shown
-RAW_PHOTOMETRICS: Final = frozenset({32803, 34892})
-
 
 def sniff(data: bytes) -> Format:
     """Return the format; raises `NotAnImage` and `UnsupportedFormat`."""
@@ -119,7 +112,7 @@ def sniff(data: bytes) -> Format:
         return Format.WEBP
     if data[4:8] == b"ftyp":
         return _of_brands(data)
-    if data.startswith(TIFF_MAGIC):
+    if data.startswith(tiff.MAGIC):
         return _of_tiff(data)
     if data.startswith(b"BM") and _is_bmp(data):
         return Format.BMP
@@ -131,7 +124,7 @@ def sniff(data: bytes) -> Format:
 
 
 def _of_tiff(data: bytes) -> Format:
-    if data[8:10] == b"CR" or _is_raw(data):
+    if data[8:10] == b"CR" or tiff.is_raw(data):
         raise UnsupportedFormat("a raw camera file")
     return Format.TIFF
 
@@ -142,7 +135,7 @@ def _of_brands(data: bytes) -> Format:
     if brands & {b"avif", b"avis"}:
         return Format.AVIF
     if brands & HEIF_BRANDS:
-        raise UnsupportedFormat("HEIC")
+        return Format.HEIF
     if b"crx " in brands:
         raise UnsupportedFormat("a raw camera file")
     raise NotAnImage("a video")
@@ -151,22 +144,6 @@ def _of_brands(data: bytes) -> Format:
 def _is_bmp(data: bytes) -> bool:
     # two letters are no proof: a text may begin with them, but it has no zeros in it
     return int.from_bytes(data[14:18], "little") in BMP_HEADER_SIZES or b"\0" in data[:18]
-
-
-def _is_raw(data: bytes) -> bool:
-    """Say whether the first page is a camera's: what can be read of those is a thumbnail at best."""
-    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
-    if data[2:4] not in (b"*\0", b"\0*"):
-        return False
-    start = int.from_bytes(data[4:8], order)
-    count = int.from_bytes(data[start : start + 2], order)
-    tags = {}
-    for at in range(start + 2, min(start + 2 + 12 * count, len(data) - 11), 12):
-        # a value of 16 bits stands in the first half of its field in either byte order
-        size = 2 if data[at + 2 : at + 4] in (b"\3\0", b"\0\3") else 4
-        tags[int.from_bytes(data[at : at + 2], order)] = int.from_bytes(data[at + 8 : at + 8 + size], order)
-    reduced = tags.get(NEW_SUBFILE_TYPE, 0) & 1 and SUB_DIRECTORIES in tags
-    return bool(DNG_VERSION in tags or tags.get(PHOTOMETRIC) in RAW_PHOTOMETRICS or reduced)
 
 
 def _unsupported(data: bytes) -> str | None:

@@ -12,7 +12,7 @@ FIRST_SIDEWAYS: Final = 5  # orientations from here on lie on their side
 BEST: Final = 100  # quality from which on PNG is lossless
 
 #: never written: JPEG or PNG stand in their place
-REPLACED: Final = frozenset({Format.BMP, Format.TIFF})
+REPLACED: Final = frozenset({Format.BMP, Format.TIFF, Format.HEIF})
 #: pages of a TIFF and further pictures of a JPEG are no frames
 ANIMATED: Final = frozenset({Format.GIF, Format.WEBP, Format.AVIF, Format.PNG})
 #: pixels that each encoder takes at most on one side; larger images are fitted into it
@@ -56,7 +56,7 @@ class Plan:
             turn=turn,
             upright=upright,
             size=fitted,
-            may_keep=fitted == upright and (kept or target is kind),
+            may_keep=fitted == upright and (kept or target is kind) and kind is not Format.HEIF,
             may_be_png=kept and replaced,
         )
 

@@ -6,9 +6,10 @@ from typing import Any
 from PIL import Image, ImageChops, ImageFile
 
 from resizer.images import gif
-from resizer.images.codec.colours import profile_of
+from resizer.images.codec.colours import profile_of, tone_mapped
 from resizer.images.codec.pixels import OPAQUE, PALETTE, SHORT, has_alpha, placed, without_alpha_if_opaque
 from resizer.images.codec.reader import damage_told
+from resizer.images.codec.spaces import Space
 from resizer.images.codec.writer import NOTHING, indexed, options_for, palette_of, saved
 from resizer.images.formats import Format
 from resizer.images.plan import Plan
@@ -20,9 +21,9 @@ class _Inexact(Exception):
     """A GIF cannot be written again without losing colours."""
 
 
-def animate(image: ImageFile.ImageFile, plan: Plan) -> bytes:
+def animate(image: ImageFile.ImageFile, plan: Plan, space: Space) -> bytes:
     """Write all frames; nothing where that cannot be done without loss and must be."""
-    profile, loop = profile_of("RGB", image.info.get("icc_profile")), image.info.get("loop")
+    profile, loop = profile_of("RGB", space.profile("RGB")), image.info.get("loop")
     # the picture that an APNG has for readers without animation is none of its frames
     first = 1 if getattr(image, "default_image", False) else 0
     count = getattr(image, "n_frames", 1) - first
@@ -40,6 +41,7 @@ def animate(image: ImageFile.ImageFile, plan: Plan) -> bytes:
         if picture.size != canvas:
             # a later frame of a GIF may stick out
             picture = picture.crop((0, 0, *canvas))
+        picture = tone_mapped(picture, space)
         return placed(picture, plan), round(duration) if plan.target is Format.AVIF else duration
 
     if plan.target is Format.GIF:

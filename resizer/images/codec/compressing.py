@@ -8,16 +8,20 @@ from pathlib import Path
 from PIL import Image, ImageFile
 
 from resizer.errors import StorageFailure, disk_fault
-from resizer.images import metadata
+from resizer.images import metadata, png
 from resizer.images.codec.animation import animate, write_gif
-from resizer.images.codec.colours import coloured, profile_of
+from resizer.images.codec.colours import coloured, must_convert, profile_of, tone_mapped
+from resizer.images.codec.end_mark import ended
 from resizer.images.codec.pixels import BYTE, has_alpha, placed, plain, straight
 from resizer.images.codec.reader import UNREADABLE, damage_told, open_image, orientation_of, silent
+from resizer.images.codec.spaces import Space, space_of
 from resizer.images.codec.turbo import recompress
 from resizer.images.codec.writer import NOTHING, encode
 from resizer.images.formats import EXTENSIONS, Format, sniff
 from resizer.images.plan import ANIMATED, FIRST_SIDEWAYS, UPRIGHT, Plan
 from resizer.models import Compressed, Recipe
+
+TRUNCATED = "truncated"  # how Pillow says that an image ends too early
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,17 +41,34 @@ def compress(data: bytes, *, recipe: Recipe, max_pixels: int) -> Encoded:
     kind = sniff(data)
     with warnings.catch_warnings(), silent(kind), damage_told():
         warnings.simplefilter("ignore")
+        if kind is Format.PNG:
+            data = png.without_damaged(data)
         image = open_image(data, kind, max_pixels)
-        if kind is not Format.JPEG:
-            image.load()  # the EXIF of a PNG may stand behind its pixels
-        plan = Plan.of(recipe, kind, image.size, orientation_of(image))
-        if plan.keeps_frames and getattr(image, "is_animated", False):
-            result = animate(image, plan)
-        else:
-            result, plan = _still(image, data, plan)
-        if plan.may_keep and (kept := _kept(image, data, plan, result)):
-            return Encoded(data=kept, format=kind.value, width=plan.upright[0], height=plan.upright[1])
-        return Encoded(data=result, format=plan.target.value, width=plan.size[0], height=plan.size[1])
+        try:
+            return _compressed(image, data, kind, recipe)
+        except OSError as error:
+            if kind is not Format.JPEG or TRUNCATED not in str(error):
+                raise
+            whole = ended(data, image.mode)
+            if whole is None:
+                raise
+        return _compressed(open_image(whole, kind, max_pixels), whole, kind, recipe)
+
+
+def _compressed(image: ImageFile.ImageFile, data: bytes, kind: Format, recipe: Recipe) -> Encoded:
+    if kind is not Format.JPEG:
+        image.load()  # the EXIF of a PNG may stand behind its pixels
+    plan = Plan.of(recipe, kind, image.size, orientation_of(image))
+    space = space_of(image, data, kind)
+    if space.hdr and plan.may_keep:
+        result = NOTHING  # shown as bright as it was made for, which nothing written here can be
+    elif plan.keeps_frames and getattr(image, "is_animated", False):
+        result = animate(image, plan, space)
+    else:
+        result, plan = _still(image, data, plan, space)
+    if plan.may_keep and (kept := _kept(image, data, plan, result)):
+        return Encoded(data=kept, format=kind.value, width=plan.upright[0], height=plan.upright[1])
+    return Encoded(data=result, format=plan.target.value, width=plan.size[0], height=plan.size[1])
 
 
 def compress_file(source: str, target: str, *, stem: str, recipe: Recipe, max_pixels: int) -> Compressed:
@@ -95,9 +116,9 @@ def describe_file(path: str, *, input_bytes: int, max_pixels: int) -> Compressed
     )
 
 
-def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan) -> tuple[bytes, Plan]:
-    profile = image.info.get("icc_profile")
-    if plan.only_recompresses:
+def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan, space: Space) -> tuple[bytes, Plan]:
+    profile = space.profile(image.mode)
+    if plan.only_recompresses and not must_convert(image.mode, profile):
         fitting = profile_of(image.mode, profile)
         result = recompress(data, mode=image.mode, size=image.size, quality=plan.quality, profile=fitting)
         if result is not None:
@@ -112,7 +133,7 @@ def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan) -> tuple[bytes, 
     depth = data[24] if plan.kind is Format.PNG else BYTE
     if depth > BYTE and plan.lossless_png and plan.may_keep:
         return NOTHING, plan  # what has 16 bits cannot be written again without loss
-    pixels = plain(image, plan.kind, depth)
+    pixels = tone_mapped(plain(image, plan.kind, depth), space)
     if plan.may_be_png and has_alpha(pixels):
         plan = replace(plan, target=Format.PNG)
     pixels, profile = coloured(placed(pixels, plan, box), profile, plan.target)

@@ -18,8 +18,9 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401  importing it is what makes it known
 )
 
-from resizer.errors import CorruptImage, TooManyPixels
-from resizer.images import av1, avif, gif, metadata
+from resizer.errors import CorruptImage, TooManyPixels, UnsupportedFormat
+from resizer.images import av1, avif, gif, metadata, tiff
+from resizer.images.codec.heif import open_heif
 from resizer.images.formats import Format
 from resizer.images.plan import ORIENTATIONS, UPRIGHT
 
@@ -52,12 +53,14 @@ UNREADABLE: Final = (
     zlib.error,
     Image.DecompressionBombError,
 )
+#: what to do about a TIFF that readers take in different ways
+EXPORT: Final = "export it with 8 bits a sample, RGB or grey, interleaved"
 #: how decoders below Pillow say so, those that say it
 EXHAUSTED: Final = "out of memory"
 
 
 def open_image(data: bytes, kind: Format, max_pixels: int) -> ImageFile.ImageFile:
-    """Open it without decoding a pixel; raises `TooManyPixels`."""
+    """Open it without decoding a pixel; raises `TooManyPixels` and `UnsupportedFormat`."""
     frames = 1
     extent = None
     if kind is Format.GIF:
@@ -68,10 +71,12 @@ def open_image(data: bytes, kind: Format, max_pixels: int) -> ImageFile.ImageFil
         extent = metadata.webp_extent(data)
     elif kind is Format.PNG:
         extent = (*struct.unpack_from(">II", data, 16), 1)
+    elif kind is Format.TIFF and (layout := tiff.layout(data)) and not layout.is_certain:
+        raise UnsupportedFormat(str(layout), EXPORT)
     if extent:
         check_pixels(*extent, max_pixels)
         frames = extent[2]
-    image = Image.open(BytesIO(data), formats=(kind.upper(),))
+    image = open_heif(data) if kind is Format.HEIF else Image.open(BytesIO(data), formats=(kind.upper(),))
     if kind is Format.AVIF:
         _check_streams(data, max_pixels)
     if kind in (Format.PNG, Format.AVIF):

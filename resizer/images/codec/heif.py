@@ -1,0 +1,39 @@
+"""Open HEIC by pi-heif, which the extra `resizer[heif]` brings: libheif and libde265 (LGPL), and no encoder.
+
+Its sibling pillow-heif holds the encoder x265 as well, which is under the GPL.
+"""
+
+from io import BytesIO
+from typing import Final
+
+from PIL import ImageFile
+
+from resizer.errors import UnsupportedFormat
+from resizer.images import boxes
+
+try:
+    import pi_heif
+except ImportError:
+    pi_heif = None
+else:
+    # a child for each core: threads of a decoder would only take turns
+    pi_heif.options.DECODE_THREADS = 1
+    # the picture alone is of use, and a hostile file may hold thousands of the others
+    pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = pi_heif.options.AUX_IMAGES = False
+
+EXTRA: Final = "the server reads it after pip install 'resizer[heif]'"
+#: HEVC, and what is put together or turned from it
+KINDS: Final = frozenset({b"hvc1", b"grid", b"iden", b"iovl"})
+
+
+def open_heif(data: bytes) -> ImageFile.ImageFile:
+    """Open the primary picture, upright, without decoding a pixel; raises `UnsupportedFormat`."""
+    if pi_heif is None:
+        raise UnsupportedFormat("HEIC", EXTRA)
+    kind = boxes.primary_kind(data)
+    if kind is None and b"moov" in data[:4096]:
+        raise UnsupportedFormat("a HEIF sequence without a still picture")
+    if kind is not None and kind not in KINDS:
+        raise UnsupportedFormat(f"a HEIF of {kind.decode('ascii', 'replace')!r}")
+    image: ImageFile.ImageFile = pi_heif.HeifImageFile(BytesIO(data))
+    return image

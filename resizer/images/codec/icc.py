@@ -1,0 +1,54 @@
+"""Read ICC profiles, and apply them."""
+
+from io import BytesIO
+from typing import Final
+
+from PIL import Image, ImageCms
+
+from resizer.images.codec.reader import UNREADABLE
+
+LARGEST: Final = 4 * 2**20  # bytes; printers' profiles reach 3 MB
+GREY_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "La"})
+INTENT: Final = ImageCms.Intent.RELATIVE_COLORIMETRIC
+FLAGS: Final = ImageCms.Flags.BLACKPOINTCOMPENSATION
+
+
+def opened(profile: bytes | None) -> ImageCms.ImageCmsProfile | None:
+    """Return the profile; None where there is none that can be read."""
+    if not profile or len(profile) > LARGEST:
+        return None
+    try:
+        return ImageCms.ImageCmsProfile(BytesIO(profile))
+    except UNREADABLE:
+        return None
+
+
+def is_usable(profile: bytes) -> bool:
+    return opened(profile) is not None
+
+
+def space_of(profile: ImageCms.ImageCmsProfile | None) -> str | None:
+    """Return RGB, GRAY or CMYK, filled to four letters."""
+    return str(profile.profile.xcolor_space) if profile else None
+
+
+def to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile | None) -> Image.Image:
+    """Return it in RGB, plainly converted where the profile cannot be applied."""
+    converted = None
+    if profile:
+        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        try:
+            converted = ImageCms.profileToProfile(image, profile, srgb, INTENT, "RGB", flags=FLAGS)
+        except (*UNREADABLE, ImageCms.PyCMSError):
+            # damaged deeper than its header
+            converted = None
+    converted = converted or image.convert("RGB")
+    converted.info = {}
+    return converted
+
+
+def grey_table(profile: ImageCms.ImageCmsProfile) -> list[int] | None:
+    """Return what an RGB profile makes of each grey; None where that changes nothing."""
+    ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
+    table = list(to_srgb(ramp.convert("RGB"), profile).convert("L").tobytes())
+    return None if all(abs(new - old) <= 1 for old, new in enumerate(table)) else table
