@@ -1,7 +1,6 @@
-"""Look into the container of an AVIF: where its metadata stands, and where its pixels."""
+"""Remove metadata from the container of an AVIF."""
 
 import struct
-from collections.abc import Iterator
 from typing import Final
 
 from resizer.images import boxes
@@ -56,39 +55,6 @@ def _blank_dates(data: bytes, blanked: bytearray) -> None:
             if start + 4 + length > end:
                 raise ValueError("cut off")
             blanked[start + 4 : start + 4 + length] = bytes(length)
-
-
-def streams(data: bytes) -> Iterator[bytes]:
-    """Give each item, and the first chunk of each track with all behind it: what a decoder may be given.
-
-    Raises `ValueError`, `IndexError`, `struct.error` if odd.
-    """
-    for name, start, end in boxes.walk(data, 0, len(data)):
-        if name == b"meta":
-            yield from _items_whole(data, start + 4, end)
-        elif name == b"moov":
-            for track in boxes.bodies(data, start, end, b"trak"):
-                for table in boxes.bodies(data, *track, b"mdia", b"minf", b"stbl"):
-                    yield from _first_chunk(data, *table)
-
-
-def _items_whole(data: bytes, start: int, end: int) -> Iterator[bytes]:
-    inner = {name: (first, last) for name, first, last in boxes.walk(data, start, end)}
-    own = inner.get(b"idat", (len(data), len(data)))[0]
-    pieces: dict[int, list[bytes]] = {}
-    for item, method, offset, length in boxes.places(data, inner[b"iloc"][0]):
-        at = offset if method == boxes.IN_FILE else own + offset
-        # nothing said of the length means all there is
-        pieces.setdefault(item, []).append(data[at : at + (length or len(data))])
-    yield from (b"".join(each) for each in pieces.values())
-
-
-def _first_chunk(data: bytes, start: int, end: int) -> Iterator[bytes]:
-    for name, at, _ in boxes.walk(data, start, end):
-        if name in (b"stco", b"co64"):
-            # after version, flags and the number of chunks
-            (offset,) = struct.unpack_from(">I" if name == b"stco" else ">Q", data, at + 8)
-            yield data[offset:]
 
 
 def _end(data: bytes) -> int:

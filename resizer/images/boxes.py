@@ -55,7 +55,7 @@ def layout(data: bytes) -> tuple[dict[int, bytes], list[tuple[int, int, int]]]:
             elif inner == b"iloc":
                 places += [
                     (item, at, length)
-                    for item, method, at, length in places(data, first)
+                    for item, method, at, length in _places(data, first)
                     if method == IN_FILE
                 ]
     return kinds, places
@@ -133,7 +133,7 @@ def _items(data: bytes, start: int, end: int) -> dict[int, bytes]:
     return kinds
 
 
-def places(data: bytes, start: int) -> Iterator[tuple[int, int, int, int]]:
+def _places(data: bytes, start: int) -> Iterator[tuple[int, int, int, int]]:
     """Give number, method, offset and length of each piece of an item."""
     version = data[start]
     sizes = data[start + 4 : start + 6]

@@ -5,7 +5,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Final
 
@@ -19,7 +19,7 @@ from PIL import (
 )
 
 from resizer.errors import CorruptImage, TooManyPixels, UnsupportedFormat
-from resizer.images import av1, avif, gif, metadata, tiff
+from resizer.images import gif, metadata, tiff
 from resizer.images.codec.heif import open_heif
 from resizer.images.formats import Format
 from resizer.images.plan import ORIENTATIONS, UPRIGHT
@@ -77,8 +77,6 @@ def open_image(data: bytes, kind: Format, max_pixels: int) -> ImageFile.ImageFil
         check_pixels(*extent, max_pixels)
         frames = extent[2]
     image = open_heif(data) if kind is Format.HEIF else Image.open(BytesIO(data), formats=(kind.upper(),))
-    if kind is Format.AVIF:
-        _check_streams(data, max_pixels)
     if kind in (Format.PNG, Format.AVIF):
         frames = getattr(image, "n_frames", 1)
     check_pixels(*image.size, frames, max_pixels)
@@ -92,15 +90,6 @@ def open_image(data: bytes, kind: Format, max_pixels: int) -> ImageFile.ImageFil
 def check_pixels(width: int, height: int, frames: int, limit: int) -> None:
     if width * height * frames > limit:
         raise TooManyPixels(width, height, frames, limit)
-
-
-def _check_streams(data: bytes, limit: int) -> None:
-    """Count what the decoder will make, which the container's size does not bind."""
-    # what is too odd for us the decoder may read all the same, within the limits of its process
-    with suppress(ValueError, LookupError, struct.error):
-        for stream in avif.streams(data):
-            for width, height in av1.extents(stream):
-                check_pixels(width, height, 1, limit)
 
 
 def orientation_of(image: Image.Image) -> int:

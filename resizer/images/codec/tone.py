@@ -1,8 +1,8 @@
 """Bring HDR (PQ and HLG) down to what an sRGB screen shows, as Chromium does it there.
 
 Values are light relative to reference white, 203 cd/m² (ITU-R BT.2408). The curve is the reference-white tone
-mapping of SMPTE ST 2094-50 for content of 1000 cd/m²: reference white becomes half as bright, which leaves room
-for brighter light, bent into it along a parabola. All channels are scaled by what the largest needs: hues stay.
+mapping of SMPTE ST 2094-50 for content of 1000 cd/m²: reference white becomes half as bright, which leaves
+room for brighter light, bent into it along a parabola. All channels are scaled alike, so hues stay.
 """
 
 from functools import cache
@@ -53,7 +53,8 @@ def _shown(encoded: Values, primaries: Primaries, transfer: int) -> Values:
     most = light.max(-1, keepdims=True)
     light = light * (_curve(most) / np.maximum(most, 1e-9))
     light = np.clip(light @ _between(BT2020, BT709).T, 0, 1)
-    return np.where(light <= SRGB_START, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    values: Values = np.where(light <= SRGB_START, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return values
 
 
 def _between(source: Primaries, target: Primaries) -> Values:
