@@ -43,7 +43,7 @@ DIFFERENCES = 2  # of neighbours, the one predictor for whole numbers
 #: photometric interpretation, bits of each sample, what each sample beyond its colours is
 INTERLEAVED: Final = {
     *((grey, (bits,), ()) for grey in (0, BLACK_IS_ZERO) for bits in (1, 2, 4, 8)),
-    *((BLACK_IS_ZERO, (bits,), ()) for bits in (12, 16)),
+    (BLACK_IS_ZERO, (16,), ()),
     (BLACK_IS_ZERO, (8, 8), (UNASSOCIATED,)),
     *((PALETTE, (bits,), ()) for bits in (1, 2, 4, 8)),
     *((RGB, (bits,) * 3, ()) for bits in (8, 16)),
@@ -69,6 +69,8 @@ class Layout:
     predictor: int
     planar: int
     inks: int
+    #: BigTIFF with the highest byte first, which Pillow does not open
+    big_reversed: bool
 
     @property
     def is_certain(self) -> bool:
@@ -79,6 +81,7 @@ class Layout:
             and self.formats == {UNSIGNED}
             and (self.photometric != SEPARATED or self.inks == CMYK_INKS)
             and self._unpacks
+            and not self.big_reversed
         )
 
     @property
@@ -98,7 +101,8 @@ class Layout:
         form = "".join(f"{FORMATS[number]} " for number in sorted(self.formats & FORMATS.keys()))
         planes = ", planes" if self.planar == SEPARATE and len(self.bits) > 1 else ""
         packed = "" if self.compression == PLAIN else f", compression {self.compression}"
-        return f"a TIFF of {bits}{form}{kind} with {len(self.bits)} samples{planes}{packed}"
+        big = "big-endian BigTIFF" if self.big_reversed else "TIFF"
+        return f"a {big} of {bits}{form}{kind} with {len(self.bits)} samples{planes}{packed}"
 
 
 def is_raw(data: bytes) -> bool:
@@ -126,6 +130,7 @@ def layout(data: bytes) -> Layout | None:
         predictor=tags.get(PREDICTOR, (1,))[0],
         planar=tags.get(PLANAR, (1,))[0],
         inks=tags.get(INK_SET, (CMYK_INKS,))[0],
+        big_reversed=data.startswith(b"MM\0+"),
     )
 
 

@@ -1,6 +1,5 @@
 """Bring what is decoded into one of a few modes, and to its size and the right way up."""
 
-import math
 from typing import Any, Final
 
 from PIL import Image
@@ -32,7 +31,7 @@ def plain(image: Image.Image, kind: Format, depth: int) -> Image.Image:
         # Pillow opens such a PNG, and fails in many ways to write it
         raise ValueError("numbers of colours, and no colours")
     key = image.info.get("transparency")
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.mode.startswith("I"):
         grey = _eight_bits(image)
         if isinstance(key, int):
             table = [OPAQUE] * (SHORT + 1)
@@ -59,22 +58,10 @@ def _at_byte(key: Any, depth: int) -> Any:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale deep greys: by their type where that is 16 bits, else by the values that are there."""
-    if image.mode.startswith("I;16"):
-        low, high = 0.0, float(SHORT)
-    else:
-        extrema: Any = image.getextrema()
-        low, high = extrema
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError("pixels that are no numbers")
-        for full in (1, OPAQUE, SHORT) if image.mode == "F" else (OPAQUE, SHORT):
-            if low >= 0 and high <= full:
-                low, high = 0, full
-                break
-    scale = OPAQUE / ((high - low) or 1)
+    """Scale greys of 16 bits."""
     # F is reached from the big-endian I;16B by way of I only
-    real = image if image.mode == "F" else image.convert("I").convert("F")
-    return real.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+    real = image.convert("I").convert("F")
+    return real.point(lambda value: value * (OPAQUE / SHORT) + 0.5).convert("L")
 
 
 def has_alpha(image: Image.Image) -> bool:
