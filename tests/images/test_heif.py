@@ -29,7 +29,11 @@ def corners(data: bytes) -> list[tuple[int, ...]]:
 
 
 def near(found: list[tuple[int, ...]], expected: list[tuple[int, ...]]) -> bool:
-    return all(abs(a - b) < 8 for one, two in zip(found, expected, strict=True) for a, b in zip(one, two, strict=True))
+    return all(
+        abs(a - b) < 8
+        for one, two in zip(found, expected, strict=True)
+        for a, b in zip(one, two, strict=True)
+    )
 
 
 def test_heic_is_told_by_its_brands() -> None:

@@ -152,7 +152,9 @@ REFUSED = [
     Layout(kind="u2", photometric="cielab"),
     Layout(photometric="icclab"),
     Layout(options={"compression": "packbits", "predictor": True}),
-    Layout(kind="f4", count=1, photometric="minisblack", options={"compression": "deflate", "predictor": True}),
+    Layout(
+        kind="f4", count=1, photometric="minisblack", options={"compression": "deflate", "predictor": True}
+    ),
     *(Layout(options={"compression": name}) for name in ("webp", "jpeg2000", "jpegxl", "lerc", "png")),
 ]
 
@@ -198,8 +200,20 @@ def test_palette_is_read_as_the_second_reader_reads_it(bits: int) -> None:
     numbers = (np.arange(HEIGHT * WIDTH) % (1 << bits)).reshape(HEIGHT, WIDTH).astype("u1")
     planes = np.unpackbits(numbers[..., None], axis=-1)[..., -bits:]
     strip = np.packbits(planes.reshape(HEIGHT, -1), axis=-1).tobytes()
-    tags = {256: WIDTH, 257: HEIGHT, 258: bits, 259: 1, 262: 3, 273: 200, 277: 1, 278: HEIGHT, 279: len(strip)}
-    entries = b"".join(struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, n) for tag, n in tags.items())
+    tags = {
+        256: WIDTH,
+        257: HEIGHT,
+        258: bits,
+        259: 1,
+        262: 3,
+        273: 200,
+        277: 1,
+        278: HEIGHT,
+        279: len(strip),
+    }
+    entries = b"".join(
+        struct.pack("<HHII", tag, 4 if tag in (273, 279) else 3, 1, n) for tag, n in tags.items()
+    )
     entries += struct.pack("<HHII", 320, 3, 3 << bits, 200 + len(strip))
     head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags) + 1) + entries + bytes(4)
     data = head.ljust(200, b"\0") + strip + table.tobytes()
