@@ -13,14 +13,15 @@ from pictures import opened, saved
 from resizer.images.codec.profiles import BT709, Curve, Primaries, grey_profile, rgb_profile
 
 PATCH = 16  # pixels, as large as the blocks of any codec
+#: not so saturated that any space here takes them out of sRGB, where rounding would show ten times as large
 PATCHES = [
     (128, 128, 128),
-    (190, 120, 70),
-    (80, 120, 190),
+    (180, 130, 100),
+    (100, 130, 170),
     (20, 20, 20),
     (255, 255, 255),
-    (110, 180, 120),
-    (180, 90, 160),
+    (130, 165, 130),
+    (160, 120, 150),
     (64, 64, 64),
 ]
 WIDTH = PATCH * len(PATCHES)

@@ -1,8 +1,9 @@
-"""HEIC: files that pillow-heif wrote, and grid.heic, put together by hand of two tiles, a depth map and a thumbnail."""
+"""HEIC: files that pillow-heif wrote; grid.heic is made by hand of two tiles, a depth map and a thumbnail."""
 
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ RED, GREEN, BLUE, YELLOW = (220, 40, 30), (40, 180, 60), (30, 60, 200), (240, 22
 #: the corners of all but the grid: left and right above, left and right below
 CORNERS = [RED, GREEN, BLUE, YELLOW]
 
-needs_extra = pytest.mark.skipif(heif.pi_heif is None, reason="needs the extra resizer[heif]")
+needs_extra = pytest.mark.skipif(not heif.AVAILABLE, reason="needs the extra resizer[heif]")
 
 
 def corners(data: bytes) -> list[tuple[int, ...]]:
@@ -28,7 +29,7 @@ def corners(data: bytes) -> list[tuple[int, ...]]:
     return [picture.getpixel(place) for place in ((5, 5), (right, 5), (5, low), (right, low))]
 
 
-def near(found: list[tuple[int, ...]], expected: list[tuple[int, ...]]) -> bool:
+def near(found: Sequence[tuple[int, ...]], expected: Sequence[tuple[int, ...]]) -> bool:
     return all(
         abs(a - b) < 8
         for one, two in zip(found, expected, strict=True)
@@ -134,7 +135,8 @@ from resizer.errors import UnsupportedFormat
 from resizer.images.codec import compress
 from resizer.models import OutputFormat, Recipe
 try:
-    compress(Path(sys.argv[1]).read_bytes(), recipe=Recipe(quality=50, format=OutputFormat.KEEP), max_pixels=10**6)
+    recipe = Recipe(quality=50, format=OutputFormat.KEEP)
+    compress(Path(sys.argv[1]).read_bytes(), recipe=recipe, max_pixels=10**6)
 except UnsupportedFormat as error:
     print(error)
 """

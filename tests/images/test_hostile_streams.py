@@ -1,6 +1,6 @@
 """AVIF and HEIC whose stream holds far more pixels than their container claims, through the real pool.
 
-The container says 64 × 64, so no limit of pixels refuses them; each child's memory limit and `compress.timeout` hold.
+Containers say 64 × 64, so `compress.max_pixels` refuses none; the memory limit and `compress.timeout` hold.
 """
 
 import asyncio

@@ -66,7 +66,7 @@ async def test_colours_look_the_same_before_and_after(windows: Windows) -> None:
     before: dict[str, Pixels] = dict(zip(sources(), shown, strict=False))
     # an untagged one is shown as it is, or nothing here could be trusted
     assert np.array_equal(before["PNG"], np.array(PATCHES))
-    assert np.abs(before["PNG P3"] - before["PNG"]).max() > 10
+    assert np.abs(before["PNG P3"] - before["PNG"]).max() > CLOSE
     far = {}
     for result, after in zip(made, shown[len(sources()) :], strict=True):
         differs = np.abs(after - before[result.source]).max()

@@ -1,4 +1,4 @@
-"""Every layout of TIFF: read as a second reader reads it, or refused as not supported, never anything else."""
+"""Every layout of TIFF is read as a second reader reads it, or refused as unsupported."""
 
 import struct
 from dataclasses import dataclass, field
@@ -28,7 +28,8 @@ def samples(kind: str, count: int) -> Array:
     if wanted.kind == "u":
         return (values.astype("u8") * (int(np.iinfo(wanted).max) // 255)).astype(wanted)
     if wanted.kind == "i":
-        return ((values.astype("i8") - 128) * (2 ** (8 * wanted.itemsize - 1) // 128)).astype(wanted)
+        signed: Array = ((values.astype("i8") - 128) * (2 ** (8 * wanted.itemsize - 1) // 128)).astype(wanted)
+        return signed
     return (values / 255).astype(wanted)
 
 

@@ -21,6 +21,8 @@ else:
     # the picture alone is of use, and a hostile file may hold thousands of the others
     pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = pi_heif.options.AUX_IMAGES = False
 
+#: whether the extra is installed
+AVAILABLE: Final = pi_heif is not None
 EXTRA: Final = "the server reads it after pip install 'resizer[heif]'"
 #: HEVC, and what is put together or turned from it
 KINDS: Final = frozenset({b"hvc1", b"grid", b"iden", b"iovl"})
@@ -28,7 +30,7 @@ KINDS: Final = frozenset({b"hvc1", b"grid", b"iden", b"iovl"})
 
 def open_heif(data: bytes) -> ImageFile.ImageFile:
     """Open the primary picture, upright, without decoding a pixel; raises `UnsupportedFormat`."""
-    if pi_heif is None:
+    if not AVAILABLE:
         raise UnsupportedFormat("HEIC", EXTRA)
     kind = boxes.primary_kind(data)
     if kind is None and b"moov" in data[:4096]:
