@@ -7,8 +7,8 @@ from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms
 from pictures import opened, saved
+from PIL import Image, ImageCms
 
 from resizer.images.codec.profiles import BT709, Curve, Primaries, grey_profile, rgb_profile
 

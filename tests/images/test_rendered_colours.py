@@ -79,7 +79,7 @@ async def test_colours_look_the_same_before_and_after(windows: Windows) -> None:
 def test_every_target_has_the_colours_of_the_others(name: str) -> None:
     """By LittleCMS, from profiles alone; shrunk, so that no source is kept."""
     seen = {
-        wanted: by_its_profile(pressed(sources()[name], wanted, quality=100, max_width=WIDTH // 2).data)
+        wanted: by_its_profile(pressed(sources()[name], wanted, quality=100, max_width=WIDTH * 3 // 4).data)
         for wanted in OutputFormat
     }
     first = seen.pop(OutputFormat.PNG)
