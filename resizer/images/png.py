@@ -12,6 +12,8 @@ from typing import Final
 MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 ANIMATION: Final = frozenset({b"acTL", b"fcTL", b"fdAT"})
 COLOURS: Final = frozenset({b"cICP", b"sRGB", b"gAMA", b"cHRM"})
+#: bytes that ancillary chunks hold, where that is fixed
+SIZES: Final = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"pHYs": 9, b"acTL": 8, b"fcTL": 26}
 ANCILLARY: Final = 0x20  # the bit of the name's first letter
 CICP, CHRM, GAMA = struct.Struct("4B"), struct.Struct(">8I"), struct.Struct(">I")
 UNIT: Final = 100_000  # in which gAMA and cHRM count
@@ -31,11 +33,11 @@ class Colours:
 
 
 def without_damaged(data: bytes) -> bytes:
-    """Drop ancillary chunks with a wrong checksum; of a damaged animation only the first picture is left."""
+    """Drop ancillary chunks of a wrong checksum or size; a damaged animation becomes its first picture."""
     damaged = [
         (name, at)
         for name, at, end in _chunks(data)
-        if name[0] & ANCILLARY and zlib.crc32(data[at + 4 : end - 4]).to_bytes(4) != data[end - 4 : end]
+        if name[0] & ANCILLARY and not _is_whole(data, name, at, end)
     ]
     if not damaged:
         return data
@@ -64,6 +66,11 @@ def colours(data: bytes) -> Colours:
         gamma=gamma[0] / UNIT if gamma and gamma[0] else None,
         chromaticities=tuple(number / UNIT for number in points) if points else None,
     )
+
+
+def _is_whole(data: bytes, name: bytes, at: int, end: int) -> bool:
+    sized = SIZES.get(name, end - at - 12) == end - at - 12
+    return sized and zlib.crc32(data[at + 4 : end - 4]).to_bytes(4) == data[end - 4 : end]
 
 
 def _cicp(body: bytes | None) -> tuple[int, int] | None:

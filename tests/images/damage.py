@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from pictures import animated, balls, disc, every_format, exif, photo, saved, srgb
 
@@ -53,6 +54,8 @@ def originals() -> dict[str, bytes]:
         files[f"tiff_{kind}"] = saved(picture.convert("1"), "TIFF", compression=kind)
     for mode in ("I;16", "F", "CMYK", "LAB", "P"):
         files[f"tiff_{mode}"] = saved((grey if mode in ("I;16", "F") else picture).convert(mode), "TIFF")
+    for path in sorted((Path(__file__).parent / "heic").glob("*.heic")):
+        files[f"heif_{path.stem}"] = path.read_bytes()
     files["tiff_profile"] = saved(picture, "TIFF", icc_profile=srgb(), exif=exif(6), big_tiff=True)
     files["tiff_pages"] = animated([picture, photo(40, 28, seed=3)], "TIFF", compression="tiff_lzw")
     return files

@@ -20,7 +20,7 @@ from resizer.engine.local import memory_limit
 from resizer.engine.pool import CompressPool
 from resizer.errors import ErrorCode, ImageError
 from resizer.images.codec import compress_file
-from resizer.images.formats import sniff
+from resizer.images.formats import Format, sniff
 from resizer.models import Compressed, OutputFormat
 from service import catalogue, form
 
@@ -85,7 +85,7 @@ async def check(pool: CompressPool, each: Damaged, told: Compressed, target: Pat
     assert width * height <= SETTINGS.max_pixels, facts
     if each.recipe.max_width:
         assert told.width <= each.recipe.max_width, facts
-    elif each.recipe.format is OutputFormat.KEEP:
+    elif each.recipe.format is OutputFormat.KEEP and sniff(each.data) is not Format.HEIF:
         assert told.output_bytes <= told.input_bytes, facts
 
 
