@@ -14,6 +14,7 @@ LARGEST_COUNT: Final = 64  # values of a tag that are read; none of those needed
 NUMBERS: Final = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 
 NEW_SUBFILE_TYPE, BITS, COMPRESSION, PHOTOMETRIC = 254, 258, 259, 262
+FILL_ORDER = 266
 SAMPLES, PLANAR, PREDICTOR, SUB_DIRECTORIES = 277, 284, 317, 330
 INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 332, 338, 339, 50706
 #: colour filter array and linear raw: what a sensor saw, not what is shown
@@ -29,6 +30,7 @@ PHOTOMETRICS: Final = {
     YCBCR: "YCbCr",
     CIELAB: "Lab",
 }
+GREYS: Final = frozenset({0, BLACK_IS_ZERO})
 UNSIGNED = 1
 FORMATS: Final = {2: "signed", 3: "floating-point"}
 CMYK_INKS = 1
@@ -37,9 +39,12 @@ PLAIN, CCITT, JPEG, PACKBITS = 1, frozenset({2, 3, 4}), 7, 32773
 #: LZW, deflate by both of its numbers, LZMA, Zstandard
 PREDICTED: Final = frozenset({5, 8, 32946, 34925, 50000})
 COMPRESSIONS: Final = frozenset({PLAIN, *CCITT, JPEG, PACKBITS, *PREDICTED})
+BYTE = 8
 SEPARATE = 2  # a plane for each sample
 DIFFERENCES = 2  # of neighbours, the one predictor for whole numbers
 
+#: photometric interpretation and bits of what JPEG packs
+JPEGS: Final = {(BLACK_IS_ZERO, (8,)), (RGB, (8, 8, 8)), (YCBCR, (8, 8, 8))}
 #: photometric interpretation, bits of each sample, what each sample beyond its colours is
 INTERLEAVED: Final = {
     *((grey, (bits,), ()) for grey in (0, BLACK_IS_ZERO) for bits in (1, 2, 4, 8)),
@@ -69,6 +74,7 @@ class Layout:
     predictor: int
     planar: int
     inks: int
+    fill_order: int
     #: BigTIFF with the highest byte first, which Pillow does not open
     big_reversed: bool
 
@@ -81,19 +87,28 @@ class Layout:
             and self.formats == {UNSIGNED}
             and (self.photometric != SEPARATED or self.inks == CMYK_INKS)
             and self._unpacks
+            and self._has_usual_bits
             and not self.big_reversed
         )
 
     @property
     def _unpacks(self) -> bool:
-        if self.compression in CCITT and self.bits != (1,):
+        if self.compression in CCITT and (self.photometric not in GREYS or self.bits != (1,)):
             return False
-        if self.compression == JPEG and (max(self.bits) != 8 or self.photometric in (PALETTE, CIELAB)):  # noqa: PLR2004
-            return False
-        if self.photometric == YCBCR and self.compression != JPEG:
-            return False
-        predicted = self.predictor == DIFFERENCES and self.compression in PREDICTED and max(self.bits) >= 8  # noqa: PLR2004
+        if self.compression == JPEG or self.photometric == YCBCR:
+            return self._is_jpeg
+        predicted = self.predictor == DIFFERENCES and self.compression in PREDICTED and self.bits[0] >= BYTE
         return self.compression in COMPRESSIONS and (self.predictor == 1 or predicted)
+
+    @property
+    def _is_jpeg(self) -> bool:
+        known = (self.photometric, self.bits) in JPEGS and self.planar != SEPARATE
+        return self.compression == JPEG and self.predictor == 1 and known
+
+    @property
+    def _has_usual_bits(self) -> bool:
+        # faxes begin with the lowest bit of a byte
+        return self.fill_order == 1 or self.bits == (1,)
 
     def __str__(self) -> str:
         kind = PHOTOMETRICS.get(self.photometric, f"photometric {self.photometric}")
@@ -130,6 +145,7 @@ def layout(data: bytes) -> Layout | None:
         predictor=tags.get(PREDICTOR, (1,))[0],
         planar=tags.get(PLANAR, (1,))[0],
         inks=tags.get(INK_SET, (CMYK_INKS,))[0],
+        fill_order=tags.get(FILL_ORDER, (1,))[0],
         big_reversed=data.startswith(b"MM\0+"),
     )
 

@@ -41,7 +41,7 @@ OPTIONS: dict[str, tuple[str, Json]] = {
         {"type": "integer", "minimum": 1, "maximum": 100},
     ),
     "format": (
-        "What images become. `keep`: what they are; BMP and TIFF become JPEG, or PNG with transparency.",
+        "What images become. `keep`: what they are; BMP, TIFF, HEIC become JPEG, or PNG with transparency.",
         {"type": "string", "enum": [str(each) for each in OutputFormat]},
     ),
     "max_width": (
