@@ -11,9 +11,10 @@ from PIL import Image
 
 import photos
 from resizer.catalog import CatalogReader, ResultWriter, Slot
-from resizer.images.codec import compress
+from resizer.images.codec import compress, heif
 from resizer.models import OutputFormat, Recipe
 
+HEIC = ROOT / "tests" / "images" / "heic"
 FORMATS = read(ROOT / "docs" / "formats.md")
 ROW = re.compile(r"^\| ([A-Z][\w, ]+) \| (.+) \|$", re.MULTILINE)
 
@@ -29,7 +30,7 @@ def table() -> dict[str, list[str]]:
 
 
 def test_table_of_formats_is_whole() -> None:
-    assert {*table()} == {"JPEG", "PNG", "WebP", "AVIF", "GIF", "BMP", "TIFF"}
+    assert {*table()} == {"JPEG", "PNG", "WebP", "AVIF", "GIF", "BMP", "TIFF", "HEIC"}
     header = next(line for line in FORMATS.text.splitlines() if line.startswith("| in |"))
     assert [cell.strip("` ") for cell in header.strip("|").split("|")[1:]] == list(OutputFormat)
 
@@ -46,6 +47,15 @@ def test_image_becomes_what_the_table_says(kind: str) -> None:
         if transparent == "PNG with transparency" and kind != "BMP":  # Pillow writes none with it
             assert _became(photos.encoded(clear, kind.upper()), target) == "png"
         assert transparent in ("", "PNG with transparency")
+
+
+@pytest.mark.skipif(not heif.AVAILABLE, reason="needs the extra resizer[heif]")
+def test_heic_becomes_what_the_table_says() -> None:
+    opaque, clear = ((HEIC / name).read_bytes() for name in ("plain.heic", "alpha.heic"))
+    for told, target in zip(table()["HEIC"], OutputFormat, strict=True):
+        wanted, _, transparent = told.partition(", or ")
+        assert _became(opaque, target) == wanted.lower()
+        assert _became(clear, target) == ("png" if transparent else wanted.lower())
 
 
 def _became(data: bytes, target: OutputFormat) -> str:
