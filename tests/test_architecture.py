@@ -10,7 +10,7 @@ import resizer
 
 ROOT = Path(resizer.__file__).parent
 LEAVES = {
-    "allocator", "content", "durable", "errors", "log_context", "retry_after", "turns", "version", "waiting",
+    "allocator", "content", "durable", "errors", "log_context", "recipe", "retry_after", "turns", "version", "waiting",
 }  # fmt: skip
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 
@@ -21,16 +21,17 @@ MAY_IMPORT = {
     "durable": set(),
     "errors": set(),
     "log_context": set(),
+    "recipe": set(),
     "retry_after": set(),
     "turns": set(),
     "version": set(),
     "waiting": set(),
     "failpoints": {"errors"},
     "metrics": {"models", "errors", "version"},
-    "models": {"errors"},
+    "models": {"errors", "recipe"},
     "naming": {"models"},
     "photos": set(),
-    "config": {"models", "errors"},
+    "config": {"models", "errors", "recipe"},
     "bodies": {"models"},
     "addresses": {"config", "models", "errors"},
     "catalog": {"content", "models", "errors"},

@@ -7,9 +7,11 @@ from PIL import Image, ImageChops, ImageFile
 
 from resizer.images import gif
 from resizer.images.codec.colours import profile_of
+from resizer.images.codec.effort import options_for
+from resizer.images.codec.ground import grounded
 from resizer.images.codec.pixels import OPAQUE, PALETTE, SHORT, has_alpha, placed, without_alpha_if_opaque
 from resizer.images.codec.reader import damage_told
-from resizer.images.codec.writer import NOTHING, indexed, options_for, palette_of, saved
+from resizer.images.codec.writer import NOTHING, indexed, palette_of, saved
 from resizer.images.formats import Format
 from resizer.images.plan import Plan
 
@@ -40,7 +42,8 @@ def animate(image: ImageFile.ImageFile, plan: Plan) -> bytes:
         if picture.size != canvas:
             # a later frame of a GIF may stick out
             picture = picture.crop((0, 0, *canvas))
-        return placed(picture, plan), round(duration) if plan.target is Format.AVIF else duration
+        picture, _ = grounded(placed(picture, plan), profile, plan)
+        return picture, round(duration) if plan.target is Format.AVIF else duration
 
     if plan.target is Format.GIF:
         # where nothing is transparent it is enough to write what changes
@@ -49,7 +52,7 @@ def animate(image: ImageFile.ImageFile, plan: Plan) -> bytes:
     if plan.kind is Format.GIF:
         # a GIF counts what comes after the first time, the others count all
         loop = 1 if loop is None else loop and loop + 1
-    options = options_for(plan)
+    options = options_for(plan, frames=count)
     if plan.target is not Format.AVIF:
         options["loop"] = min(loop or 0, SHORT)
     frames = _Frames(count, make)
@@ -87,7 +90,7 @@ def write_gif(
     pictures: Iterable[tuple[Image.Image, float]], plan: Plan, *, loop: int | None, clear: bool
 ) -> bytes:
     """Write a GIF; `clear` where something can be seen through it."""
-    frames = _cut_down(pictures, clear=clear, exact=not plan.shrinks)
+    frames = _cut_down(pictures, clear=clear, exact=plan.may_keep)
     try:
         return gif.assemble(*plan.size, loop=loop, frames=frames)
     except _Inexact:

@@ -11,8 +11,16 @@ from resizer.errors import StorageFailure, disk_fault
 from resizer.images import metadata
 from resizer.images.codec.animation import animate, write_gif
 from resizer.images.codec.colours import coloured, profile_of
+from resizer.images.codec.ground import grounded
 from resizer.images.codec.pixels import BYTE, has_alpha, placed, plain, straight
-from resizer.images.codec.reader import UNREADABLE, damage_told, open_image, orientation_of, silent
+from resizer.images.codec.reader import (
+    UNREADABLE,
+    check_pixels,
+    damage_told,
+    open_image,
+    orientation_of,
+    silent,
+)
 from resizer.images.codec.turbo import recompress
 from resizer.images.codec.writer import NOTHING, encode
 from resizer.images.formats import EXTENSIONS, Format, sniff
@@ -41,7 +49,13 @@ def compress(data: bytes, *, recipe: Recipe, max_pixels: int) -> Encoded:
         if kind is not Format.JPEG:
             image.load()  # the EXIF of a PNG may stand behind its pixels
         plan = Plan.of(recipe, kind, image.size, orientation_of(image))
-        if plan.keeps_frames and getattr(image, "is_animated", False):
+        animated = plan.keeps_frames and getattr(image, "is_animated", False)
+        if plan.layout.pads:
+            # a small source with many frames would fill as many large canvases
+            check_pixels(*plan.size, getattr(image, "n_frames", 1) if animated else 1, max_pixels)
+        if animated:
+            if plan.on_ground:
+                plan = replace(plan, may_keep=False)
             result = animate(image, plan)
         else:
             result, plan = _still(image, data, plan)
@@ -103,19 +117,22 @@ def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan) -> tuple[bytes, 
         if result is not None:
             return result, plan
     box = None
-    if plan.shrinks:
-        width, height = plan.size_before_turn
+    if plan.layout.shrinks:
+        width, height = plan.whole_before_turn
         # decodes a JPEG at a half, a quarter or an eighth, which is all that is needed
-        drafted = image.draft(None, (2 * width, 2 * height))
+        drafted = image.draft(None, (round(2 * width), round(2 * height)))
         box = drafted[1] if drafted else None
     image.load()
     depth = data[24] if plan.kind is Format.PNG else BYTE
-    if depth > BYTE and plan.lossless_png and plan.may_keep:
+    if depth > BYTE and plan.lossless_png and plan.may_keep and not (plan.on_ground and has_alpha(image)):
         return NOTHING, plan  # what has 16 bits cannot be written again without loss
     pixels = plain(image, plan.kind, depth)
-    if plan.may_be_png and has_alpha(pixels):
-        plan = replace(plan, target=Format.PNG)
-    pixels, profile = coloured(placed(pixels, plan, box), profile, plan.target)
+    if has_alpha(pixels):
+        if plan.on_ground:
+            plan = replace(plan, may_keep=False)
+        elif plan.may_be_png:
+            plan = replace(plan, target=Format.PNG)
+    pixels, profile = grounded(*coloured(placed(pixels, plan, box), profile, plan.target), plan)
     if plan.target is Format.GIF:
         return write_gif([(straight(pixels), 0.0)], plan, loop=None, clear=has_alpha(pixels)), plan
     return encode(pixels, profile, plan, len(data)), plan
