@@ -10,7 +10,8 @@ import resizer
 
 ROOT = Path(resizer.__file__).parent
 LEAVES = {
-    "allocator", "content", "durable", "errors", "log_context", "recipe", "retry_after", "turns", "version", "waiting",
+    "allocator", "content", "durable", "errors", "log_context", "recipe", "retry_after", "turns", "version",
+    "waiting",
 }  # fmt: skip
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 

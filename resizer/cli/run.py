@@ -50,8 +50,11 @@ def command(
     output: Path | None,
     quality: int | None,
     output_format: str | None,
+    effort: str | None,
     max_width: int | None,
     max_height: int | None,
+    fit: str | None,
+    background: str | None,
     config_file: Path | None,
     data_dir: str | None,
 ) -> None:
@@ -64,8 +67,11 @@ def command(
         compress={
             "quality": quality,
             "format": output_format,
+            "effort": effort,
             "max_width": max_width,
             "max_height": max_height,
+            "fit": fit,
+            "background": background,
         },
         # what is too much for a queue is not too much for a job
         queue={"max_pending_images": MOST_IMAGES},

@@ -11,7 +11,18 @@ import pytest
 
 import photos
 from origin import Answer, Origin
-from service import HEADER, Client, catalogue, form, images, problem, result_rows, settled, upload
+from service import (
+    DEFAULT_RECIPE,
+    HEADER,
+    Client,
+    catalogue,
+    form,
+    images,
+    problem,
+    result_rows,
+    settled,
+    upload,
+)
 
 Serve = Callable[..., Awaitable[Client]]
 
@@ -46,14 +57,14 @@ async def test_csv_as_body_takes_options_from_the_query(serve: Serve, origin: Or
     origin.add("/a.jpg", Answer(body=photos.jpeg()))
     client = await serve()
     data = catalogue([("One", origin.url("/a.jpg"))])
-    query = {"quality": "30", "format": "webp", "max_width": "100", "max_height": "50"}
+    query = {"quality": "30", "format": "webp", "max_width": "100", "max_height": "50", "fit": "cover"}
     async with client.post("/upload", params=query, data=data, headers=CSV) as response:
         assert response.status == 202
         request_id = (await response.json())["request_id"]
     status = await settled(client, request_id)
-    assert status["recipe"] == {"quality": 30, "format": "webp", "max_width": 100, "max_height": 50}
+    assert status["recipe"] == {**DEFAULT_RECIPE, **query, "quality": 30, "max_width": 100, "max_height": 50}
     (image,) = await images(client, request_id)
-    assert (image["format"], image["width"], image["height"]) == ("webp", 67, 50)
+    assert (image["format"], image["width"], image["height"]) == ("webp", 100, 50)
 
 
 async def test_form_fields_are_options_before_and_after_the_file(serve: Serve, origin: Origin) -> None:
@@ -67,7 +78,7 @@ async def test_form_fields_are_options_before_and_after_the_file(serve: Serve, o
     async with client.post("/upload", data=body) as response:
         request_id = (await response.json())["request_id"]
     status = await settled(client, request_id)
-    assert status["recipe"] == {"quality": 40, "format": "png", "max_width": None, "max_height": None}
+    assert status["recipe"] == {**DEFAULT_RECIPE, "quality": 40, "format": "png"}
     assert status["filename"] == "Katalog März.csv"
 
 
@@ -83,6 +94,11 @@ async def test_form_fields_are_options_before_and_after_the_file(serve: Serve, o
         ("format", "JPEG "),
         ("max_width", "-1"),
         ("max_height", "1e3"),
+        ("effort", "most"),
+        ("fit", "contain"),
+        ("background", "red"),
+        ("background", "#fff"),
+        ("background", "#12345g"),
         ("webhook_url", "ftp://example.com/"),
         ("webhook_url", "http://"),
         ("webhook_url", "example.com/hook"),
