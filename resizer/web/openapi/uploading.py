@@ -46,8 +46,10 @@ OPTIONS: dict[str, tuple[str, Json]] = {
         {"type": "string", "enum": [str(each) for each in OutputFormat]},
     ),
     "effort": (
-        "`small`: fewer bytes at the same look for more time; `fast`: the other way round. Very large images "
-        "take a faster one than asked for.",
+        (
+            "`small`: fewer bytes at the same look for more time; `fast`: the other way round. Very large "
+            "images take a faster one than asked for."
+        ),
         {"type": "string", "enum": [str(each) for each in Effort]},
     ),
     "max_width": (
@@ -56,15 +58,19 @@ OPTIONS: dict[str, tuple[str, Json]] = {
     ),
     "max_height": ("Pixels, as `max_width`.", {"type": "integer", "minimum": 0, "maximum": MAX_SIDE}),
     "fit": (
-        "`inside`: images fit into `max_width` × `max_height` as a whole. `cover`: they fill that box, and "
-        "what sticks out is cropped, the same on both sides. `pad`: they fit into it as a whole, and "
-        "`background` fills the rest. The last two need both limits. Nothing is enlarged.",
+        (
+            "`inside`: images fit into `max_width` × `max_height` as a whole. `cover`: they fill that box, and "
+            "what sticks out is cropped, the same on both sides. `pad`: they fit into it as a whole, and "
+            "`background` fills the rest. The last two need both limits. Nothing is enlarged."
+        ),
         {"type": "string", "enum": [str(each) for each in Fit]},
     ),
     "background": (
-        "What is around a padded image, and behind what is transparent there and in JPEG: `white`, a colour "
-        "as `#rrggbb`, or `none`, which is transparent where the format can be, else white. In a query "
-        "`#` is written `%23`.",
+        (
+            "What is around a padded image, and behind what is transparent there and in JPEG: `white`, a "
+            "colour as `#rrggbb`, or `none`, which is transparent where the format can be, else white. In a "
+            "query `#` is written `%23`."
+        ),
         {"type": "string", "pattern": f"^({BACKGROUND.pattern})$", "examples": ["#f4f4f4"]},
     ),
 }
