@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "naming": {"models"},
     "photos": set(),
     "config": {"models", "errors", "recipe"},
-    "bodies": {"models"},
+    "bodies": {"models", "recipe"},
     "addresses": {"config", "models", "errors"},
     "catalog": {"content", "models", "errors"},
     "images": BASE | {"addresses"},

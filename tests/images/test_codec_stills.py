@@ -22,7 +22,7 @@ def test_jpeg_has_the_tables_of_quality_50(source: str) -> None:
 @pytest.mark.parametrize("quality", [1, 30, 75, 100])
 def test_quality_is_on_the_scale_of_pillow(quality: int) -> None:
     data = saved(photo(), "PNG")
-    for kind, options in (("jpeg", {}), ("webp", {"method": 4}), ("avif", {"speed": 9, "max_threads": 1})):
+    for kind, options in (("jpeg", {}), ("webp", {"method": 5}), ("avif", {"speed": 8, "max_threads": 1})):
         assert pressed(data, kind, quality=quality).data == saved(photo(), kind, quality=quality, **options)
 
 

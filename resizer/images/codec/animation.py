@@ -13,6 +13,7 @@ from resizer.images.codec.pixels import OPAQUE, PALETTE, SHORT, has_alpha, place
 from resizer.images.codec.reader import damage_told
 from resizer.images.codec.writer import NOTHING, indexed, palette_of, saved
 from resizer.images.formats import Format
+from resizer.images.metadata import webp_with_alpha
 from resizer.images.plan import Plan
 
 HALF = 128
@@ -56,7 +57,8 @@ def animate(image: ImageFile.ImageFile, plan: Plan) -> bytes:
     if plan.target is not Format.AVIF:
         options["loop"] = min(loop or 0, SHORT)
     frames = _Frames(count, make)
-    return saved(frames, plan.target, profile, save_all=True, duration=frames.durations, **options)
+    data = saved(frames, plan.target, profile, save_all=True, duration=frames.durations, **options)
+    return webp_with_alpha(data) if plan.target is Format.WEBP and frames.clear else data
 
 
 class _Frames(Image.Image):
@@ -68,6 +70,8 @@ class _Frames(Image.Image):
         self.is_animated = True
         #: milliseconds; filled on the way, before the writers look
         self.durations: list[float] = []
+        #: something can be seen through one of those that were made
+        self.clear = False
         self._make = make
         self._at = -1
         self.seek(0)
@@ -77,6 +81,7 @@ class _Frames(Image.Image):
             raise EOFError("no more frames")
         if frame != self._at:
             image, duration = self._make(frame)
+            self.clear = self.clear or has_alpha(without_alpha_if_opaque(image))
             self.im, self._mode, self._size = image.im, image.mode, image.size
             self._at = frame
             if frame == len(self.durations):

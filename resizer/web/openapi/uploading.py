@@ -59,7 +59,7 @@ OPTIONS: dict[str, tuple[str, Json]] = {
     "max_height": ("Pixels, as `max_width`.", {"type": "integer", "minimum": 0, "maximum": MAX_SIDE}),
     "fit": (
         (
-            "`inside`: images fit into `max_width` × `max_height` as a whole. `cover`: they fill that box, and "
+            "`inside`: images fit into `max_width` × `max_height` as a whole. `cover`: they fill it, and "
             "what sticks out is cropped, the same on both sides. `pad`: they fit into it as a whole, and "
             "`background` fills the rest. The last two need both limits. Nothing is enlarged."
         ),
