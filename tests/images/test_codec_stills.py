@@ -2,6 +2,7 @@
 
 import struct
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_orientation_is_applied_once(turn: int, source: str) -> None:
     ],
 )
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"])
-def test_limits_fit_and_never_enlarge(source: str, limits: dict[str, int], size: tuple[int, int]) -> None:
+def test_limits_fit_and_never_enlarge(source: str, limits: dict[str, Any], size: tuple[int, int]) -> None:
     result = pressed(saved(photo(), source), "keep", **limits)
     assert (result.width, result.height) == size == opened(result.data).size
 
