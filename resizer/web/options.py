@@ -45,7 +45,7 @@ def recipe_from(options: Mapping[str, str], defaults: CompressSettings) -> Recip
 def check_box(recipe: Recipe, settings: CompressSettings) -> None:
     """Raise `OptionError` where the fit asks for a box that the limits do not give."""
     if fault := recipe.box_fault(settings.max_pixels):
-        raise OptionError("fit", recipe.fit, fault)
+        raise OptionError("fit", str(recipe.fit), fault)
 
 
 def webhook_url_from(options: Mapping[str, str]) -> str | None:

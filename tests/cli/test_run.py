@@ -91,6 +91,31 @@ async def test_run_with_other_options_does_the_work_again(tmp_path: Path, origin
     assert photos.opened((out / second).read_bytes()).size == (100, 75)
 
 
+async def test_run_crops_and_pads(tmp_path: Path, origin: Origin) -> None:
+    origin.add("/a.jpg", Answer(body=photos.jpeg()))
+    source, out = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))])), tmp_path / "out"
+    box = ("--output", out, "--max-width", "100", "--max-height", "100")
+    for options, corner in (
+        (("--fit", "pad", "--background", "#20c060", "--effort", "small"), (32, 192, 96)),
+        (("--fit", "cover"), None),
+    ):
+        code, _, log = await run(source, *box, *options)
+        assert code == 0, log
+        picture = photos.opened((out / result_of(out)[1][3]).read_bytes())
+        assert picture.size == (100, 100)
+        found = picture.convert("RGB").getpixel((0, 0))
+        assert (corner is not None) == (
+            max(abs(a - b) for a, b in zip(found, (32, 192, 96), strict=True)) < 5
+        )
+
+
+async def test_run_refuses_a_fit_without_its_box(tmp_path: Path) -> None:
+    source = write(tmp_path, catalogue([("One", "http://a.example/a.jpg")]))
+    code, _, log = await run(source, "--output", tmp_path / "out", "--fit", "pad", "--max-width", "100")
+    assert code == 2
+    assert "needs both max_width and max_height" in log
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_interrupted_run_goes_on_where_it_stopped(
     number: signal.Signals, tmp_path: Path, origin: Origin

@@ -83,6 +83,53 @@ async def test_form_fields_are_options_before_and_after_the_file(serve: Serve, o
 
 
 @pytest.mark.parametrize(
+    "options, remedy",
+    [
+        ({"fit": "cover"}, "max_width and max_height"),
+        ({"fit": "pad", "max_width": "10"}, "max_width and max_height"),
+        ({"fit": "pad", "max_height": "10", "max_width": "0"}, "max_width and max_height"),
+        ({"fit": "pad", "max_width": "10", "max_height": "101"}, "compress.max_pixels (1000)"),
+        ({"fit": "cover", "max_width": "1000000", "max_height": "1000000"}, "compress.max_pixels (1000)"),
+    ],
+)
+async def test_fit_without_a_box_that_can_be_is_refused(
+    options: dict[str, str], remedy: str, serve: Serve
+) -> None:
+    client = await serve(compress={"max_pixels": 1000})
+    data = catalogue([("One", "https://example.com/a.jpg")])
+    for answer in (
+        client.post("/upload", data=form(data, **options)),
+        client.post("/upload", data=data, params=options, headers=CSV),
+    ):
+        async with answer as response:
+            detail = (await problem(response, 422))["detail"]
+        assert detail.startswith(f"fit = {options['fit']!r} is not possible; ")
+        assert remedy in detail
+    async with client.get("/requests") as response:
+        assert (await response.json())["data"] == []
+
+
+async def test_box_may_come_from_form_query_and_configuration_together(serve: Serve) -> None:
+    client = await serve(compress={"max_height": 20})
+    data = form(catalogue([("One",), ("Two", "nonsense://")]), max_width="30")
+    async with client.post("/upload", params={"fit": "cover"}, data=data) as response:
+        assert response.status == 202, await response.text()
+        request_id = (await response.json())["request_id"]
+    recipe = (await settled(client, request_id))["recipe"]
+    assert (recipe["fit"], recipe["max_width"], recipe["max_height"]) == ("cover", 30, 20)
+
+
+async def test_other_options_are_other_content(serve: Serve) -> None:
+    """Also where the images would be the same: what was asked for is told in the status."""
+    client = await serve()
+    data = catalogue([("One", "nonsense://")])
+    for option, status in (("white", 202), ("#ffffff", 202), ("#102030", 422)):
+        headers = {"Idempotency-Key": "k"}
+        async with client.post("/upload", data=form(data, background=option), headers=headers) as response:
+            assert response.status == status
+
+
+@pytest.mark.parametrize(
     "name, value",
     [
         ("quality", "0"),
