@@ -66,5 +66,5 @@ def test_recipe_of_nothing_but_earlier_options_keeps_its_line() -> None:
 
 
 def recipe(**options: Any) -> Recipe:
-    told = {"format": OutputFormat(options.pop("format", "keep")), "fit": Fit(options.pop("fit", "inside"))}
-    return replace(PLAIN, **told, **options)
+    wanted, fit = OutputFormat(options.pop("format", "keep")), Fit(options.pop("fit", "inside"))
+    return replace(PLAIN, format=wanted, fit=fit, **options)

@@ -97,12 +97,13 @@ async def test_fit_without_a_box_that_can_be_is_refused(
 ) -> None:
     client = await serve(compress={"max_pixels": 1000})
     data = catalogue([("One", "https://example.com/a.jpg")])
-    for answer in (
-        client.post("/upload", data=form(data, **options)),
-        client.post("/upload", data=data, params=options, headers=CSV),
-    ):
-        async with answer as response:
-            detail = (await problem(response, 422))["detail"]
+    calls: list[dict[str, Any]] = [
+        {"data": form(data, **options)},
+        {"data": data, "params": options, "headers": CSV},
+    ]
+    for call in calls:
+        async with client.post("/upload", **call) as response:
+        detail = (await problem(response, 422))["detail"]
         assert detail.startswith(f"fit = {options['fit']!r} is not possible; ")
         assert remedy in detail
     async with client.get("/requests") as response:
