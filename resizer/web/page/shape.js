@@ -34,6 +34,7 @@ export class Shape {
       field("fit", "Fit", this.fit),
       this.place,
     ];
+    this.fields[0].classList.add("first");
     for (const each of [format, this.fit, this.ground]) each.addEventListener("change", () => this.show());
     this.show();
   }
