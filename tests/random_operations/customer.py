@@ -35,6 +35,10 @@ WEIGHTS = {
     "redeliver": 2,
     "change": 8,
 }
+#: of all uploads; the rest must be there in the end
+MOST_DELETED = 0.4
+#: seconds between two operations of a client
+PAUSES = [0, 0, 0, 0.01, 0.05, 0.1]
 
 
 class Lost(Exception):
@@ -44,7 +48,9 @@ class Lost(Exception):
 class Customer:
     """Sends operations to whatever server is up; `up` and `down` are set by its owner."""
 
-    def __init__(self, shop: Shop, listener: Listener, memory: Memory, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, shop: Shop, listener: Listener, memory: Memory, session: aiohttp.ClientSession
+    ) -> None:
         self.shop = shop
         self.listener = listener
         self.memory = memory
@@ -66,6 +72,7 @@ class Customer:
         (name,) = moments.choices([*WEIGHTS], [*WEIGHTS.values()])
         try:
             await self.operations[name](moments)
+            await asyncio.sleep(moments.choice(PAUSES))
         except Lost:
             async with asyncio.timeout(PATIENCE):
                 await self.down.wait()
@@ -237,7 +244,8 @@ class Customer:
 
     async def _delete(self, moments: Random) -> None:
         upload = self._any(moments)
-        if upload is None or upload.sending:
+        going = sum(each.deleting for each in self.memory.uploads)
+        if upload is None or upload.sending or going >= MOST_DELETED * len(self.memory.uploads):
             return
         upload.deleting = True
         await self.call(upload, "DELETE", f"/requests/{upload.request_id}", [204])

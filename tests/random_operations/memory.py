@@ -89,7 +89,11 @@ class Memory:
     def new(self, moments: Random, shop_urls: list[str], webhook_url: str) -> Upload:
         """Make up a catalogue; nothing is sent."""
         number = len(self.uploads)
-        sizes = [moments.choice([0, 1, 1, 2, 3]) for _ in range(moments.randint(1, 6))]
+        # a catalogue without any URL is refused
+        sizes = [
+            moments.randint(1, 3),
+            *(moments.choice([0, 1, 1, 2, 3]) for _ in range(moments.randint(0, 6))),
+        ]
         upload = Upload(
             number=number,
             cells=[(moments.choice(COLOURS), str(row + 1), f"P{number}-{row}") for row in range(len(sizes))],

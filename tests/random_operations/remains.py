@@ -82,7 +82,9 @@ def check_no_file_without_row(folder: Path) -> None:
 
 
 def _check_batch(connection: sqlite3.Connection, row: sqlite3.Row, upload: Upload, shop: Customer) -> None:
-    images = connection.execute("SELECT * FROM images WHERE batch_id = ? ORDER BY seq", [row["id"]]).fetchall()
+    images = connection.execute(
+        "SELECT * FROM images WHERE batch_id = ? ORDER BY seq", [row["id"]]
+    ).fetchall()
     assert [image["url"] for image in images] == [url for urls in upload.urls for url in urls]
     counted = connection.execute(
         f"SELECT {', '.join(COUNTERS.values())} FROM images WHERE batch_id = ?", [row["id"]]

@@ -16,6 +16,7 @@ IMAGES = 12
 VERSIONS = 3
 #: seconds; shorter than `fetch.timeout` in these runs
 SLOW = 0.2
+QUICK = 0.02
 
 
 @functools.cache
@@ -71,7 +72,10 @@ class Shop:
         version = self._versions[number]
         # every third tells nothing by which it could be asked whether it has changed
         headers = {"ETag": f'"{number}-{version}"'} if number % 3 else {}
-        answer = Answer(body=content(number, version), headers=headers, conditional=bool(headers))
+        delay = QUICK * (number % 4)
+        answer = Answer(
+            body=content(number, version), headers=headers, conditional=bool(headers), delay=delay
+        )
         return self._origin.add(_path(number), answer)
 
 

@@ -18,6 +18,7 @@ from memory import Memory
 from origin import Origin
 from process import Process, ran, server
 from remains import check_no_file_without_row, check_remains, check_sound
+from resizer.cli import check
 from resizer.failpoints import EXIT_CODE, VARIABLE, Point
 from service import SECRET
 from settling import settle
@@ -27,12 +28,14 @@ from shop import Shop
 RETENTION = 5
 DAY = 24 * 3600  # seconds
 ACTORS = 6
-#: uploads between two settlings
-UPLOADS = 14
+#: uploads in a server's life
+UPLOADS = 5
 #: seconds of a server's life
 LIFE = (0.05, 1.5)
 #: how a server ends: by a signal to itself, or to its children too
 ENDS = ["everything", "everything", "everything", "server", "SIGTERM"]
+#: whether there is a collector of files that no row names
+COLLECTS = "fix" in {parameter.name for parameter in check.command.params}
 LINES = 400  # of the log that are shown
 
 
@@ -58,7 +61,7 @@ class Storm:
             try:
                 for number in range(self.rounds):
                     self.customer.say(f"round {number}")
-                    await self._round()
+                    await self._round(number)
                 await self._settled()
                 code, output, log = await ran("check", "--data-dir", self.data)
                 assert (code, output.strip()) == (0, "sound"), log
@@ -66,7 +69,9 @@ class Storm:
                 error.add_note("\n".join(self.customer.log[-LINES:]))
                 error.add_note(f"again: SEEDS={self.seed} pytest -m soak tests/random_operations")
                 raise
-        return f"{self.operations} operations, {len(self.customer.memory.uploads)} uploads, {self.kills} kills"
+        return (
+            f"{self.operations} operations, {len(self.customer.memory.uploads)} uploads, {self.kills} kills"
+        )
 
     def _variables(self, listener: Listener) -> dict[str, str]:
         return {
@@ -81,13 +86,12 @@ class Storm:
             "RESIZER_COMPRESS__PROCESSES": self.moments.choice(["1", "2"]),
         }
 
-    async def _round(self) -> None:
+    async def _round(self, round_number: int) -> None:
         """Operate through some lives of the server, then let all come to rest and look at what there is."""
         self._over = False
-        self.customer.uploads_left = UPLOADS
         async with asyncio.TaskGroup() as group:
             for number in range(ACTORS):
-                group.create_task(self._act(Random(f"{self.seed} actor {number} at {self.operations}")))
+                group.create_task(self._act(Random(f"{self.seed} actor {number} round {round_number}")))
             backups = group.create_task(self._back_up())
             for _ in range(self.lives):
                 await self._live()
@@ -119,6 +123,7 @@ class Storm:
                 self.customer.say(f"server ended at {armed}, before it listened")
                 return
             self.customer.say(f"server is up, pid {process.process.pid}, {armed}")
+            self.customer.uploads_left = UPLOADS
             self.customer.down.clear()
             self.customer.up.set()
             with suppress(TimeoutError):
@@ -156,6 +161,12 @@ class Storm:
         await self._collect()
 
     async def _collect(self) -> None:
+        """Have every file without a row collected that is older than the grace, and look that none is left."""
+        if not COLLECTS:
+            return
+        self._age_files()
+        code, output, log = await ran("check", "--fix", "--data-dir", self.data)
+        assert (code, output.strip()) == (0, "sound"), log
         check_no_file_without_row(self.data)
 
     async def _check_backup(self, copy: Path, wanted: set[str]) -> None:
