@@ -11,12 +11,12 @@ from random import Random
 from typing import Any
 
 import aiohttp
-
 from listener import Listener
 from memory import COLUMNS, Memory, Upload
+from shop import Shop
+
 from process import PATIENCE, ran
 from service import form
-from shop import Shop
 
 OUTPUT = "Output Image Urls"
 #: how often each operation comes among all

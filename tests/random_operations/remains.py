@@ -7,12 +7,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import photos
 from customer import Customer
 from listener import Listener
 from memory import Upload
-from resizer.database import look_over
 from settling import reading
+
+import photos
+from resizer.database import look_over
 
 KNOWN = {
     "resizer.db", "resizer.db-wal", "resizer.db-shm", "resizer.db.lock", "lock", "webhook.secret", "spool",

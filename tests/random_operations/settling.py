@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import aiohttp
-
 from customer import Customer
 from memory import Upload
+
 from process import PATIENCE
 
 #: what must come to nothing by itself while no client asks for anything

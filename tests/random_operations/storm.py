@@ -10,19 +10,19 @@ from pathlib import Path
 from random import Random
 
 import aiohttp
-
 from customer import Customer
-from kin import descendants
 from listener import Listener
 from memory import Memory
+from remains import check_no_file_without_row, check_remains, check_sound
+from settling import settle
+from shop import Shop
+
+from kin import descendants
 from origin import Origin
 from process import Process, ran, server
-from remains import check_no_file_without_row, check_remains, check_sound
 from resizer.cli import check
 from resizer.failpoints import EXIT_CODE, VARIABLE, Point
 from service import SECRET
-from settling import settle
-from shop import Shop
 
 #: days after which requests go; those that are to go have their end put back by twice as much
 RETENTION = 5
@@ -115,6 +115,8 @@ class Storm:
         if self.moments.random() < 0.4:
             armed[VARIABLE] = f"{self.moments.choice([*Point])}:{self.moments.randint(1, 8)}"
         life, end = self.moments.uniform(*LIFE), self.moments.choice(ENDS)
+        if self.moments.random() < 0.5:
+            self._age_files()
         async with server(self.data, **self.variables, **armed) as process:
             try:
                 self.customer.url = await process.url()
@@ -128,6 +130,9 @@ class Storm:
             self.customer.up.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(life):
+                    if self.moments.random() < 0.3:
+                        await asyncio.sleep(life * self.moments.random())
+                        self._kill_child(process)
                     await process.process.wait()
             self.customer.up.clear()
             end = "failpoint" if process.process.returncode is not None else end
@@ -139,11 +144,22 @@ class Storm:
             assert "Traceback" not in "\n".join(process.log), "\n".join(process.log)
         self.kills += end != "SIGTERM"
 
+    def _kill_child(self, process: Process) -> None:
+        children = descendants(process.process.pid)
+        if children:
+            _kill(self.moments.choice(children))
+            self.customer.say("a child is killed")
+
     async def _back_up(self) -> tuple[Path, set[str]]:
         """Copy the database amid all that; returns the copy and the requests that must be in it."""
         await self.customer.up.wait()
         target = self.folder / f"{self.operations}.backup"
-        return target, {*await self.customer.back_up(self.data, target)}
+        wanted = {*await self.customer.back_up(self.data, target)}
+        if COLLECTS:
+            # files that no row names yet are about to be named
+            code, _, log = await ran("check", "--fix", "--data-dir", self.data)
+            assert code == 0, log
+        return target, wanted
 
     async def _settled(self) -> None:
         self._age_files()
@@ -161,7 +177,7 @@ class Storm:
         await self._collect()
 
     async def _collect(self) -> None:
-        """Have every file without a row collected that is older than the grace, and look that none is left."""
+        """Collect what is older than the grace and has no row; then no file without a row is left."""
         if not COLLECTS:
             return
         self._age_files()
@@ -182,7 +198,7 @@ class Storm:
     def _age_files(self) -> None:
         """Make every file older than any grace, while nobody uses them."""
         long_ago = time.time() - 2 * DAY
-        for path in [*(self.data / "compressed").iterdir(), *(self.data / "spool").iterdir()]:
+        for path in [*self.data.glob("compressed/*"), *self.data.glob("spool/*")]:
             os.utime(path, (long_ago, long_ago))
 
     def _expire_some(self) -> None:
@@ -205,5 +221,9 @@ def _end(process: Process, how: str) -> None:
     children = descendants(process.process.pid) if how == "everything" else []
     process.signal(signal.SIGKILL)
     for child in children:
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+        _kill(child)
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
