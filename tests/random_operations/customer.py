@@ -35,6 +35,8 @@ WEIGHTS = {
     "redeliver": 2,
     "change": 8,
 }
+#: uploads that are still at work, mostly
+LATEST = 4
 #: of all uploads; the rest must be there in the end
 MOST_DELETED = 0.4
 #: seconds between two operations of a client
@@ -259,7 +261,9 @@ class Customer:
         self.say(self.shop.change(moments))
 
     def _any(self, moments: Random) -> Upload | None:
-        """One of the uploads that were accepted; one in ten may be of those that are gone."""
+        """One of the uploads that were accepted, every other time of the latest; one in ten may be gone."""
         known = self.memory.known()
         there = [each for each in known if not each.deleting]
-        return moments.choice(known if moments.random() < 0.1 or not there else there) if known else None
+        if moments.random() < 0.1 or not there:
+            return moments.choice(known) if known else None
+        return moments.choice(there[-LATEST:] if moments.random() < 0.5 else there)

@@ -92,7 +92,7 @@ class Memory:
         # a catalogue without any URL is refused
         sizes = [
             moments.randint(1, 3),
-            *(moments.choice([0, 1, 1, 2, 3]) for _ in range(moments.randint(0, 6))),
+            *(moments.choice([0, 1, 1, 2, 3]) for _ in range(moments.randint(0, 9))),
         ]
         upload = Upload(
             number=number,
