@@ -1,13 +1,10 @@
 """The composition root: the one place that names implementations."""
 
 import asyncio
-import fcntl
 import logging
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,12 +15,12 @@ from resizer import failpoints
 from resizer.allocator import keep_freed_memory
 from resizer.batches import announcer, open_batches
 from resizer.config import Settings
+from resizer.data_folder import take_folder, take_worker_folder
 from resizer.database import Database, open_database
-from resizer.durable import make_folder
 from resizer.engine.base import Engine
 from resizer.engine.local import LocalEngine, memory_limit
 from resizer.engine.pool import CompressPool
-from resizer.errors import ConfigError, DatabaseUnusable, DataFolderInUse, disk_fault
+from resizer.errors import ConfigError
 from resizer.images.fetcher import Fetcher
 from resizer.images.originals import Originals
 from resizer.metrics import Metrics, Standing, watch_loop
@@ -89,7 +86,7 @@ async def event_loop(app: web.Application) -> AsyncIterator[None]:
 async def data_folder(app: web.Application) -> AsyncIterator[None]:
     """Own the data folder: a second process on it is refused, and what a crash left half done goes."""
     with ExitStack() as stack:
-        await asyncio.to_thread(_take_folder, app[SETTINGS], stack)
+        await asyncio.to_thread(take_folder, app[SETTINGS], stack)
         app[CHECKS]["spool"] = partial(check_spool, app[SETTINGS].spool_folder)
         yield
 
@@ -185,7 +182,7 @@ async def open_worker_engine(settings: Settings) -> AsyncIterator[tuple[Engine, 
     keep_freed_memory(KEPT_MEMORY)
     metrics = Metrics()
     with ExitStack() as stack:
-        spool = await asyncio.to_thread(_take_worker_folder, settings, stack)
+        spool = await asyncio.to_thread(take_worker_folder, settings, stack)
         async with (
             open_storage(settings, drafts=spool) as opened,
             Fetcher(settings.fetch, spool=spool) as fetcher,
@@ -233,81 +230,3 @@ async def standing(app: web.Application) -> Standing:
 async def stop_taking(app: web.Application) -> None:
     """Begin no further image and keep nobody waiting: the service is about to stop."""
     app[BATCHES].stop_taking()
-
-
-@contextmanager
-def own_folder(settings: Settings) -> Iterator[None]:
-    """Keep every server off the data folder and its database. Raises `DataFolderInUse`, `ConfigError`."""
-    with ExitStack() as stack:
-        _take_folder(settings, stack)
-        yield
-
-
-def _take_folder(settings: Settings, stack: ExitStack) -> None:
-    folder = settings.data_folder
-    try:
-        make_folder(folder)
-        settings.spool_folder.mkdir(exist_ok=True)
-        _lock(folder / "lock", stack, owned=folder)
-        for left in settings.spool_folder.iterdir():
-            if left.is_file():
-                logger.info("removing %s, left by a crash", left)
-                left.unlink()
-    except OSError as error:
-        raise ConfigError.of(
-            "data_dir",
-            f"the folder {folder} cannot be used: {disk_fault(error, folder)}",
-            "name a folder that can be created and written to",
-        ) from error
-    # a database outside the folder could be another service's, and that in it could be named by another;
-    # the lock stands beside the file itself, whatever link leads there
-    file = settings.database_file.resolve()
-    try:
-        make_folder(file.parent)
-        _lock(file.with_name(f"{file.name}.lock"), stack, owned=file)
-    except OSError as error:
-        raise DatabaseUnusable(str(file), disk_fault(error, file.parent)) from error
-
-
-def _take_worker_folder(settings: Settings, stack: ExitStack) -> Path:
-    """Make a spool for one worker, and remove what killed ones left: several share a data folder."""
-    spools = settings.data_folder / "workers"
-    try:
-        make_folder(spools)
-        with _alone_in(spools):
-            for left in spools.iterdir():
-                with ExitStack() as own, suppress(DataFolderInUse):
-                    _lock(left / "lock", own, owned=left)
-                    logger.info("removing %s, left by a crash", left)
-                    shutil.rmtree(left)
-            spool = Path(tempfile.mkdtemp(dir=spools))
-            _lock(spool / "lock", stack, owned=spool)
-        stack.callback(shutil.rmtree, spool, ignore_errors=True)
-    except OSError as error:
-        raise ConfigError.of(
-            "data_dir",
-            f"the folder {spools} cannot be used: {disk_fault(error, spools)}",
-            "name a folder that can be created and written to",
-        ) from error
-    return spool
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait until nobody else is within."""
-    file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
-
-
-def _lock(path: Path, stack: ExitStack, *, owned: Path) -> None:
-    """Hold a lock for as long as the stack is open. Raises `DataFolderInUse`."""
-    file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-    stack.callback(os.close, file)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise DataFolderInUse(str(owned)) from error

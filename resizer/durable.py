@@ -1,11 +1,20 @@
 """Make folders and files that are still there after the power went."""
 
 import errno
+import logging
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+#: a draft of `replacing`
+DRAFT = re.compile(r"[.][0-9a-f]{16}[.]draft")
+ABANDONED = 24 * 3600.0  # seconds; no draft is written for as long
 
 
 def make_folder(folder: Path) -> None:
@@ -47,6 +56,7 @@ def replacing(target: Path, *, mode: int = 0o666) -> Iterator[Path]:
     """
     target = target.resolve()
     check_replaceable(target)
+    remove_old_drafts(target.parent)
     draft = target.with_name(f".{secrets.token_hex(8)}.draft")
     try:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
@@ -55,6 +65,16 @@ def replacing(target: Path, *, mode: int = 0o666) -> Iterator[Path]:
         sync_folder(target.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_old_drafts(folder: Path) -> None:
+    """Remove the drafts that killed processes have left of `replacing`. Raises `OSError`."""
+    with suppress(PermissionError):  # such a folder can hold the target all the same
+        for draft in [each for each in folder.iterdir() if DRAFT.fullmatch(each.name)]:
+            with suppress(FileNotFoundError):
+                if draft.stat().st_mtime < time.time() - ABANDONED:
+                    logger.info("removing %s, left by a crash", draft)
+                    draft.unlink()
 
 
 def lasting_name(path: Path) -> str:

@@ -41,8 +41,10 @@ MAY_IMPORT = {
     "webhooks": BASE | {"addresses", "database"},
     "batches": BASE | {"bodies", "catalog", "engine", "database", "storage", "webhooks"},
     "web": BASE | {"addresses", "bodies", "batches", "storage"},
-    "app": BASE | {"batches", "database", "engine", "images", "storage", "web", "webhooks"},
-    "cli": BASE | {"app", "batches", "database", "engine", "photos", "storage", "web", "webhooks"},
+    "data_folder": BASE,
+    "app": BASE | {"batches", "data_folder", "database", "engine", "images", "storage", "web", "webhooks"},
+    "cli": BASE
+    | {"app", "batches", "data_folder", "database", "engine", "photos", "storage", "web", "webhooks"},
     "__init__": set(),
     "__main__": {"cli"},
 }

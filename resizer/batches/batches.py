@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from resizer.batches.announcing import addressees
 from resizer.batches.chores import Chores
+from resizer.batches.collector import Collector
 from resizer.batches.dispatcher import Dispatcher
 from resizer.batches.following import follow
 from resizer.batches.intake import IntakeDesk, Submission, digest_of
@@ -74,6 +75,7 @@ class Batches:
             unclaimed=self.discard,
         )
         self.remover = Remover(database, storage)
+        self.collector = Collector(database, storage, self.remover)
         self.chores = Chores()
         database.writer.on_finished = self._finished
         database.writer.on_changed = self.watchers.changed
@@ -294,7 +296,7 @@ class Batches:
             self.chores.begin(self._note(outcome.compressed.filename))
 
     async def _note(self, name: str) -> None:
-        await self._database.removal.note(name)
+        await self._database.removal.note([name])
         self.remover.wake()
 
     def _finished(self, batch: Batch) -> None:
@@ -350,4 +352,5 @@ async def open_batches(
             await batches.resume()
             seconds = settings.retention.seconds
             await stack.enter_async_context(Retention(database, batches.forget, seconds=seconds))
+            await stack.enter_async_context(batches.collector)
         yield batches

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 FILES = 200
 #: seconds until what could not be deleted is tried again
 PAUSE = 60.0
+#: seconds between looks for files that another process has noted, as `resizer check --fix` does
+LOOK = 10.0
 
 
 class Remover:
@@ -70,7 +72,7 @@ class Remover:
                 if not each.done():
                     each.set_result(None)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PAUSE if left else None):
+                async with asyncio.timeout(PAUSE if left else LOOK):
                     await self._woken.wait()
 
     async def _remove_all(self) -> bool:
@@ -80,7 +82,7 @@ class Remover:
                 while await self._removal.delete_some(batch_id):
                     pass
         kept = 0
-        end: str | None = ""
+        end: str | None = "" if await self._removal.has_noted() else None
         while end is not None:
             names, end = await self._removal.condemn(after=end, limit=FILES)
             if names:

@@ -18,7 +18,7 @@ COMMANDS = {
     "worker": "Run a worker of the distributed engine.",
     "backup": "Copy the database while the server runs.",
     "restore": "Put a copy of the database back while it does not.",
-    "check": "Look over the database and the files of which it tells.",
+    "check": "Check the database and the files it refers to.",
     "config": "Print the configuration in force.",
     "completion": "Print the completion for a shell.",
 }

@@ -1,8 +1,10 @@
-"""`resizer check`: look over the database and the files of which it tells."""
+"""`resizer check`: check the database and the files it refers to."""
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +12,19 @@ import click
 from rich.filesize import decimal
 
 from resizer.app import open_storage
+from resizer.batches import GRACE, Remover, unnamed_files
 from resizer.cli.options import configured, settings_from
 from resizer.config import Settings
-from resizer.database import filenames, look_over
-from resizer.errors import DatabaseUnusable, StorageFailure
+from resizer.data_folder import is_in_use, own_folder
+from resizer.database import (
+    count_noted,
+    filenames,
+    look_over,
+    note_unnamed,
+    open_database,
+    unnamed_among,
+)
+from resizer.errors import ConfigError, ResizerError
 from resizer.storage.base import Storage
 
 SOUND, FAULTY = 0, 1
@@ -21,53 +32,87 @@ SOUND, FAULTY = 0, 1
 MOST_SHOWN = 20
 #: files that are asked for at once
 TOGETHER = 32
+#: seconds in which a server that runs removes what it is asked to, and between two looks at it
+PATIENCE, LOOK = 60.0, 0.5
 
 say = partial(click.echo, err=True)
 
 
-@click.command("check")
-@click.option("--files/--no-files", default=True, help="Whether to look for every compressed file too.")
-@configured
-def command(*, files: bool, config_file: Path | None, data_dir: str | None) -> None:
-    """Read all of the database, and look for every file it names, also while the server runs.
+@dataclass(kw_only=True, slots=True)
+class Findings:
+    """Names of files at fault."""
 
-    Changes nothing. Ends with 1 where something is wrong.
+    missing: list[str] = field(default_factory=list)
+    unnamed: list[str] = field(default_factory=list)
+
+
+@click.command("check")
+@click.option("--files/--no-files", default=True, help="Whether to check every compressed file too.")
+@click.option("--fix", is_flag=True, help="Remove the files that no request names.")
+@configured
+def command(*, files: bool, fix: bool, config_file: Path | None, data_dir: str | None) -> None:
+    """Check the database, the files it names, and files that no request names, also while the server runs.
+
+    Changes nothing without --fix. Exits with 1 if something is wrong.
     """
     settings = settings_from(config_file, data_dir)
     path = settings.database_file.resolve()
+    if fix and not files:
+        raise click.UsageError("--fix removes files, so it cannot be used with --no-files")
     try:
         contents, faults = look_over(path)
         say(f"{path}: {contents.requests} requests with {contents.images} images, {decimal(contents.size)}")
         _list(faults)
-        # a damaged database cannot be believed about files
-        missing = asyncio.run(_missing(settings, path)) if files and not faults else []
-    except (DatabaseUnusable, StorageFailure) as error:
+        # a damaged database cannot be trusted about files
+        found = asyncio.run(_find(settings, path)) if files and not faults else Findings()
+        _report(found)
+        left = asyncio.run(_remove(settings, path, found.unnamed)) if fix and found.unnamed else found.unnamed
+    except ConfigError:
+        raise
+    except ResizerError as error:
         say(f"resizer: {error}")
         sys.exit(FAULTY)
-    _list([f"{name} is missing" for name in missing])
-    if missing:
-        say(f"{len(missing)} files are missing; a catalogue that is uploaded again brings its own back")
-    click.echo("faulty" if faults or missing else "sound")
-    sys.exit(FAULTY if faults or missing else SOUND)
+    if fix and found.unnamed:
+        say(f"{len(found.unnamed) - len(left)} files were removed")
+    faulty = bool(faults or found.missing or left)
+    click.echo("faulty" if faulty else "sound")
+    sys.exit(FAULTY if faulty else SOUND)
 
 
-def _list(faults: list[str]) -> None:
-    for fault in faults[:MOST_SHOWN]:
+def _report(found: Findings) -> None:
+    _list(f"{name} is missing" for name in found.missing)
+    if found.missing:
+        say(f"{len(found.missing)} files are missing; uploading their catalogue again restores them")
+    _list(f"{name} is named by no request" for name in found.unnamed)
+    if found.unnamed:
+        say(f"{len(found.unnamed)} files are named by no request; `resizer check --fix` removes them")
+
+
+def _list(faults: Iterable[str]) -> None:
+    shown = [*faults]
+    for fault in shown[:MOST_SHOWN]:
         say(fault)
-    if len(faults) > MOST_SHOWN:
-        say(f"… and {len(faults) - MOST_SHOWN} more")
+    if len(shown) > MOST_SHOWN:
+        say(f"… and {len(shown) - MOST_SHOWN} more")
 
 
-async def _missing(settings: Settings, path: Path) -> list[str]:
-    """Return the names whose files the storage does not have. Raises `StorageFailure`."""
-    missing: list[str] = []
+async def _find(settings: Settings, path: Path) -> Findings:
+    """Compare the database with the storage. Raises `StorageFailure`, `DatabaseUnusable`."""
+    found = Findings()
+    # while no server runs, no outcome is about to name a file
+    grace = GRACE if is_in_use(settings) else 0.0
+
+    async def unnamed(names: Collection[str]) -> list[str]:
+        return await asyncio.to_thread(unnamed_among, path, names)
+
     async with open_storage(settings, drafts=settings.spool_folder) as storage:
         for page in filenames(path):
             for names in _together(page):
-                missing += [
-                    name for name in await asyncio.gather(*(_lost(storage, name) for name in names)) if name
-                ]
-    return missing
+                found.missing += filter(None, await asyncio.gather(*(_lost(storage, name) for name in names)))
+        async with aclosing(unnamed_files(storage, unnamed, grace=grace)) as pages:
+            async for times in pages:
+                found.unnamed += times
+    return found
 
 
 async def _lost(storage: Storage, name: str) -> str | None:
@@ -77,3 +122,25 @@ async def _lost(storage: Storage, name: str) -> str | None:
 def _together(names: list[str]) -> Iterator[list[str]]:
     for first in range(0, len(names), TOGETHER):
         yield names[first : first + TOGETHER]
+
+
+async def _remove(settings: Settings, path: Path, names: Collection[str]) -> list[str]:
+    """Remove files unless an image names them by now; returns those that are still there."""
+    note_unnamed(path, names)
+    if is_in_use(settings):
+        # the server alone knows which files its images are about to name
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while count_noted(path, names):  # noqa: ASYNC110 - another process removes them
+                    await asyncio.sleep(LOOK)
+    else:
+        with own_folder(settings):
+            async with (
+                open_database(path, lambda _: ()) as database,
+                open_storage(settings, drafts=settings.spool_folder) as storage,
+                Remover(database, storage) as remover,
+            ):
+                await remover.through()
+    unnamed = {*unnamed_among(path, names)}
+    async with open_storage(settings, drafts=settings.spool_folder) as storage:
+        return [name for name in names if await storage.find(name) and name in unnamed]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from resizer.app import own_folder
 from resizer.cli.options import configured, settings_from
 from resizer.cli.signals import end_on_sigterm
 from resizer.config import Settings
+from resizer.data_folder import own_folder
 from resizer.database import restore
 from resizer.errors import ConfigError, ResizerError, disk_fault
 

@@ -125,6 +125,9 @@ async def _run(settings: Settings, csv: Path, folder: Path) -> int:
             return INTERRUPTED
         target = folder / "result.csv"
         await _write_result(batches, batch, files_url, target)
+        # nothing is in flight, so what no row names by now is of a run that was killed
+        await batches.collector.collect(grace=0)
+        await batches.remover.through()
         await _report(batches, batch, target)
     finally:
         await runner.cleanup()

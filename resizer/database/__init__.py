@@ -1,6 +1,15 @@
 """State in SQLite: every statement, and the one writer."""
 
-from resizer.database.copies import Contents, back_up, filenames, look_over, restore
+from resizer.database.copies import (
+    Contents,
+    back_up,
+    count_noted,
+    filenames,
+    look_over,
+    note_unnamed,
+    restore,
+    unnamed_among,
+)
 from resizer.database.database import Database, ResultRow, open_database
 from resizer.database.deliveries import Deliveries
 from resizer.database.intake import Intake, NewBatch
@@ -17,10 +26,13 @@ __all__ = [
     "NewDelivery",
     "ResultRow",
     "back_up",
+    "count_noted",
     "filenames",
     "is_fresh",
     "look_over",
+    "note_unnamed",
     "open_database",
     "ran_beside",
     "restore",
+    "unnamed_among",
 ]

@@ -1,15 +1,18 @@
 """Copies of the database: taken while it is used, looked over, and put back."""
 
 import errno
+import json
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+import time
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from resizer.database.migrations import MIGRATIONS
+from resizer.database.migrations import MIGRATIONS, step
 from resizer.database.reader import DAMAGED, OUT_OF_SPACE, reason_of
+from resizer.database.removal import NOTE_ORPHANS, SELECT_UNNAMED
 from resizer.durable import replacing
 from resizer.errors import DatabaseUnusable
 
@@ -27,6 +30,8 @@ MISCOUNTED = """
     )
 """
 SELECT_FILENAMES = "SELECT DISTINCT filename FROM images WHERE filename IS NOT NULL"
+COUNT_NOTED = "SELECT count(*) FROM orphans WHERE filename IN (SELECT value FROM json_each(?))"
+KEEP_OLDER_FILES = "UPDATE collection SET since = ?"
 #: what SQLite keeps beside a file; a stranger's would be taken for its own
 COMPANIONS = ("-wal", "-shm", "-journal")
 PAGE = 1000  # names
@@ -64,6 +69,7 @@ def restore(copy: Path, path: Path, *, aside: Path) -> Contents:
     """
     with replacing(path, mode=PRIVATE) as draft:
         contents = _copied(copy, draft)
+        _keep_files(draft)
         if path.exists():
             _settle(path)
             draft.chmod(path.stat().st_mode & 0o777)
@@ -74,6 +80,15 @@ def restore(copy: Path, path: Path, *, aside: Path) -> Contents:
             if left.exists():
                 left.replace(aside.with_name(aside.name + companion))
     return contents
+
+
+def _keep_files(copy: Path) -> None:
+    """Have the collector leave all files of now: the requests since the backup may have published them."""
+    with closing(sqlite3.connect(copy)) as connection, connection:
+        ((version,),) = connection.execute(SCHEMA)
+        for number in range(version, len(MIGRATIONS)):
+            connection.executescript(step(number))
+        connection.execute(KEEP_OLDER_FILES, (time.time(),))
 
 
 def _settle(path: Path) -> None:
@@ -104,6 +119,25 @@ def filenames(path: Path) -> Iterator[list[str]]:
         cursor = connection.execute(SELECT_FILENAMES)
         while rows := cursor.fetchmany(PAGE):
             yield [name for (name,) in rows]
+
+
+def unnamed_among(path: Path, names: Collection[str]) -> list[str]:
+    """Return the files that no image names and that are not about to go. Raises `DatabaseUnusable`."""
+    with _reading(path) as connection:
+        return [name for (name,) in connection.execute(SELECT_UNNAMED, (json.dumps([*names]),))]
+
+
+def note_unnamed(path: Path, names: Collection[str]) -> None:
+    """Have a server that runs remove these files unless an image names them. Raises `DatabaseUnusable`."""
+    with _opened(path, mode="rw") as connection, connection:
+        connection.execute(NOTE_ORPHANS, (json.dumps([*names]),))
+
+
+def count_noted(path: Path, names: Collection[str]) -> int:
+    """Return how many of the files are still to be removed. Raises `DatabaseUnusable`."""
+    with _reading(path) as connection:
+        ((count,),) = connection.execute(COUNT_NOTED, (json.dumps([*names]),))
+        return int(count)
 
 
 def _copied(path: Path, draft: Path) -> Contents:
@@ -145,13 +179,17 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
         raise DatabaseUnusable(str(path), "it is no database of resizer's")
 
 
+def _reading(path: Path) -> AbstractContextManager[sqlite3.Connection]:
+    return _opened(path, mode="ro")
+
+
 @contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, *, mode: str) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise DatabaseUnusable(str(path), "there is no such file")
     try:
         with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=10)
         ) as connection:
             yield connection
     except sqlite3.Error as error:

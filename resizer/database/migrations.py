@@ -186,8 +186,16 @@ CREATE TABLE orphans (filename TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ALTER TABLE deliveries ADD COLUMN earlier_tries INTEGER NOT NULL DEFAULT 0;
 """
 
+_THIRD = """
+-- seconds since the epoch: a stored file that no image names may be removed if it was put there after this.
+-- An older one may belong to a database that this one has replaced.
+CREATE TABLE collection (since REAL NOT NULL) STRICT;
+INSERT INTO collection
+    SELECT iif(EXISTS (SELECT 1 FROM batches), 0.0, (julianday('now') - 2440587.5) * 86400.0);
+"""
+
 #: step n brings a file from user_version n to n + 1; a step that was released never changes
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)
 
 
 async def migrate(connection: aiosqlite.Connection, path: str) -> None:
@@ -207,7 +215,10 @@ async def migrate(connection: aiosqlite.Connection, path: str) -> None:
     if version == 0 and await connection.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 1"):
         raise DatabaseUnusable(path, "it belongs to another program; name another file as database.path")
     for number in range(version, len(MIGRATIONS)):
-        # executescript commits what is open before it starts, so the transaction is part of the script
-        await connection.executescript(
-            f"BEGIN IMMEDIATE;\n{MIGRATIONS[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
-        )
+        await connection.executescript(step(number))
+
+
+def step(number: int) -> str:
+    """Return the script that brings a file from `user_version` `number` to the next, in a transaction."""
+    # executescript commits what is open before it starts, so the transaction is part of the script
+    return f"BEGIN IMMEDIATE;\n{MIGRATIONS[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import aiosqlite
 
-from resizer.database.outcomes import INSERT_ORPHAN, Outcomes
+from resizer.database.outcomes import Outcomes
 from resizer.database.reader import Reader
 from resizer.database.rows import BATCH_COLUMNS, batch_from
 from resizer.errors import FileRemoved
@@ -42,6 +42,15 @@ DELETE_ORPHANS = "DELETE FROM orphans WHERE filename IN (SELECT value FROM json_
 SELECT_ENDED_BEFORE = f"""
     SELECT {BATCH_COLUMNS} FROM batches WHERE finished_at <= ? AND ready ORDER BY finished_at LIMIT ?
 """
+#: files about to be removed are as good as gone
+SELECT_UNNAMED = """
+    SELECT value FROM json_each(?)
+    WHERE NOT EXISTS (SELECT 1 FROM images WHERE filename = value)
+        AND NOT EXISTS (SELECT 1 FROM orphans WHERE filename = value)
+"""
+SELECT_COLLECTS_SINCE = "SELECT since FROM collection"
+NOTE_ORPHANS = "INSERT OR IGNORE INTO orphans (filename) SELECT value FROM json_each(?)"
+HAS_ORPHANS = "SELECT EXISTS (SELECT 1 FROM orphans)"
 SELECT_FIRST_END = "SELECT min(finished_at) FROM batches WHERE finished_at IS NOT NULL AND ready"
 
 
@@ -97,13 +106,27 @@ class Removal:
 
         return await self._writer.run(delete)
 
-    async def note(self, name: str) -> None:
-        """Note a file that perhaps no image uses."""
+    async def note(self, names: Collection[str]) -> None:
+        """Note files that perhaps no image uses."""
 
         async def insert(connection: aiosqlite.Connection) -> None:
-            await connection.execute(INSERT_ORPHAN, (name,))
+            await connection.execute(NOTE_ORPHANS, (json.dumps([*names]),))
 
         await self._writer.run(insert)
+
+    async def unnamed(self, names: Collection[str]) -> list[str]:
+        """Return those of the files that no image names and that are not noted yet."""
+        return [name for (name,) in await self._reader.fetch(SELECT_UNNAMED, (json.dumps([*names]),))]
+
+    async def collects_since(self) -> float:
+        """Return from when on files that no image names are a crash's, in seconds since the epoch."""
+        ((since,),) = await self._reader.fetch(SELECT_COLLECTS_SINCE)
+        return float(since)
+
+    async def has_noted(self) -> bool:
+        """Return whether files are noted, by this process or another."""
+        ((found,),) = await self._reader.fetch(HAS_ORPHANS)
+        return bool(found)
 
     async def condemn(self, *, after: str, limit: int) -> tuple[list[str], str | None]:
         """Look at some noted files behind `after`; returns those that no image uses, and the last of all.

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,7 +21,7 @@ import aiofiles.os
 from resizer.durable import lasting_name, make_folder, sync_folder
 from resizer.errors import ConfigError, StorageFailure, disk_fault
 from resizer.failpoints import Point, reach
-from resizer.storage.base import NAME
+from resizer.storage.base import NAME, PAGE, FileTimes
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,29 @@ class LocalStorage:
         except OSError as error:
             raise StorageFailure(disk_fault(error, self.folder)) from error
 
+    async def names(self) -> AsyncIterator[list[str]]:
+        try:
+            with await asyncio.to_thread(os.scandir, self.folder) as entries:
+                while page := await asyncio.to_thread(lambda: [each.name for each in islice(entries, PAGE)]):
+                    yield [*filter(NAME.fullmatch, page)]
+        except OSError as error:
+            raise StorageFailure(disk_fault(error, self.folder)) from error
+
+    async def times(self, name: str) -> FileTimes | None:
+        try:
+            found = await aiofiles.os.stat(self.folder / name)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageFailure(disk_fault(error, self.folder)) from error
+        return FileTimes(written=found.st_mtime, arrived=found.st_ctime)
+
+    async def sweep(self) -> None:
+        try:
+            await asyncio.to_thread(self._remove_drafts, time.time() - ABANDONED)
+        except OSError as error:
+            raise StorageFailure(disk_fault(error, self.folder)) from error
+
     async def _take_over_gathered(self) -> dict[Path, OSError]:
         with suppress(TimeoutError):
             async with asyncio.timeout(GATHER):
@@ -195,13 +219,16 @@ class LocalStorage:
         """Remove what a crash left; beside a neighbour at work only what nobody can be at any more."""
         alone = _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # with nobody else there all are left by a crash, of whatever time the clock then was
-        newest = math.inf if alone else time.time() - ABANDONED
+        self._remove_drafts(math.inf if alone else time.time() - ABANDONED)
+        _locked(lock, fcntl.LOCK_SH)
+
+    def _remove_drafts(self, newest: float) -> None:
+        """Remove drafts that were last written then (seconds since the epoch) or before."""
         for draft in self.folder.glob(DRAFTS):
             with suppress(FileNotFoundError):
                 if draft.stat().st_mtime <= newest:
                     logger.info("removing %s, left by a crash", draft)
                     _remove(draft)
-        _locked(lock, fcntl.LOCK_SH)
 
 
 class _Looks:

@@ -359,7 +359,7 @@ async def test_files_are_condemned_once_though_another_operation_fails(database:
     """What came together with it is undone, and done again."""
     names = [f"{number:032x}.jpg" for number in range(3)]
     for name in names:
-        await database.removal.note(name)
+        await database.removal.note([name])
 
     async def broken(connection: object) -> None:
         del connection
@@ -370,7 +370,7 @@ async def test_files_are_condemned_once_though_another_operation_fails(database:
     await database.outcomes.cancel_some(batch.id)
     late = done(batch.id, 0)
     assert late.compressed is not None
-    await database.removal.note(late.compressed.filename)
+    await database.removal.note([late.compressed.filename])
     names = sorted({*names, late.compressed.filename})
     settled, condemned, failed = await asyncio.gather(
         database.outcomes.settle(late),

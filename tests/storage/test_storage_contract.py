@@ -1,6 +1,7 @@
 """What every storage promises; a new implementation is one more line in STORAGES."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -61,6 +62,32 @@ async def test_every_format_has_its_ending(storage: Storage, ending: str) -> Non
     name = f"{'0' * 32}.{ending}"
     await storage.put(written(storage, b"bytes"), name)
     assert await content_of(storage, name) == b"bytes"
+
+
+async def test_names_are_those_that_were_put_and_nothing_else(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("local", "object_store"):
+        monkeypatch.setattr(f"resizer.storage.{module}.PAGE", 2)
+    await storage.check()
+    written(storage, b"a draft")
+    names = [f"{number:032x}.png" for number in range(5)]
+    for name in names:
+        await storage.put(written(storage, b"bytes"), name)
+    pages = [page async for page in storage.names()]
+    assert sorted(name for page in pages for name in page) == names
+    assert all(len(page) <= 2 for page in pages)
+
+
+async def test_a_file_has_the_age_of_its_put(storage: Storage) -> None:
+    began = time.time()
+    await storage.put(written(storage, b"bytes"), NAME)
+    times = await storage.times(NAME)
+    assert times is not None
+    # stores tell whole seconds
+    assert began - 2 < times.written <= time.time()
+    assert began - 2 < times.arrived <= time.time()
+    assert await storage.times(f"{'1' * 32}.png") is None
 
 
 async def test_what_was_not_put_is_not_found(storage: Storage) -> None:
