@@ -70,16 +70,19 @@ async def _learn_what_was_lost(customer: Customer) -> None:
 
 
 async def _quiet(folder: Path) -> None:
-    """Wait until webhooks are delivered or given up, and all that is to go has gone."""
+    """Wait until webhooks are delivered or given up, and all that is to go has gone, unnamed files too."""
     left: dict[str, object] = {}
     try:
         async with asyncio.timeout(PATIENCE):
             while True:
                 with reading(folder) as connection:
                     counted = {name: connection.execute(sql).fetchone()[0] for name, sql in UNDER_WAY.items()}
+                    named = {name for (name,) in connection.execute("SELECT filename FROM images")}
                 left = {name: count for name, count in counted.items() if count}
-                left |= {str(path): path.name for path in (folder / "spool").iterdir()}
-                left |= {str(path): path.name for path in (folder / "compressed").glob(".*")}
+                left |= {path.name: "in the spool" for path in (folder / "spool").iterdir()}
+                # drafts among them
+                stored = {path.name for path in (folder / "compressed").iterdir()}
+                left |= dict.fromkeys(stored - named, "stored, and named by no row")
                 if not left:
                     return
                 await asyncio.sleep(0.02)

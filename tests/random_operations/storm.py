@@ -20,7 +20,6 @@ from shop import Shop
 from kin import descendants
 from origin import Origin
 from process import Process, ran, server
-from resizer.cli import check
 from resizer.failpoints import EXIT_CODE, VARIABLE, Point
 from service import SECRET
 
@@ -34,8 +33,6 @@ UPLOADS = 5
 LIFE = (0.05, 1.5)
 #: how a server ends: by a signal to itself, or to its children too
 ENDS = ["everything", "everything", "everything", "server", "SIGTERM"]
-#: whether there is a collector of files that no row names
-COLLECTS = "fix" in {parameter.name for parameter in check.command.params}
 LINES = 400  # of the log that are shown
 
 
@@ -115,7 +112,8 @@ class Storm:
     async def _live(self) -> None:
         """Let a server be up for a while, and end it."""
         armed = {}
-        if self.moments.random() < 0.4:
+        fixes = self.moments.random() < 0.15
+        if not fixes and self.moments.random() < 0.4:
             armed[VARIABLE] = f"{self.moments.choice([*Point])}:{self.moments.randint(1, 8)}"
         life, end = self.moments.uniform(*LIFE), self.moments.choice(ENDS)
         if self.moments.random() < 0.5:
@@ -132,6 +130,8 @@ class Storm:
             self.customer.uploads_left = UPLOADS
             self.customer.down.clear()
             self.customer.up.set()
+            if fixes:
+                await self._fix()  # some files are about to be named
             with suppress(TimeoutError):
                 async with asyncio.timeout(life):
                     if self.moments.random() < 0.3:
@@ -160,15 +160,12 @@ class Storm:
         """Copy the database amid all that; returns the copy and the requests that must be in it."""
         await self.customer.up.wait()
         target = self.folder / f"{self.operations}.backup"
-        wanted = {*await self.customer.back_up(self.data, target)}
-        if COLLECTS:
-            # files that no row names yet are about to be named
-            code, _, log = await ran("check", "--fix", "--data-dir", self.data)
-            assert code == 0, log
-        return target, wanted
+        return target, {*await self.customer.back_up(self.data, target)}
 
     async def _settled(self) -> None:
-        self._age_files()
+        self._age_files()  # so that the server's own look at start finds what no row names
+        if self.moments.random() < 0.3:
+            await self._fix()
         async with server(self.data, **self.variables) as process:
             self.customer.url = await process.url()
             self.customer.say("settling")
@@ -179,17 +176,15 @@ class Storm:
             _check_log(process)
         self.customer.up.clear()
         self.customer.down.set()
-        check_remains(self.customer, self.data, webhook_url=self.variables["RESIZER_WEBHOOK__URL"])
-        await self._collect()
-
-    async def _collect(self) -> None:
-        """Collect what is older than the grace and has no row; then no file without a row is left."""
-        if not COLLECTS:
-            return
-        self._age_files()
-        code, output, log = await ran("check", "--fix", "--data-dir", self.data)
-        assert (code, output.strip()) == (0, "sound"), log
         check_no_file_without_row(self.data)
+        check_remains(self.customer, self.data, webhook_url=self.variables["RESIZER_WEBHOOK__URL"])
+
+    async def _fix(self) -> None:
+        """Have what no row names removed at once, whether a server runs or not."""
+        self.customer.say("check --fix")
+        code, output, log = await ran("check", "--fix", "--data-dir", self.data)
+        self.customer.say(f"check --fix -> {code}")
+        assert (code, output.strip()) == (0, "sound"), log
 
     async def _check_backup(self, copy: Path, wanted: set[str]) -> None:
         """Put the copy in the place of nothing: it is sound, and has what had been accepted before it."""
