@@ -101,7 +101,7 @@ class Customer:
 
     async def status(self, upload: Upload, *, wait: int = 0) -> dict[str, Any] | None:
         """The status, held against what was seen before; None where the request is gone."""
-        before = upload.completed
+        before, sent, retrying = upload.completed, upload.retries_sent, upload.retrying
         headers = {"Prefer": f"wait={wait}"} if wait else {}
         code, body = await self.call(upload, "GET", f"/status/{upload.request_id}", [200], headers=headers)
         if code == 404:
@@ -112,6 +112,8 @@ class Customer:
         assert counts["completed"] >= before, f"#{upload.number}: completed images were lost: {status}"
         assert status["done"] == (not counts["pending"]), status
         upload.completed = max(upload.completed, counts["completed"])
+        if status["done"] and not retrying and sent == upload.retries_sent:
+            upload.see_end(counts)
         return status
 
     async def send(self, upload: Upload) -> None:
@@ -159,6 +161,9 @@ class Customer:
             return None
         found: list[dict[str, Any]] = json.loads(body)["data"]
         assert [each["input_url"] for each in found] == [url for urls in upload.urls for url in urls], found
+        for place, image in enumerate(found):
+            if image["output_url"]:
+                upload.see_file(place, image["output_url"].rpartition("/")[2])
         return found
 
     async def archive(self, upload: Upload, query: str = "") -> zipfile.ZipFile | None:
@@ -241,7 +246,12 @@ class Customer:
     async def _retry(self, moments: Random) -> None:
         if upload := self._any(moments):
             upload.retries += 1
-            code, _ = await self.call(upload, "POST", f"/requests/{upload.request_id}/retry", [202, 409])
+            upload.retries_sent += 1
+            upload.retrying += 1
+            try:
+                code, _ = await self.call(upload, "POST", f"/requests/{upload.request_id}/retry", [202, 409])
+            finally:
+                upload.retrying -= 1
             upload.retries -= code != 202
 
     async def _delete(self, moments: Random) -> None:

@@ -40,8 +40,15 @@ class Upload:
     cancels: int = 0
     #: 202, or no answer: each may have given the request another end
     retries: int = 0
+    #: retries sent, and those of them that are under way
+    retries_sent: int = 0
+    retrying: int = 0
     #: images that were completed when the client last looked
     completed: int = 0
+    #: file names of completed images by their place, for they stay as they are
+    files: dict[int, str] = field(default_factory=dict)
+    #: its counters when it had ended, and how many retries had been sent by then
+    ended: tuple[int, dict[str, int]] | None = None
     #: it was asked for; `deleted`, and the client knows that it was done
     deleting: bool = False
     deleted: bool = False
@@ -59,6 +66,16 @@ class Upload:
     @property
     def may_be_gone(self) -> bool:
         return self.deleting or self.expired
+
+    def see_end(self, counts: dict[str, int]) -> None:
+        """Remember how it ended; nothing but a retry gives it another end."""
+        if self.ended and self.ended[0] == self.retries_sent:
+            assert self.ended[1] == counts, f"#{self.number} ended twice: {self.ended[1]}, {counts}"
+        self.ended = self.retries_sent, counts
+
+    def see_file(self, place: int, name: str) -> None:
+        """Remember the file of an image; it never gets another."""
+        assert self.files.setdefault(place, name) == name, f"#{self.number}: two files of image {place}"
 
     def rows(self) -> list[list[str]]:
         """The catalogue, without its header."""
