@@ -35,6 +35,8 @@ WEIGHTS = {
     "redeliver": 2,
     "change": 8,
 }
+#: uploads in a server's life
+UPLOADS = 5
 #: uploads that are still at work, mostly
 LATEST = 4
 #: of all uploads; the rest must be there in the end
@@ -68,6 +70,12 @@ class Customer:
 
     def say(self, line: str) -> None:
         self.log.append(f"{asyncio.get_running_loop().time():.3f} {line}")
+
+    def begin(self) -> None:
+        """Send operations to the server that is up now."""
+        self.uploads_left = UPLOADS
+        self.down.clear()
+        self.up.set()
 
     async def operate(self, moments: Random) -> None:
         """Do one operation; where it is lost, wait until the server is known to have ended."""

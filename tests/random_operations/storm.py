@@ -5,7 +5,7 @@ import os
 import signal
 import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from random import Random
 
@@ -27,8 +27,6 @@ from service import SECRET
 RETENTION = 5
 DAY = 24 * 3600  # seconds
 ACTORS = 6
-#: uploads in a server's life
-UPLOADS = 5
 #: seconds of a server's life
 LIFE = (0.05, 1.5)
 #: how a server ends: by a signal to itself, or to its children too
@@ -48,7 +46,6 @@ class Storm:
         self.moments = Random(f"{seed} lives")
         self.operations = self.kills = 0
         self._over = False
-        self._child_killed = False
 
     async def run(self) -> str:
         """Go through all rounds; returns what was done."""
@@ -89,15 +86,16 @@ class Storm:
     async def _round(self, round_number: int) -> None:
         """Operate through some lives of the server, then let all come to rest and look at what there is."""
         self._over = False
-        async with asyncio.TaskGroup() as group:
-            for number in range(ACTORS):
-                group.create_task(self._act(Random(f"{self.seed} actor {number} round {round_number}")))
-            backups = group.create_task(self._back_up())
-            for _ in range(self.lives):
-                await self._live()
-            self._over = True
-            self.customer.up.set()
-        await self._settled()
+        async with AsyncExitStack() as stack:
+            async with asyncio.TaskGroup() as group:
+                for number in range(ACTORS):
+                    group.create_task(self._act(Random(f"{self.seed} actor {number} round {round_number}")))
+                backups = group.create_task(self._back_up())
+                for _ in range(self.lives):
+                    await self._live(stack)
+                self._over = True
+                self.customer.up.set()
+            await self._settled()
         await self._check_backup(*backups.result())
         self._expire_some()
 
@@ -109,8 +107,8 @@ class Storm:
             await self.customer.operate(moments)
             self.operations += 1
 
-    async def _live(self) -> None:
-        """Let a server be up for a while, and end it."""
+    async def _live(self, stack: AsyncExitStack) -> None:
+        """Let a server be up for a while, and end it; `stack` waits for what it leaves behind."""
         armed = {}
         fixes = self.moments.random() < 0.15
         if not fixes and self.moments.random() < 0.4:
@@ -118,43 +116,43 @@ class Storm:
         life, end = self.moments.uniform(*LIFE), self.moments.choice(ENDS)
         if self.moments.random() < 0.5:
             self._age_files()
-        async with server(self.data, **self.variables, **armed) as process:
-            try:
-                self.customer.url = await process.url()
-            except AssertionError:
-                assert (await process.ended())[0] == EXIT_CODE, "\n".join(process.log)
-                self.customer.say(f"server ended at {armed}, before it listened")
-                return
-            self.customer.say(f"server is up, pid {process.process.pid}, {armed}")
-            self._child_killed = False
-            self.customer.uploads_left = UPLOADS
-            self.customer.down.clear()
-            self.customer.up.set()
-            if fixes:
-                await self._fix()  # some files are about to be named
-            with suppress(TimeoutError):
-                async with asyncio.timeout(life):
-                    if self.moments.random() < 0.3:
-                        await asyncio.sleep(life * self.moments.random())
-                        self._kill_child(process)
-                    await process.process.wait()
-            self.customer.up.clear()
-            end = "failpoint" if process.process.returncode is not None else end
-            self.customer.say(f"server ends by {end}")
-            _end(process, end)
-            code, _ = await process.ended()
-            self.customer.down.set()
-            assert code in {EXIT_CODE if armed else 0, 0, -signal.SIGKILL}, "\n".join(process.log)
-            if not self._child_killed:  # with the fork server: the log tells why no child could be started
-                _check_log(process)
+        process = await stack.enter_async_context(server(self.data, **self.variables, **armed))
+        try:
+            self.customer.url = await process.url()
+        except AssertionError:
+            assert await process.process.wait() == EXIT_CODE, "\n".join(process.log)
+            self.customer.say(f"server ended at {armed}, before it listened")
+            return
+        self.customer.say(f"server is up, pid {process.process.pid}, {armed}")
+        self.customer.begin()
+        if fixes:
+            await self._fix()  # some files are about to be named
+        child_killed = await self._live_on(process, life)
+        self.customer.up.clear()
+        end = "failpoint" if process.process.returncode is not None else end
+        self.customer.say(f"server ends by {end}")
+        _end(process, end)
+        # not for its children, which end a little later: the next one starts beside them
+        code = await process.process.wait()
+        self.customer.down.set()
+        assert code in {EXIT_CODE if armed else 0, 0, -signal.SIGKILL}, "\n".join(process.log)
         self.kills += end != "SIGTERM"
+        if not child_killed:  # it may be the one that starts others, and then the log tells why none can be
+            stack.callback(_check_log, process)
 
-    def _kill_child(self, process: Process) -> None:
-        children = descendants(process.process.pid)
-        if children:
-            self._child_killed = True
-            _kill(self.moments.choice(children))
-            self.customer.say("a child is killed")
+    async def _live_on(self, process: Process, life: float) -> bool:
+        """Wait until a server has ended by itself, or `life` seconds; returns whether a child was killed."""
+        child_killed = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(life):
+                if self.moments.random() < 0.3:
+                    await asyncio.sleep(life * self.moments.random())
+                    for child in descendants(process.process.pid)[-1:]:
+                        self.customer.say("a child is killed")
+                        _kill(child)
+                        child_killed = True
+                await process.process.wait()
+        return child_killed
 
     async def _back_up(self) -> tuple[Path, set[str]]:
         """Copy the database amid all that; returns the copy and the requests that must be in it."""
@@ -200,7 +198,8 @@ class Storm:
         """Make every file older than any grace, while nobody uses them."""
         long_ago = time.time() - 2 * DAY
         for path in [*self.data.glob("compressed/*"), *self.data.glob("spool/*")]:
-            os.utime(path, (long_ago, long_ago))
+            with suppress(FileNotFoundError):
+                os.utime(path, (long_ago, long_ago))
 
     def _expire_some(self) -> None:
         """Let it be long ago that some requests ended: the next start forgets them."""
