@@ -31,6 +31,8 @@ ACTORS = 6
 LIFE = (0.05, 1.5)
 #: how a server ends: by a signal to itself, or to its children too
 ENDS = ["everything", "everything", "everything", "server", "SIGTERM"]
+#: where it ends by itself; mostly between a file's name and its row, where most is left behind
+POINTS = [*Point, *[Point.RENAMED] * 4]
 LINES = 400  # of the log that are shown
 
 
@@ -111,8 +113,8 @@ class Storm:
         """Let a server be up for a while, and end it; `stack` waits for what it leaves behind."""
         armed = {}
         fixes = self.moments.random() < 0.15
-        if not fixes and self.moments.random() < 0.4:
-            armed[VARIABLE] = f"{self.moments.choice([*Point])}:{self.moments.randint(1, 8)}"
+        if not fixes and self.moments.random() < 0.6:
+            armed[VARIABLE] = f"{self.moments.choice(POINTS)}:{self.moments.randint(1, 5)}"
         life, end = self.moments.uniform(*LIFE), self.moments.choice(ENDS)
         if self.moments.random() < 0.5:
             self._age_files()
