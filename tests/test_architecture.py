@@ -10,7 +10,8 @@ import resizer
 
 ROOT = Path(resizer.__file__).parent
 LEAVES = {
-    "allocator", "content", "durable", "errors", "log_context", "retry_after", "turns", "version", "waiting",
+    "allocator", "content", "cross_site", "durable", "errors", "log_context", "retry_after", "turns",
+    "version", "waiting",
 }  # fmt: skip
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 
@@ -18,6 +19,7 @@ BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 MAY_IMPORT = {
     "allocator": set(),
     "content": set(),
+    "cross_site": set(),
     "durable": set(),
     "errors": set(),
     "log_context": set(),
@@ -30,7 +32,7 @@ MAY_IMPORT = {
     "models": {"errors"},
     "naming": {"models"},
     "photos": set(),
-    "config": {"models", "errors"},
+    "config": {"cross_site", "models", "errors"},
     "bodies": {"models"},
     "addresses": {"config", "models", "errors"},
     "catalog": {"content", "models", "errors"},

@@ -289,7 +289,8 @@ async def test_access_log_is_silent_above_debug(
             logging.getLogger("resizer").setLevel(level)
             async with await Wire.to(port) as wire:
                 await wire.send(
-                    f"GET /ping?level={level} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+                    f"GET /ping?level={level} HTTP/1.1\r\nHost: localhost\r\n".encode()
+                    + b"Connection: close\r\n\r\n"
                 )
                 assert b"pong" in await wire.closed()
     told = [each for each in handler.objects if each["logger"] == "resizer.access"]

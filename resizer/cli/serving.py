@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 
 from aiohttp import web
@@ -24,10 +25,38 @@ BACKLOG = 1024
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-async def serve(app: web.Application, settings: ServerSettings, *, host: str, port: int) -> None:
+def take_free_port(host: str) -> socket.socket:
+    """Take a free port of an address, which is known before anybody listens there. Raises `ConfigError`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        taken = socket.socket(family, kind, protocol)
+        try:
+            # as asyncio does: the next process can listen there while connections of this one linger
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            taken.bind(address)
+        except OSError:
+            taken.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        raise _cannot_listen(host, 0, error) from error
+    return taken
+
+
+async def serve(
+    app: web.Application,
+    settings: ServerSettings,
+    *,
+    host: str,
+    port: int,
+    taken: socket.socket | None = None,
+) -> None:
     """Serve, within the limits of these settings, until SIGTERM or SIGINT, and then stop in order.
 
-    A second signal ends the process at once.
+    It listens on the socket `taken`, if given. A second signal ends the process at once.
     Raises `ConfigError` where the address cannot be listened on, and what the app's resources raise.
     """
     stop = asyncio.Event()
@@ -35,7 +64,7 @@ async def serve(app: web.Application, settings: ServerSettings, *, host: str, po
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=ANSWERS_GRACE)
     try:
         await runner.setup()
-        listener = await listen(runner, settings, host, port)
+        listener = await listen(runner, settings, host, port, taken=taken)
         bound = listener.sockets[0].getsockname()[1]
         logger.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, bound)
         await stop.wait()
@@ -46,7 +75,14 @@ async def serve(app: web.Application, settings: ServerSettings, *, host: str, po
     logger.info("stopped")
 
 
-async def listen(runner: web.AppRunner, settings: ServerSettings, host: str, port: int) -> asyncio.Server:
+async def listen(
+    runner: web.AppRunner,
+    settings: ServerSettings,
+    host: str,
+    port: int,
+    *,
+    taken: socket.socket | None = None,
+) -> asyncio.Server:
     manager = runner.server
     assert manager is not None  # noqa: S101 - the runner is set up
     loop = asyncio.get_running_loop()
@@ -63,17 +99,23 @@ async def listen(runner: web.AppRunner, settings: ServerSettings, host: str, por
 
     door = Door(connect, limit=settings.max_connections)
     try:
+        if taken is not None:
+            return await loop.create_server(door, sock=taken, backlog=BACKLOG)
         return await loop.create_server(door, host, port, backlog=BACKLOG)
-    except UnicodeError as error:
-        raise ConfigError.of(
+    except (OSError, UnicodeError) as error:
+        raise _cannot_listen(host, port, error) from error
+
+
+def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> ConfigError:
+    if isinstance(error, UnicodeError):
+        return ConfigError.of(
             "server.host", f"{host[:100]!r} is no host name", "use a name or address of this machine"
-        ) from error
-    except OSError as error:
-        raise ConfigError.of(
-            "server.port",
-            f"{host}:{port} cannot be listened on: {error.strerror}",
-            "use another --host or --port, or stop what listens there",
-        ) from error
+        )
+    return ConfigError.of(
+        "server.port",
+        f"{host}:{port} cannot be listened on: {error.strerror}",
+        "use another --host or --port, or stop what listens there",
+    )
 
 
 def stop_on_signals(stop: asyncio.Event, *, second: int = 0) -> None:

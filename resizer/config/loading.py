@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from resizer.config.printing import MASK
 from resizer.config.sections import ANY_ORIGIN, ENV_PREFIX, Section, ServerSettings, Settings
+from resizer.cross_site import ANY_HOST
 from resizer.errors import ConfigError, WrongKey
 
 DEFAULT_FILE = Path("config.toml")
@@ -56,6 +57,12 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
 
 def check_exposure(settings: ServerSettings) -> None:
     """Refuse to serve without a login who is not on this machine. Raises `ConfigError`."""
+    if ANY_HOST in settings.allowed_hosts and not settings.api_tokens:
+        raise ConfigError.of(
+            "server.allowed_hosts",
+            "'*' lets every page that a user of this machine looks at use the service, and no login is set",
+            "list the names of this server, or set server.api_tokens",
+        )
     if settings.api_tokens or settings.allow_anonymous:
         return
     if ANY_ORIGIN in settings.cors_origins:

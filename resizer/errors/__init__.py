@@ -11,6 +11,8 @@ ResizerError
 │   ├── UnsupportedEncoding  its Content-Encoding is not one of ours
 │   ├── BodyTooSlow        it came at no living pace
 │   └── UploadTooLarge     it is larger than server.max_upload_size
+├── HostNotAllowed         a request asks for a host that is none of the server's
+├── CrossOrigin            a page of another origin asks for a change
 ├── OptionError            an option of a request is wrong
 ├── BatchNotFound          there is no such request
 ├── OriginalUnavailable    an image cannot be fetched again to be shown
@@ -68,10 +70,12 @@ from resizer.errors.service import (
     BrokerDown,
     CatalogError,
     ConfigError,
+    CrossOrigin,
     DatabaseFailure,
     DatabaseUnusable,
     DataFolderInUse,
     FileRemoved,
+    HostNotAllowed,
     IdempotencyConflict,
     NoSpace,
     NotFinished,
@@ -109,6 +113,7 @@ __all__ = [
     "ConfigError",
     "ConnectFailure",
     "CorruptImage",
+    "CrossOrigin",
     "DataFolderInUse",
     "DatabaseFailure",
     "DatabaseUnusable",
@@ -116,6 +121,7 @@ __all__ = [
     "ErrorCode",
     "FetchTimeout",
     "FileRemoved",
+    "HostNotAllowed",
     "HttpStatusError",
     "IdempotencyConflict",
     "ImageError",

@@ -34,8 +34,7 @@ class ImageFile(web.FileResponse):
 
 async def send_image(request: web.Request, path: Path) -> web.StreamResponse:
     """Answer with a compressed image, a part of it, or that it has no such part."""
-    headers = {"Content-Type": content_type_of(path.name), "X-Content-Type-Options": "nosniff"}
-    image = ImageFile(path, headers=headers)
+    image = ImageFile(path, headers={"Content-Type": content_type_of(path.name)})
     wanted = range_of(request)
     if wanted is None:
         return image

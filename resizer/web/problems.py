@@ -15,7 +15,9 @@ from resizer.errors import (
     BatchNotFound,
     BodyTooSlow,
     CatalogError,
+    CrossOrigin,
     DatabaseFailure,
+    HostNotAllowed,
     IdempotencyConflict,
     InvalidUrl,
     NoSpace,
@@ -57,6 +59,8 @@ PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]]
     # the rest of the body is not wanted
     UploadTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large", {"Connection": "close"}),
     UploadError: (HTTPStatus.BAD_REQUEST, "not-a-csv-upload", {}),
+    HostNotAllowed: (HTTPStatus.MISDIRECTED_REQUEST, "host-not-allowed", {}),
+    CrossOrigin: (HTTPStatus.FORBIDDEN, "cross-origin", {}),
     BatchNotFound: (HTTPStatus.NOT_FOUND, "no-such-request", {}),
     OriginalUnavailable: (HTTPStatus.BAD_GATEWAY, "original-unavailable", {}),
     NotFinished: (HTTPStatus.CONFLICT, "not-finished", RETRY_SOON),

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader, hdrs, web
 
 from resizer.errors import BodyTooSlow
+from resizer.version import SERVER
 from resizer.web.access_log import AccessLogger
 from resizer.web.pace import Pace
 from resizer.web.problems import problem, problem_of, raw_problem
@@ -163,7 +164,10 @@ class Protocol(web.RequestHandler):
         logger.debug("%s sent what is no request: %s", request.remote, type(exc).__name__)
         known = HTTPStatus(status)
         response = problem(
-            known, None, f"this cannot be read as a request: {known.description or known.phrase}"
+            known,
+            None,
+            f"this cannot be read as a request: {known.description or known.phrase}",
+            headers={hdrs.SERVER: SERVER},  # no application has seen it, which would add this
         )
         response.force_close()
         return response
