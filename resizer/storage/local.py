@@ -9,8 +9,8 @@ import math
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, closing, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from resizer.durable import lasting_name, make_folder, sync_folder
 from resizer.errors import ConfigError, StorageFailure, disk_fault
 from resizer.failpoints import Point, reach
 from resizer.storage.base import NAME, PAGE, FileTimes
+from resizer.waiting import to_its_end
 
 logger = logging.getLogger(__name__)
 
@@ -135,13 +136,17 @@ class LocalStorage:
         except OSError as error:
             raise StorageFailure(disk_fault(error, self.folder)) from error
 
-    async def names(self) -> AsyncIterator[list[str]]:
-        try:
-            with await asyncio.to_thread(os.scandir, self.folder) as entries:
-                while page := await asyncio.to_thread(lambda: [each.name for each in islice(entries, PAGE)]):
-                    yield [*filter(NAME.fullmatch, page)]
-        except OSError as error:
-            raise StorageFailure(disk_fault(error, self.folder)) from error
+    async def names(self) -> AsyncGenerator[list[str], None]:
+        with closing(_pages(self.folder)) as pages:
+            while True:
+                try:
+                    # to its end: the folder must not be closed while a thread reads it
+                    page = await to_its_end(asyncio.to_thread(next, pages, None))
+                except OSError as error:
+                    raise StorageFailure(disk_fault(error, self.folder)) from error
+                if page is None:
+                    return
+                yield [*filter(NAME.fullmatch, page)]
 
     async def times(self, name: str) -> FileTimes | None:
         try:
@@ -265,6 +270,13 @@ class _Looks:
         for (_, told), there in zip(looks, found, strict=True):
             if not told.done():  # its caller was cancelled
                 told.set_result(there)
+
+
+def _pages(folder: Path) -> Generator[list[str], None, None]:
+    """Yield the names of what is in the folder, up to `PAGE` at once."""
+    with os.scandir(folder) as entries:
+        while page := [each.name for each in islice(entries, PAGE)]:
+            yield page
 
 
 def _write_probe(path: Path) -> None:

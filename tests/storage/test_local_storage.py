@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import gc
 import os
 import pickle
 import stat
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 import aiofiles.os
@@ -307,3 +308,21 @@ async def test_a_folder_of_a_files_name_is_not_sent(tmp_path: Path) -> None:
 async def test_drafts_need_an_open_storage(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="not open"):
         LocalStorage(tmp_path).draft()
+
+
+async def test_a_listing_that_is_cancelled_leaves_no_folder_open(tmp_path: Path) -> None:
+    """What stays open is a warning, and so an error here."""
+    async with LocalStorage(tmp_path) as storage:
+
+        async def list_all() -> None:
+            async with aclosing(storage.names()) as pages:
+                async for _ in pages:
+                    pass
+
+        for steps in range(12):
+            listing = asyncio.create_task(list_all())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            listing.cancel()
+            await asyncio.gather(listing, return_exceptions=True)
+    gc.collect()
