@@ -10,7 +10,8 @@ import resizer
 
 ROOT = Path(resizer.__file__).parent
 LEAVES = {
-    "allocator", "content", "durable", "errors", "log_context", "retry_after", "turns", "version", "waiting",
+    "allocator", "content", "durable", "errors", "log_context", "retry_after", "seldom", "turns", "version",
+    "waiting",
 }  # fmt: skip
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 
@@ -22,6 +23,7 @@ MAY_IMPORT = {
     "errors": set(),
     "log_context": set(),
     "retry_after": set(),
+    "seldom": set(),
     "turns": set(),
     "version": set(),
     "waiting": set(),

@@ -1,5 +1,6 @@
 """Set up logging for a command: lines for people, or JSON."""
 
+import codecs
 import json
 import logging
 import sys
@@ -17,6 +18,8 @@ from resizer.log_context import TieFilter
 ACCESS = "resizer.access"
 #: before each line of a traceback: none can pass for a line of its own
 INDENT = "    "
+# Python loads it when it is used first, for which there may be no descriptor left, just when that is to be logged
+codecs.lookup("unicode_escape")
 
 
 class TextFormatter(logging.Formatter):

@@ -12,15 +12,13 @@ from resizer.cli.logs import ACCESS
 from resizer.config import ServerSettings
 from resizer.errors import ConfigError
 from resizer.web.door import Door
+from resizer.web.listener import Listener
 from resizer.web.protocol import Protocol
 
 logger = logging.getLogger(__name__)
 
 #: seconds that answers under way get when stopping; images have a limit of their own
 ANSWERS_GRACE = 5.0
-#: connections that the system holds until they are accepted; asyncio accepts as many at a go, during which
-#: nothing else happens, and one that finds no place here tries again only after a second, then after two …
-BACKLOG = 1024
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -46,7 +44,7 @@ async def serve(app: web.Application, settings: ServerSettings, *, host: str, po
     logger.info("stopped")
 
 
-async def listen(runner: web.AppRunner, settings: ServerSettings, host: str, port: int) -> asyncio.Server:
+async def listen(runner: web.AppRunner, settings: ServerSettings, host: str, port: int) -> Listener:
     manager = runner.server
     assert manager is not None  # noqa: S101 - the runner is set up
     loop = asyncio.get_running_loop()
@@ -63,7 +61,7 @@ async def listen(runner: web.AppRunner, settings: ServerSettings, host: str, por
 
     door = Door(connect, limit=settings.max_connections)
     try:
-        return await loop.create_server(door, host, port, backlog=BACKLOG)
+        return await Listener.open(host, port, door)
     except UnicodeError as error:
         raise ConfigError.of(
             "server.host", f"{host[:100]!r} is no host name", "use a name or address of this machine"

@@ -40,7 +40,7 @@ An instance hands its facts to ``super().__init__`` in the order of its paramete
 survives pickling on its way out of a pool child, and writes its message in ``__str__``.
 """
 
-from resizer.errors.disk import OUT_OF_SPACE, disk_fault
+from resizer.errors.disk import OUT_OF_SPACE, disk_fault, shortage
 from resizer.errors.image import (
     BlockedAddress,
     CompressCrash,
@@ -149,4 +149,5 @@ __all__ = [
     "UploadTooLarge",
     "WrongKey",
     "disk_fault",
+    "shortage",
 ]

@@ -1,8 +1,21 @@
-"""What a fault of the disk means for the person who runs the service."""
+"""What a fault of the disk, or of the system, means for the person who runs the service."""
 
 import errno
 from pathlib import Path
 
+#: nothing of these is left to the process or to the machine; it may be in a moment
+SHORTAGES = {
+    errno.EMFILE: (
+        "this process has as many files and connections open as it may; "
+        "raise its limit (ulimit -n, LimitNOFILE= of systemd)"
+    ),
+    errno.ENFILE: "this machine has as many files open as it may; raise its limit (fs.file-max)",
+    errno.ENOBUFS: "the system has no memory left for connections; free some",
+    errno.ENOMEM: "the system gives this process no more memory; free some, or raise its limit",
+    errno.EAGAIN: (
+        "the system gives this process no more threads; raise its limit (ulimit -u, TasksMax= of systemd)"
+    ),
+}
 REASONS = {
     errno.ENOSPC: "no space left on the disk of {folder}; free some",
     errno.EDQUOT: "the disk quota of {folder} is used up; raise it, or free some space",
@@ -20,4 +33,11 @@ def disk_fault(error: OSError, folder: Path) -> str:
     known = REASONS.get(error.errno or 0)
     if known:
         return known.format(folder=folder)
-    return f"{error.strerror or 'a fault of the system'} ({error.filename or folder})"
+    return shortage(error) or f"{error.strerror or 'a fault of the system'} ({error.filename or folder})"
+
+
+def shortage(error: BaseException) -> str | None:
+    """Return what the system lacked and what to do about it; None where the error is another."""
+    if isinstance(error, MemoryError):
+        return SHORTAGES[errno.ENOMEM]
+    return SHORTAGES.get(error.errno or 0) if isinstance(error, OSError) else None
