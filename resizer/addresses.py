@@ -21,7 +21,16 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from resizer.config import Network
-from resizer.errors import BlockedAddress, ConnectFailure, DnsFailure, ImageError, InvalidUrl, TlsFailure
+from resizer.errors import (
+    BlockedAddress,
+    ConnectFailure,
+    DnsFailure,
+    ImageError,
+    InvalidUrl,
+    OutOfResources,
+    TlsFailure,
+    shortage,
+)
 
 Address = IPv4Address | IPv6Address
 
@@ -241,7 +250,7 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        lookup = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+        lookup = partial(_look_up, host, port, family)
         try:
             found = await self._in_thread(lookup)
         except UnicodeError as error:  # a label that IDNA cannot encode
@@ -284,8 +293,21 @@ class _Resolver(AbstractResolver):
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(settle, result, error)
 
-        threading.Thread(target=run, name="dns", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="dns", daemon=True).start()
+        except RuntimeError as error:
+            self._places.release()
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
         return await found
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[Any]:
+    try:
+        return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+    except OSError:
+        # without a descriptor for its files every name looks unknown: then this raises what is lacking
+        os.close(os.open("/", os.O_RDONLY | os.O_CLOEXEC))
+        raise
 
 
 class _Broken(aiohttp.ClientConnectionError):
@@ -308,7 +330,7 @@ async def _send_once(
         raise _Broken(error) from error
 
 
-def translate(error: Exception, url: URL, policy: AddressPolicy) -> ImageError:
+def translate(error: Exception, url: URL, policy: AddressPolicy) -> ImageError:  # noqa: PLR0911 - a table
     """Return the error of ours for what a session of `open_session` raised.
 
     A `TimeoutError` is the caller's to name first, since it alone knows which limit was met.
@@ -318,6 +340,8 @@ def translate(error: Exception, url: URL, policy: AddressPolicy) -> ImageError:
     if isinstance(error, _Broken):
         cause = error.error
     match cause:
+        case _ if lacking := shortage(cause):
+            return OutOfResources(lacking)
         case AddressRefused():
             return BlockedAddress(host, policy.setting)
         case socket.gaierror():

@@ -18,7 +18,7 @@ from resizer.log_context import TieFilter
 ACCESS = "resizer.access"
 #: before each line of a traceback: none can pass for a line of its own
 INDENT = "    "
-# Python loads it when it is used first, for which there may be no descriptor left, just when that is to be logged
+# Python loads it at its first use, for which no descriptor may be left: just when that is to be logged
 codecs.lookup("unicode_escape")
 
 

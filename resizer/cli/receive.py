@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from resizer.cli.descriptors import within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, settings_from
 from resizer.cli.serving import serve
@@ -46,5 +47,6 @@ def command(
     """Receive webhooks at POST /webhook, check their signatures, and list them at GET /events."""
     settings = settings_from(config_file, data_dir, webhook={"secret": secret})
     set_up_logging(settings.log)
+    settings = within_descriptors(settings, by_worker=0)
     app = create_receiver(load_secret(settings.webhook, settings.data_folder), log_file)
     asyncio.run(serve(app, settings.server, host=host, port=port))

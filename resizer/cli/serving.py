@@ -11,6 +11,7 @@ from aiohttp import web
 from resizer.cli.logs import ACCESS
 from resizer.config import ServerSettings
 from resizer.errors import ConfigError
+from resizer.threads import start_threads
 from resizer.web.door import Door
 from resizer.web.listener import Listener
 from resizer.web.protocol import Protocol
@@ -28,6 +29,7 @@ async def serve(app: web.Application, settings: ServerSettings, *, host: str, po
     A second signal ends the process at once.
     Raises `ConfigError` where the address cannot be listened on, and what the app's resources raise.
     """
+    start_threads()
     stop = asyncio.Event()
     stop_on_signals(stop)
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=ANSWERS_GRACE)

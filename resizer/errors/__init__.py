@@ -34,7 +34,8 @@ ResizerError
     │   HttpStatusError, TooManyRedirects, TooLarge                         (fetching)
     ├── NotAnImage, UnsupportedFormat, CorruptImage, TooManyPixels,
     │   CompressTimeout, CompressCrash                                      (compressing)
-    └── StorageFailure                                                      (storing)
+    ├── StorageFailure                                                      (storing)
+    └── OutOfResources                                                      (anywhere)
 
 An instance hands its facts to ``super().__init__`` in the order of its parameters, so that it
 survives pickling on its way out of a pool child, and writes its message in ``__str__``.
@@ -54,6 +55,7 @@ from resizer.errors.image import (
     ImageError,
     InvalidUrl,
     NotAnImage,
+    OutOfResources,
     StorageFailure,
     TlsFailure,
     TooLarge,
@@ -128,6 +130,7 @@ __all__ = [
     "NothingToSend",
     "OptionError",
     "OriginalUnavailable",
+    "OutOfResources",
     "PoolDown",
     "Problem",
     "QueueFull",

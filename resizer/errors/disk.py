@@ -24,6 +24,8 @@ REASONS = {
     errno.EROFS: "the disk of {folder} is mounted read-only",
     errno.EIO: "the disk of {folder} reports faults; check it",
 }
+#: what Python says where a thread cannot be started
+NO_THREAD = "can't start new thread"
 #: of these none is left
 OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -38,6 +40,12 @@ def disk_fault(error: OSError, folder: Path) -> str:
 
 def shortage(error: BaseException) -> str | None:
     """Return what the system lacked and what to do about it; None where the error is another."""
-    if isinstance(error, MemoryError):
-        return SHORTAGES[errno.ENOMEM]
-    return SHORTAGES.get(error.errno or 0) if isinstance(error, OSError) else None
+    match error:
+        case MemoryError():
+            return SHORTAGES[errno.ENOMEM]
+        case OSError():
+            return SHORTAGES.get(error.errno or 0)
+        case RuntimeError() if str(error) == NO_THREAD:
+            return SHORTAGES[errno.EAGAIN]
+        case _:
+            return None

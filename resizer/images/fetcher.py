@@ -25,6 +25,7 @@ from resizer.errors import (
     HttpStatusError,
     ImageError,
     InvalidUrl,
+    OutOfResources,
     TooLarge,
     TooManyRedirects,
 )
@@ -33,6 +34,7 @@ from resizer.images.spool import PIECE, Place, Room, write_spool
 from resizer.images.validators import conditions, learnt
 from resizer.models import Source
 from resizer.retry_after import seconds_to_wait
+from resizer.seldom import Seldom
 from resizer.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 BACKOFF = 0.5  # seconds before the second try; doubles with each further one
 MAX_BACKOFF = 30.0  # seconds
 MAX_RETRY_AFTER = 120.0  # seconds; who asks for more is not waited for, so that a request ends in its time
+SHORTAGE_PAUSE = 0.5  # seconds until another look whether there are descriptors, threads, memory
 #: what servers answer that do not understand a condition; then it is left out
 CONDITION_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.PRECONDITION_FAILED})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -78,6 +81,7 @@ class Fetcher:
         self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
         self._hosts = Courtesy(per_host=settings.per_host)
         self._room = Room(spool)
+        self._worth_a_line = Seldom()
         self._backoff = wait_exponential(multiplier=backoff, max=MAX_BACKOFF) + wait_random(0, backoff)
 
     async def __aenter__(self) -> Self:
@@ -149,7 +153,7 @@ class Fetcher:
         self, url: URL, place: Place, known: Source | None, *, number: int
     ) -> Fetched | Unchanged:
         try:
-            size, source = await self._try(url, place, known)
+            size, source = await self._try_with_resources(url, place, known)
         except ImageError as error:
             error.attempts = number
             logger.debug("try %d to fetch %s failed: %s", number, redact(url), error)
@@ -162,6 +166,22 @@ class Fetcher:
         error = state.outcome and state.outcome.exception()
         asked = error.retry_after if isinstance(error, ImageError) else None
         return max(self._backoff(state), asked or 0.0)
+
+    async def _try_with_resources(
+        self, url: URL, place: Place, known: Source | None
+    ) -> tuple[int | None, Source]:
+        """Wait, for as long as a try may take, for what this machine lacks: it is no try at the host."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._settings.timeout
+        while True:
+            try:
+                return await self._try(url, place, known)
+            except OutOfResources as error:
+                if loop.time() + SHORTAGE_PAUSE > until:
+                    raise
+                if self._worth_a_line():
+                    logger.warning("images wait until there is room: %s", error.reason)
+            await asyncio.sleep(SHORTAGE_PAUSE)
 
     async def _try(self, url: URL, place: Place, known: Source | None) -> tuple[int | None, Source]:
         """Go the whole way from the first host to the last byte; returns the size, None where unchanged."""
