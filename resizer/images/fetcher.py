@@ -4,9 +4,10 @@ import asyncio
 import base64
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -110,7 +111,7 @@ class Fetcher:
     async def fetch(self, url: str, *, retries: int | None = None) -> AsyncIterator[Fetched]:
         """Download what the URL gives to a file that is gone on leaving. Raises `ImageError`.
 
-        With `retries` so many further tries rather than fetch.retries.
+        With `retries` so many further tries rather than fetch.retries, and no wait for descriptors.
         """
         async with self.fetch_if_changed(url, None, retries=retries) as fetched:
             assert isinstance(fetched, Fetched)  # noqa: S101 - it was asked for without a condition
@@ -122,10 +123,26 @@ class Fetcher:
     ) -> AsyncIterator[Fetched | Unchanged]:
         """Do the same, unless the origin says that the image is as it was `known`."""
         target = parse_url(url)
+        patience = self._settings.timeout if retries is None else 0.0
+        retries = self._settings.retries if retries is None else retries
         async with self._room.place() as place:
-            yield await self._fetch(
-                target, place, known, self._settings.retries if retries is None else retries
-            )
+            yield await self._with_patience(patience, partial(self._fetch, target, place, known, retries))
+
+    async def _with_patience(
+        self, seconds: float, fetch: Callable[[], Awaitable[Fetched | Unchanged]]
+    ) -> Fetched | Unchanged:
+        """Wait for what this machine lacks, for so long: it is no try at the host."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while True:
+            try:
+                return await fetch()
+            except OutOfResources as error:
+                if loop.time() + SHORTAGE_PAUSE > until:
+                    raise
+                if self._worth_a_line():
+                    logger.warning("images wait until there is room: %s", error.reason)
+            await asyncio.sleep(SHORTAGE_PAUSE)
 
     async def _fetch(self, url: URL, place: Place, known: Source | None, retries: int) -> Fetched | Unchanged:
         try:
@@ -153,7 +170,7 @@ class Fetcher:
         self, url: URL, place: Place, known: Source | None, *, number: int
     ) -> Fetched | Unchanged:
         try:
-            size, source = await self._try_with_resources(url, place, known)
+            size, source = await self._try(url, place, known)
         except ImageError as error:
             error.attempts = number
             logger.debug("try %d to fetch %s failed: %s", number, redact(url), error)
@@ -166,22 +183,6 @@ class Fetcher:
         error = state.outcome and state.outcome.exception()
         asked = error.retry_after if isinstance(error, ImageError) else None
         return max(self._backoff(state), asked or 0.0)
-
-    async def _try_with_resources(
-        self, url: URL, place: Place, known: Source | None
-    ) -> tuple[int | None, Source]:
-        """Wait, for as long as a try may take, for what this machine lacks: it is no try at the host."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._settings.timeout
-        while True:
-            try:
-                return await self._try(url, place, known)
-            except OutOfResources as error:
-                if loop.time() + SHORTAGE_PAUSE > until:
-                    raise
-                if self._worth_a_line():
-                    logger.warning("images wait until there is room: %s", error.reason)
-            await asyncio.sleep(SHORTAGE_PAUSE)
 
     async def _try(self, url: URL, place: Place, known: Source | None) -> tuple[int | None, Source]:
         """Go the whole way from the first host to the last byte; returns the size, None where unchanged."""

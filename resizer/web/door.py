@@ -69,7 +69,7 @@ class Door:
     def _warn(self) -> None:
         if self._worth_a_line():
             logger.warning(
-                "%s connections are open, as many as server.max_connections and the limit of open files allow: "
+                "%s connections are open, as many as server.max_connections and the open files allow: "
                 "further ones get 503 (%s so far)",
                 self._inside,
                 self._refused,
