@@ -1,5 +1,6 @@
 """Which addresses may be connected to."""
 
+import _thread
 import asyncio
 import errno
 import os
@@ -7,7 +8,6 @@ import re
 import socket
 import ssl
 import string
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
@@ -36,6 +36,7 @@ Address = IPv4Address | IPv6Address
 
 MAX_URL = 8192  # characters; servers commonly refuse a longer request line
 DNS_THREADS = 64  # lookups at once; twice the default queue.workers, so that hanging ones leave room
+THREAD_BEGINS = 5.0  # seconds in which a thread has begun, unless there was no memory for it
 KEEP_ALIVE = 4.0  # seconds; under the 5 s after which Apache and Node close an idle connection
 
 #: IANA's special-purpose addresses, multicast and reserved. Written out because `ipaddress.is_global`
@@ -275,7 +276,13 @@ class _Resolver(AbstractResolver):
         loop = asyncio.get_running_loop()
         found: asyncio.Future[list[Any]] = loop.create_future()
 
+        begun = over = False
+
         def settle(result: list[Any], error: Exception | None) -> None:
+            nonlocal over
+            if over:
+                return
+            over = True
             self._places.release()
             if found.done():  # nobody waits any more
                 return
@@ -285,6 +292,8 @@ class _Resolver(AbstractResolver):
                 found.set_exception(error)
 
         def run() -> None:
+            nonlocal begun
+            begun = True
             result, error = [], None
             try:
                 result = lookup()
@@ -293,12 +302,20 @@ class _Resolver(AbstractResolver):
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(settle, result, error)
 
+        def look() -> None:
+            if not begun:
+                settle([], OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)))
+
         try:
-            threading.Thread(target=run, name="dns", daemon=True).start()
+            # a Thread's start waits, with the whole loop, for one that dies of too little memory as it begins
+            _thread.start_new_thread(run, ())
         except RuntimeError as error:
-            self._places.release()
-            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
-        return await found
+            settle([], OSError(errno.EAGAIN, str(error)))
+        timer = loop.call_later(THREAD_BEGINS, look)
+        try:
+            return await found
+        finally:
+            timer.cancel()
 
 
 def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[Any]:
