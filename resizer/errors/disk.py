@@ -1,6 +1,7 @@
 """What a fault of the disk, or of the system, means for the person who runs the service."""
 
 import errno
+import os
 from pathlib import Path
 
 #: nothing of these is left to the process or to the machine; it may be in a moment
@@ -24,6 +25,9 @@ REASONS = {
     errno.EROFS: "the disk of {folder} is mounted read-only",
     errno.EIO: "the disk of {folder} reports faults; check it",
 }
+NO_INODE = (
+    "no space left for another file on the disk of {folder}, whose inodes are used up; remove some files"
+)
 #: what Python says where a thread cannot be started
 NO_THREAD = "can't start new thread"
 #: of these none is left
@@ -33,9 +37,20 @@ OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 def disk_fault(error: OSError, folder: Path) -> str:
     """Return what is wrong with this folder, and what to do about it."""
     known = REASONS.get(error.errno or 0)
+    if error.errno == errno.ENOSPC and _has_no_inode(folder):
+        known = NO_INODE
     if known:
         return known.format(folder=folder)
     return shortage(error) or f"{error.strerror or 'a fault of the system'} ({error.filename or folder})"
+
+
+def _has_no_inode(folder: Path) -> bool:
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    # some file systems have no number of files
+    return disk.f_files > 0 and disk.f_favail == 0
 
 
 def shortage(error: BaseException) -> str | None:
