@@ -36,15 +36,19 @@ def within_descriptors(settings: Settings, *, serves: bool = True, by_worker: in
     for_workers = max(room // 2, room - server.max_connections * BY_CONNECTION * serves)
     workers = min(queue.workers, max(1, for_workers // max(by_worker, 1)))
     connections = min(server.max_connections, max(1, (room - workers * by_worker) // BY_CONNECTION))
+    kept = []
+    if serves and connections < server.max_connections:
+        kept.append(f"{connections} connections (server.max_connections is {server.max_connections})")
+    if by_worker and workers < queue.workers:
+        kept.append(f"{workers} workers (queue.workers is {queue.workers})")
+    if not kept:
+        return settings
     logger.warning(
         "this process may open %s files and may need %s: it keeps to %s; "
         "raise its limit (ulimit -n, LimitNOFILE= of systemd), or lower what is configured",
         allowed,
         needed,
-        " and ".join(
-            [f"{connections} connections (server.max_connections is {server.max_connections})"] * serves
-            + [f"{workers} workers (queue.workers is {queue.workers})"] * bool(by_worker)
-        ),
+        " and ".join(kept),
     )
     fitted = {
         "server": server.model_copy(update={"max_connections": connections} if serves else {}),
