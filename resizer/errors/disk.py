@@ -8,13 +8,13 @@ from pathlib import Path
 SHORTAGES = {
     errno.EMFILE: (
         "this process has as many files and connections open as it may; "
-        "raise its limit (ulimit -n, LimitNOFILE= of systemd)"
+        "raise its limit: ulimit -n, LimitNOFILE= of systemd"
     ),
-    errno.ENFILE: "this machine has as many files open as it may; raise its limit (fs.file-max)",
+    errno.ENFILE: "this machine has as many files open as it may; raise its limit: fs.file-max",
     errno.ENOBUFS: "the system has no memory left for connections; free some",
     errno.ENOMEM: "the system gives this process no more memory; free some, or raise its limit",
     errno.EAGAIN: (
-        "the system gives this process no more threads; raise its limit (ulimit -u, TasksMax= of systemd)"
+        "the system gives this process no more threads; raise its limit: ulimit -u, TasksMax= of systemd"
     ),
 }
 REASONS = {

@@ -1,8 +1,10 @@
 """Nothing more can be opened: the service waits until it can, and says so once."""
 
 import asyncio
+import os
 import resource
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -10,10 +12,15 @@ import aiohttp
 import pytest
 
 import photos
+from kin import descendants, parent_of
 from origin import Answer, Origin
 from process import PATIENCE, Process, get_json, server
 from service import catalogue, form
 from wire import Wire
+
+only_linux = pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="only Linux changes limits of another process"
+)
 
 PING = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
 #: lines that a service which is well logs in such a test, and some
@@ -30,7 +37,7 @@ async def answered(port: int) -> None:
                     return
 
 
-async def uploaded(session: aiohttp.ClientSession, url: str, rows: list[tuple[str, ...]]) -> str:
+async def uploaded(session: aiohttp.ClientSession, url: str, rows: Sequence[Sequence[str]]) -> str:
     async with session.post(f"{url}/upload", data=form(catalogue(rows))) as response:
         assert response.status == 202, await response.text()
         return str((await response.json())["request_id"])
@@ -41,11 +48,11 @@ def lines(process: Process, text: str) -> int:
 
 
 @asynccontextmanager
-async def nothing_can_be_opened(process: Process) -> AsyncIterator[None]:
-    """Lower the limit of a running process below what it has open."""
-    pid, kind = process.process.pid, resource.RLIMIT_NOFILE
+async def limited(process: Process, kind: int, most: int) -> AsyncIterator[None]:
+    """Lower a limit of a running process below what it uses."""
+    pid = process.process.pid
     before = resource.prlimit(pid, kind)
-    resource.prlimit(pid, kind, (5, before[1]))
+    resource.prlimit(pid, kind, (most, before[1]))
     try:
         yield
     finally:
@@ -94,7 +101,7 @@ async def test_start_with_too_few_files_says_what_to_do(tmp_path: Path) -> None:
     assert lines(process, "Traceback") == 0
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux changes limits of another process")
+@only_linux
 async def test_service_that_can_open_nothing_goes_on_when_it_can(tmp_path: Path, origin: Origin) -> None:
     gate = asyncio.Event()
     first = [("First", origin.add("/first.jpg", Answer(body=photos.jpeg(), close=True)))]
@@ -114,7 +121,7 @@ async def test_service_that_can_open_nothing_goes_on_when_it_can(tmp_path: Path,
         (image,) = (await get_json(session, f"{url}/requests/{done}/images"))["data"]
         request_id = await uploaded(session, url, rows)
         await origin.arrived("/0.jpg")
-        async with nothing_can_be_opened(process):
+        async with limited(process, resource.RLIMIT_NOFILE, 5):
             gate.set()
             crowd = [await stack.enter_async_context(await Wire.to(port)) for _ in range(100)]
             for wire in crowd:
@@ -138,5 +145,31 @@ async def test_service_that_can_open_nothing_goes_on_when_it_can(tmp_path: Path,
             assert response.status == 200
     for said in ("no connections are accepted", "images wait", "requests are answered 503"):
         assert lines(process, said) == 1
+    assert lines(process, "Traceback") == 0
+    assert len(process.log) < MOST_LINES
+
+
+@only_linux
+@pytest.mark.skipif(os.geteuid() == 0, reason="no limit of threads binds root")
+async def test_service_that_can_start_no_thread_goes_on_when_it_can(tmp_path: Path, origin: Origin) -> None:
+    """A compressing process dies then, too: another needs threads, as does the lookup of a name."""
+    rows = []
+    for number in range(6):
+        origin.add(f"/{number}.jpg", Answer(body=photos.jpeg(seed=number)))
+        rows.append((f"P{number}", origin.url(f"/{number}.jpg", host="localhost" if number % 2 else None)))
+    async with server(tmp_path) as process, aiohttp.ClientSession() as session:
+        url = await process.url()
+        async with limited(process, resource.RLIMIT_NPROC, 1):
+            # the process that starts them is the service's own child
+            pid = process.process.pid
+            (child,) = [each for each in descendants(pid) if parent_of(each) != pid]
+            os.kill(child, signal.SIGKILL)
+            request_id = await uploaded(session, url, rows)
+            await process.said("images wait until there is room: .*ulimit -u")
+            await process.said("a process for compressing cannot be started.*ulimit -u")
+            for path in ("/ping", f"/status/{request_id}", "/requests"):
+                await get_json(session, f"{url}{path}")
+        status = await get_json(session, f"{url}/status/{request_id}", Prefer="wait=60")
+        assert status["images"]["completed"] == len(rows)
     assert lines(process, "Traceback") == 0
     assert len(process.log) < MOST_LINES
