@@ -65,7 +65,7 @@ def _run(order: dict[str, Any], output: int, errors: int, told: int) -> list[str
         os.close(file)
     # a shell has what it starts in the background ignore it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if (files := order["files"]) is not None:
+    if (files := order.get("files")) is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     os.environ.clear()
     os.environ.update(order["environment"])
