@@ -195,11 +195,11 @@ def _never_begin(*_: Any, **__: Any) -> None:
 async def test_lookup_without_a_thread_is_a_fault_of_this_machine_and_keeps_no_place(
     start: Callable[..., None], origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resizer.addresses.THREAD_BEGINS", 0.001)
     origin.add("a", Answer(body=b"here"))
     url = parse_url("http://localhost:1/")
     async with open_session(LOOPBACK) as session:
         with monkeypatch.context() as lacking:
+            lacking.setattr("resizer.addresses.THREAD_BEGINS", 0.001)
             lacking.setattr("_thread.start_new_thread", start)
             for _ in range(DNS_THREADS + 1):
                 with pytest.raises(aiohttp.ClientConnectorError) as caught:
