@@ -10,8 +10,8 @@ import resizer
 
 ROOT = Path(resizer.__file__).parent
 LEAVES = {
-    "allocator", "content", "cross_site", "durable", "errors", "log_context", "retry_after", "turns",
-    "version", "waiting",
+    "allocator", "content", "cross_site", "durable", "errors", "log_context", "retry_after", "seldom",
+    "threads", "turns", "version", "waiting",
 }  # fmt: skip
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 
@@ -24,6 +24,8 @@ MAY_IMPORT = {
     "errors": set(),
     "log_context": set(),
     "retry_after": set(),
+    "seldom": set(),
+    "threads": set(),
     "turns": set(),
     "version": set(),
     "waiting": set(),

@@ -19,7 +19,7 @@ from typing import Self
 import aiofiles.os
 
 from resizer.durable import lasting_name, make_folder, sync_folder
-from resizer.errors import ConfigError, StorageFailure, disk_fault
+from resizer.errors import ConfigError, StorageFailure, disk_fault, shortage
 from resizer.failpoints import Point, reach
 from resizer.storage.base import NAME, PAGE, FileTimes
 from resizer.waiting import to_its_end
@@ -34,6 +34,8 @@ IDENTITY = ".storage-id"
 ABANDONED = 24 * 3600.0  # seconds; no image is worked on for as long
 #: seconds for which a file waits for others at most: they share a trip to a thread and a sync of the folder
 GATHER = 0.1
+PATIENCE = 30.0  # seconds for which a file waits for a descriptor, as a download does by default
+PAUSE = 0.5  # seconds between two tries then
 ENOUGH = 8  # files that wait for no further ones: twice as many would share little more, and hold up workers
 
 
@@ -93,18 +95,18 @@ class LocalStorage:
         if not NAME.fullmatch(name):
             _remove(draft)
             raise ValueError(f"{name!r} is no name of a compressed file")
-        self._gathered[draft] = self.folder / name
-        if self._next_trip is None:
-            self._next_trip = asyncio.create_task(self._take_over_gathered())
-        if len(self._gathered) >= min(ENOUGH, self._coming() / 2):
-            self._gathered_enough.set()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE
         try:
-            faults = await asyncio.shield(self._next_trip)
+            fault = await self._put(draft, name)
+            while fault and shortage(fault) and loop.time() < until:
+                await asyncio.sleep(PAUSE)
+                fault = await self._put(draft, name)
         except BaseException:
             # after a cancellation the thread may still be at work; it makes no draft anew
             _remove(draft)
             raise
-        if fault := faults.get(draft):
+        if fault:
             _remove(draft)
             raise StorageFailure(disk_fault(fault, self.folder)) from fault
 
@@ -163,6 +165,15 @@ class LocalStorage:
         except OSError as error:
             raise StorageFailure(disk_fault(error, self.folder)) from error
 
+    async def _put(self, draft: Path, name: str) -> OSError | None:
+        """Have the next trip take the draft along; returns what went wrong."""
+        self._gathered[draft] = self.folder / name
+        if self._next_trip is None:
+            self._next_trip = asyncio.create_task(self._take_over_gathered())
+        if len(self._gathered) >= min(ENOUGH, self._coming() / 2):
+            self._gathered_enough.set()
+        return (await asyncio.shield(self._next_trip)).get(draft)
+
     async def _take_over_gathered(self) -> dict[Path, OSError]:
         with suppress(TimeoutError):
             async with asyncio.timeout(GATHER):
@@ -189,7 +200,8 @@ class LocalStorage:
 
     def _take_over(self, draft: Path, target: Path) -> None:
         if target.exists():
-            draft.unlink()
+            # another try may have renamed it, and failed to sync the folder
+            draft.unlink(missing_ok=True)
             return
         file = os.open(draft, os.O_RDONLY)
         try:
