@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from resizer.models import Batch, Delivery, DeliveryStatus, Image
+from resizer.recipe import WHITE
 
 Json = dict[str, Any]
 
@@ -54,8 +55,11 @@ def status_body(batch: Batch, links: Links, webhook: Json | None, expires_at: fl
         "recipe": {
             "quality": batch.recipe.quality,
             "format": batch.recipe.format,
+            "effort": batch.recipe.effort,
             "max_width": batch.recipe.max_width or None,
             "max_height": batch.recipe.max_height or None,
+            "fit": batch.recipe.fit,
+            "background": batch.recipe.background if batch.recipe.background != WHITE else None,
         },
         "created_at": iso(batch.created_at),
         "started_at": iso(batch.started_at),

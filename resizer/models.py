@@ -5,6 +5,29 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 from resizer.errors import ErrorCode, ImageError
+from resizer.recipe import Effort, Fit, OutputFormat, Recipe
+
+__all__ = [
+    "FINAL",
+    "Attempt",
+    "Batch",
+    "BatchStatus",
+    "Compressed",
+    "Delivery",
+    "DeliveryStatus",
+    "Effort",
+    "Fault",
+    "Fit",
+    "Image",
+    "ImageStatus",
+    "Known",
+    "Outcome",
+    "OutputFormat",
+    "Product",
+    "Recipe",
+    "Source",
+    "Task",
+]
 
 
 class BatchStatus(StrEnum):
@@ -39,32 +62,6 @@ class DeliveryStatus(StrEnum):
     FAILED = "failed"
 
 
-class OutputFormat(StrEnum):
-    """What a client may ask for."""
-
-    KEEP = "keep"
-    JPEG = "jpeg"
-    PNG = "png"
-    WEBP = "webp"
-    AVIF = "avif"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
-    """How the images of one batch are compressed."""
-
-    #: 1 to 100 on Pillow's scale
-    quality: int
-    format: OutputFormat
-    #: pixels; 0 is no limit
-    max_width: int = 0
-    max_height: int = 0
-
-    def key(self) -> str:
-        """Return one line that is the same for the same recipe: part of every file name."""
-        return f"q{self.quality};{self.format};{self.max_width}x{self.max_height}"
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
     """Why an image failed, in a form that can be stored and sent."""
@@ -85,7 +82,7 @@ class Product(NamedTuple):
     line: int
     serial: str
     name: str
-    #: the row's cells as they came, one for each column of the catalogue
+    #: the row's cells as they came; a short row has fewer than the catalogue has columns
     cells: tuple[str, ...]
     urls: tuple[str, ...]
 

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from resizer.models import Recipe
 
 #: part of every file name: raised when the same recipe gives other bytes
-GENERATION = 2
+GENERATION = 3
 DIGEST_SIZE = 16  # bytes; as many as a file name shows
 
 

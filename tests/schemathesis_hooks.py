@@ -65,7 +65,18 @@ def map_case(context: Any, case: Case[Any]) -> Case[Any]:
     if case.headers and case.headers.get("Idempotency-Key"):
         # with other content a second use is refused, as it should be
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
+    _give_a_box(case)
     if case.media_type == "multipart/form-data" and isinstance(case.body, dict):
         # a further field's name is part of a header, which holds neither control characters nor nothing
         case.body = {name: value for name, value in case.body.items() if FIELD.fullmatch(name)}
     return case
+
+
+def _give_a_box(case: Case[Any]) -> None:
+    """Give the fits that need a box one that is not too large; what a form says goes before the query."""
+    if case.operation.path != "/upload":
+        return
+    form = case.body if isinstance(case.body, dict) else {}
+    for options in (case.query or {}, form):
+        if "fit" in options or "max_width" in options or "max_height" in options:
+            options.update(max_width=300, max_height=200)

@@ -20,6 +20,16 @@ from resizer.webhooks.receiver import create_receiver
 HEADER = "S. No.,Product Name,Input Image Urls"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LOOPBACK = ["127.0.0.0/8"]
+#: as a status tells it of a request that asks for nothing
+DEFAULT_RECIPE = {
+    "quality": 50,
+    "format": "keep",
+    "effort": "balanced",
+    "max_width": None,
+    "max_height": None,
+    "fit": "inside",
+    "background": None,
+}
 
 Client = TestClient[web.Request, web.Application]
 

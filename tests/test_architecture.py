@@ -10,8 +10,8 @@ import resizer
 
 ROOT = Path(resizer.__file__).parent
 LEAVES = {
-    "allocator", "content", "cross_site", "durable", "errors", "log_context", "retry_after", "turns",
-    "version", "waiting",
+    "allocator", "content", "cross_site", "durable", "errors", "log_context", "recipe", "retry_after",
+    "seldom", "threads", "turns", "version", "waiting",
 }  # fmt: skip
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 
@@ -23,17 +23,20 @@ MAY_IMPORT = {
     "durable": set(),
     "errors": set(),
     "log_context": set(),
+    "recipe": set(),
     "retry_after": set(),
+    "seldom": set(),
+    "threads": set(),
     "turns": set(),
     "version": set(),
     "waiting": set(),
     "failpoints": {"errors"},
     "metrics": {"models", "errors", "version"},
-    "models": {"errors"},
+    "models": {"errors", "recipe"},
     "naming": {"models"},
     "photos": set(),
-    "config": {"cross_site", "models", "errors"},
-    "bodies": {"models"},
+    "config": {"cross_site", "models", "errors", "recipe"},
+    "bodies": {"models", "recipe"},
     "addresses": {"config", "models", "errors"},
     "catalog": {"content", "models", "errors"},
     "images": BASE | {"addresses"},

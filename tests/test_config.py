@@ -86,6 +86,17 @@ def test_sizes_take_units(text: str, size: int, empty_folder: Path) -> None:
         ('[fetch]\nallow_networks = ["ten"]', "fetch.allow_networks", 'such as ["10.0.0.0/8"]'),
         ("[compress]\nquality = 101", "compress.quality", "from 1 to 100"),
         ('[compress]\nformat = "gif"', "compress.format", "one of keep, jpeg, png, webp, avif"),
+        ('[compress]\neffort = "most"', "compress.effort", "one of fast, balanced, small"),
+        ('[compress]\nfit = "contain"', "compress.fit", "one of inside, cover, pad"),
+        ('[compress]\nbackground = "red"', "compress.background", "a colour such as #f4f4f4"),
+        ('[compress]\nbackground = "#fff"', "compress.background", "a colour such as #f4f4f4"),
+        ('[compress]\nfit = "pad"', "compress.fit", "both max_width and max_height"),
+        ('[compress]\nfit = "cover"\nmax_width = 9', "compress.fit", "both max_width and max_height"),
+        (
+            '[compress]\nfit = "pad"\nmax_width = 10\nmax_height = 11\nmax_pixels = 109',
+            "compress.fit",
+            "compress.max_pixels (109)",
+        ),
         ("[queue]\nworkers = 0", "queue.workers", "1 or more"),
         ("[server]\nport = 70000", "server.port", "from 0 to 65535"),
         ('[server]\npublic_url = "example.com"', "server.public_url", "https://images.example.com"),
@@ -113,6 +124,16 @@ def test_wrong_file_is_refused_by_full_name_with_the_remedy(
     wrong = wrong_keys()
     assert list(wrong) == [key]
     assert remedy in wrong[key]
+
+
+@pytest.mark.parametrize(
+    "text, background", [("white", "white"), ("none", "none"), ("#FFFFFF", "white"), ("#AbCdEf", "#abcdef")]
+)
+def test_background_has_one_spelling(text: str, background: str, empty_folder: Path) -> None:
+    (empty_folder / "config.toml").write_text(f'[compress]\nbackground = "{text}"')
+    settings = load_settings()
+    assert settings.compress.recipe().background == background
+    assert tomllib.loads(to_toml(settings))["compress"]["background"] == background
 
 
 def test_every_wrong_key_is_listed(empty_folder: Path) -> None:

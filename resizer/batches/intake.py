@@ -110,7 +110,7 @@ async def digest_of(submission: Submission) -> str:
 def _digest_of(submission: Submission) -> str:
     with submission.csv.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    digest.update(f"\0{submission.recipe.key()}\0{submission.webhook_url or ''}".encode())
+    digest.update(f"\0{submission.recipe.options()}\0{submission.webhook_url or ''}".encode())
     return digest.hexdigest()
 
 

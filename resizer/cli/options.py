@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from resizer.config import Settings, load_settings
-from resizer.models import OutputFormat
+from resizer.models import Effort, Fit, OutputFormat
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +29,18 @@ def configured(
 def recipe_options(function: F) -> F:
     """Add the options of a recipe; what is left out is the configuration's."""
     for option in (
+        click.option(
+            "--background",
+            metavar="COLOUR",
+            help="white, none or #rrggbb: around padded images, and behind transparency in JPEG.  "
+            "[config: compress.background]",
+        ),
+        click.option(
+            "--fit",
+            type=click.Choice([each.value for each in Fit]),
+            help="How images are brought to both limits: whole, cropped, or padded with the background.  "
+            "[config: compress.fit]",
+        ),
         click.option("--max-height", type=int, help="Pixels; never enlarges.  [config: compress.max_height]"),
         click.option("--max-width", type=int, help="Pixels; never enlarges.  [config: compress.max_width]"),
         click.option(
@@ -36,6 +48,11 @@ def recipe_options(function: F) -> F:
             "output_format",
             type=click.Choice([each.value for each in OutputFormat]),
             help="[config: compress.format]",
+        ),
+        click.option(
+            "--effort",
+            type=click.Choice([each.value for each in Effort]),
+            help="small: fewer bytes for more time; fast: the other way round.  [config: compress.effort]",
         ),
         click.option("--quality", type=int, help="1 to 100.  [config: compress.quality]"),
     ):

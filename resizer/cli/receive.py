@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from resizer.cli.descriptors import within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, settings_from
 from resizer.cli.serving import serve
@@ -47,6 +48,7 @@ def command(
     """Receive webhooks at POST /webhook, check their signatures, and list them at GET /events."""
     settings = settings_from(config_file, data_dir, webhook={"secret": secret})
     set_up_logging(settings.log)
+    settings = within_descriptors(settings, by_worker=0)
     # "*" is for servers that ask for a token
     hosts = AllowedHosts(host, (each for each in settings.server.allowed_hosts if each != ANY_HOST))
     app = create_receiver(load_secret(settings.webhook, settings.data_folder), log_file, hosts=hosts)

@@ -5,7 +5,7 @@ import logging
 
 from resizer.allocator import collect_seldom
 from resizer.app import create_app
-from resizer.cli.descriptors import allow_descriptors, descriptors_needed
+from resizer.cli.descriptors import BY_WORKER, within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.serving import serve, take_free_port
 from resizer.config import ALL_ADDRESSES, Settings
@@ -16,7 +16,9 @@ logger = logging.getLogger(__name__)
 def run_server(settings: Settings) -> None:
     """Run the service as `serving.serve` says."""
     set_up_logging(settings.log)
-    allow_descriptors(descriptors_needed(settings))
+    # with the distributed engine others fetch
+    by_worker = BY_WORKER if settings.engine.kind == "local" else 0
+    settings = within_descriptors(settings, by_worker=by_worker)
     collect_seldom()
     asyncio.run(_served(settings))
 

@@ -12,16 +12,15 @@ from aiohttp import web
 from resizer.cli.logs import ACCESS
 from resizer.config import ServerSettings
 from resizer.errors import ConfigError
+from resizer.threads import start_threads
 from resizer.web.door import Door
+from resizer.web.listener import Listener
 from resizer.web.protocol import Protocol
 
 logger = logging.getLogger(__name__)
 
 #: seconds that answers under way get when stopping; images have a limit of their own
 ANSWERS_GRACE = 5.0
-#: connections that the system holds until they are accepted; asyncio accepts as many at a go, during which
-#: nothing else happens, and one that finds no place here tries again only after a second, then after two …
-BACKLOG = 1024
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -59,6 +58,7 @@ async def serve(
     It listens on the socket `taken`, if given. A second signal ends the process at once.
     Raises `ConfigError` where the address cannot be listened on, and what the app's resources raise.
     """
+    start_threads()
     stop = asyncio.Event()
     stop_on_signals(stop)
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=ANSWERS_GRACE)
@@ -82,7 +82,7 @@ async def listen(
     port: int,
     *,
     taken: socket.socket | None = None,
-) -> asyncio.Server:
+) -> Listener:
     manager = runner.server
     assert manager is not None  # noqa: S101 - the runner is set up
     loop = asyncio.get_running_loop()
@@ -99,9 +99,7 @@ async def listen(
 
     door = Door(connect, limit=settings.max_connections)
     try:
-        if taken is not None:
-            return await loop.create_server(door, sock=taken, backlog=BACKLOG)
-        return await loop.create_server(door, host, port, backlog=BACKLOG)
+        return await Listener.open(host, port, door, taken=taken)
     except (OSError, UnicodeError) as error:
         raise _cannot_listen(host, port, error) from error
 

@@ -75,8 +75,11 @@ def command(
     webhook_url: str | None,
     quality: int | None,
     output_format: str | None,
+    effort: str | None,
     max_width: int | None,
     max_height: int | None,
+    fit: str | None,
+    background: str | None,
     wait: bool,
     resume: str | None,
     output: Path | None,
@@ -94,8 +97,11 @@ def command(
         "webhook_url": webhook_url,
         "quality": quality,
         "format": output_format,
+        "effort": effort,
         "max_width": max_width,
         "max_height": max_height,
+        "fit": fit,
+        "background": background,
     }
     given = {name: str(value) for name, value in options.items() if value is not None}
     _check(csv, resume, output, given, wait=wait)

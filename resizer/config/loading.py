@@ -12,7 +12,14 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from resizer.config.printing import MASK
-from resizer.config.sections import ANY_ORIGIN, ENV_PREFIX, Section, ServerSettings, Settings
+from resizer.config.sections import (
+    ANY_ORIGIN,
+    ENV_PREFIX,
+    CompressSettings,
+    Section,
+    ServerSettings,
+    Settings,
+)
 from resizer.cross_site import ANY_HOST
 from resizer.errors import ConfigError, WrongKey
 
@@ -50,9 +57,17 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
     if unknown:
         raise ConfigError(*unknown)
     try:
-        return Sources(**(overrides or {}))
+        settings = Sources(**(overrides or {}))
     except ValidationError as error:
         raise ConfigError(*map(_wrong_key, error.errors(include_url=False))) from error
+    _check_box(settings.compress)
+    return settings
+
+
+def _check_box(settings: CompressSettings) -> None:
+    """Refuse a fit whose box would be refused of every request that says nothing else."""
+    if fault := settings.recipe().box_fault(settings.max_pixels):
+        raise ConfigError.of("compress.fit", f"{str(settings.fit)!r} is not possible", fault)
 
 
 def check_exposure(settings: ServerSettings) -> None:

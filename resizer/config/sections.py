@@ -20,7 +20,15 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resizer.cross_site import ANY_HOST, Authority, host_of
-from resizer.models import OutputFormat, Recipe
+from resizer.recipe import (
+    BACKGROUND_EXPECTED,
+    WHITE,
+    Effort,
+    Fit,
+    OutputFormat,
+    Recipe,
+    background_from,
+)
 
 ENV_PREFIX = "RESIZER_"
 Network = IPv4Network | IPv6Network
@@ -276,13 +284,24 @@ class CompressSettings(Section):
     )
     max_width: Limit = 0
     max_height: Limit = 0
+    fit: Annotated[Fit, Field(description="one of " + ", ".join(Fit))] = Fit.INSIDE
+    background: Annotated[str, AfterValidator(background_from), Field(description=BACKGROUND_EXPECTED)] = (
+        WHITE
+    )
+    effort: Annotated[Effort, Field(description="one of " + ", ".join(Effort))] = Effort.BALANCED
     max_pixels: Count = 50_000_000
     processes: Limit = 0
     timeout: Seconds = 30
 
     def recipe(self) -> Recipe:
         return Recipe(
-            quality=self.quality, format=self.format, max_width=self.max_width, max_height=self.max_height
+            quality=self.quality,
+            format=self.format,
+            effort=self.effort,
+            max_width=self.max_width,
+            max_height=self.max_height,
+            fit=self.fit,
+            background=self.background,
         )
 
 

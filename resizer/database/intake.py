@@ -40,9 +40,9 @@ RESERVED_PART = 10
 TOGETHER = 250
 
 INSERT_BATCH = """
-    INSERT INTO batches (request_id, status, filename, columns, digest, quality, format,
-                         max_width, max_height, webhook_url, origin, files_url, created_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO batches (request_id, status, filename, columns, digest, quality, format, effort,
+                         max_width, max_height, fit, background, webhook_url, origin, files_url, created_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 INSERT_PRODUCT = """
     INSERT INTO products (batch_id, ordinal, line, serial, name, cells, first_image, images)
@@ -177,8 +177,11 @@ class Intake:
             new.digest,
             new.recipe.quality,
             new.recipe.format,
+            new.recipe.effort,
             new.recipe.max_width,
             new.recipe.max_height,
+            new.recipe.fit,
+            new.recipe.background,
             new.webhook_url,
             new.origin,
             new.files_url,

@@ -194,8 +194,15 @@ INSERT INTO collection
     SELECT iif(EXISTS (SELECT 1 FROM batches), 0.0, (julianday('now') - 2440587.5) * 86400.0);
 """
 
+_FOURTH = """
+-- the further options of the recipe; earlier batches were compressed at about the same cost and look
+ALTER TABLE batches ADD COLUMN effort TEXT NOT NULL DEFAULT 'balanced';
+ALTER TABLE batches ADD COLUMN fit TEXT NOT NULL DEFAULT 'inside';
+ALTER TABLE batches ADD COLUMN background TEXT NOT NULL DEFAULT 'white';
+"""
+
 #: step n brings a file from user_version n to n + 1; a step that was released never changes
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 
 async def migrate(connection: aiosqlite.Connection, path: str) -> None:

@@ -10,7 +10,9 @@ from resizer.models import (
     Compressed,
     Delivery,
     DeliveryStatus,
+    Effort,
     Fault,
+    Fit,
     Image,
     ImageStatus,
     OutputFormat,
@@ -19,7 +21,8 @@ from resizer.models import (
 )
 
 BATCH_COLUMNS = """
-    id, request_id, status, filename, quality, format, max_width, max_height, webhook_url, origin, files_url,
+    id, request_id, status, filename, quality, format, effort, max_width, max_height, fit, background,
+    webhook_url, origin, files_url,
     products, images, pending, completed, failed, cancelled, input_bytes, output_bytes,
     created_at, started_at, finished_at, cancelling
 """
@@ -44,8 +47,11 @@ def batch_from(row: sqlite3.Row) -> Batch:
         recipe=Recipe(
             quality=row["quality"],
             format=OutputFormat(row["format"]),
+            effort=Effort(row["effort"]),
             max_width=row["max_width"],
             max_height=row["max_height"],
+            fit=Fit(row["fit"]),
+            background=row["background"],
         ),
         webhook_url=row["webhook_url"],
         origin=row["origin"],

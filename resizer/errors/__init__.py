@@ -36,13 +36,14 @@ ResizerError
     │   HttpStatusError, TooManyRedirects, TooLarge                         (fetching)
     ├── NotAnImage, UnsupportedFormat, CorruptImage, TooManyPixels,
     │   CompressTimeout, CompressCrash                                      (compressing)
-    └── StorageFailure                                                      (storing)
+    ├── StorageFailure                                                      (storing)
+    └── OutOfResources                                                      (anywhere)
 
 An instance hands its facts to ``super().__init__`` in the order of its parameters, so that it
 survives pickling on its way out of a pool child, and writes its message in ``__str__``.
 """
 
-from resizer.errors.disk import OUT_OF_SPACE, disk_fault
+from resizer.errors.disk import OUT_OF_SPACE, disk_fault, shortage
 from resizer.errors.image import (
     BlockedAddress,
     CompressCrash,
@@ -56,6 +57,7 @@ from resizer.errors.image import (
     ImageError,
     InvalidUrl,
     NotAnImage,
+    OutOfResources,
     StorageFailure,
     TlsFailure,
     TooLarge,
@@ -134,6 +136,7 @@ __all__ = [
     "NothingToSend",
     "OptionError",
     "OriginalUnavailable",
+    "OutOfResources",
     "PoolDown",
     "Problem",
     "QueueFull",
@@ -155,4 +158,5 @@ __all__ = [
     "UploadTooLarge",
     "WrongKey",
     "disk_fault",
+    "shortage",
 ]

@@ -343,7 +343,7 @@ class NoSpace(ResizerError):
     """The disk cannot take what was to be written."""
 
     def __str__(self) -> str:
-        return "there is no space left on the disk of the data folder; free some"
+        return "there is no space left on the disk of the data folder, or no room for another file; free some"
 
 
 class SpoolFailure(ResizerError):

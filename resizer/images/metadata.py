@@ -37,7 +37,8 @@ BMP_PLAIN: Final = frozenset({0, 3, 6})  # not packed, with or without masks
 
 # WebP
 WEBP_KEPT: Final = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH"})
-EXIF_FLAG, XMP_FLAG = 0x08, 0x04
+EXIF_FLAG, XMP_FLAG, ALPHA_FLAG = 0x08, 0x04, 0x10
+WEBP_FLAGS: Final = 20  # offset in a file that begins with VP8X
 
 
 def strip(data: bytes, kind: Format, *, orientation: int = UPRIGHT) -> bytes | None:
@@ -79,6 +80,16 @@ def webp_extent(data: bytes) -> tuple[int, int, int] | None:
             bits = int.from_bytes(body[1:5], "little")
             width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     return (width, height, max(frames, 1)) if width else None
+
+
+def webp_with_alpha(data: bytes) -> bytes:
+    """Return an animation that says that something can be seen through it.
+
+    libwebp crops frames to what is not clear, and forgets this where all that is left is opaque.
+    """
+    if data[12:16] != b"VP8X":
+        return data
+    return data[:WEBP_FLAGS] + bytes([data[WEBP_FLAGS] | ALPHA_FLAG]) + data[WEBP_FLAGS + 1 :]
 
 
 def _orientation_tiff(orientation: int) -> bytes:

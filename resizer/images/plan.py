@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from resizer.images.formats import Format
-from resizer.models import OutputFormat, Recipe
+from resizer.images.layout import Extent, Layout, Size
+from resizer.recipe import NONE, WHITE, Effort, OutputFormat, Recipe
 
 UPRIGHT: Final = 1
 ORIENTATIONS: Final = range(1, 9)  # of EXIF
@@ -32,46 +33,79 @@ class Plan:
     kind: Format
     target: Format
     quality: int
+    effort: Effort
     #: the source's EXIF orientation
     turn: int
-    #: width and height as a viewer shows it, before and after
-    upright: tuple[int, int]
-    size: tuple[int, int]
+    #: width and height of the source as a viewer shows it
+    upright: Size
+    layout: Layout
+    #: white, none or #rrggbb
+    background: str
     #: nothing but smaller bytes was asked for
     may_keep: bool
     #: JPEG was not asked for by name: what is transparent becomes PNG
     may_be_png: bool
 
     @classmethod
-    def of(cls, recipe: Recipe, kind: Format, size: tuple[int, int], turn: int) -> Self:
+    def of(cls, recipe: Recipe, kind: Format, size: Size, turn: int) -> Self:
         kept = recipe.format is OutputFormat.KEEP
         replaced = kind in REPLACED
         target = Format(recipe.format.value) if not kept else Format.JPEG if replaced else kind
         upright = size if turn < FIRST_SIDEWAYS else size[::-1]
-        fitted = _fit(upright, recipe, LONGEST_SIDE[target])
+        layout = Layout.of(upright, recipe, LONGEST_SIDE[target])
         return cls(
             kind=kind,
             target=target,
             quality=recipe.quality,
+            effort=recipe.effort,
             turn=turn,
             upright=upright,
-            size=fitted,
-            may_keep=fitted == upright and (kept or target is kind) and kind is not Format.HEIF,
+            layout=layout,
+            background=recipe.background,
+            may_keep=layout.size == upright and (kept or target is kind) and kind is not Format.HEIF,
             may_be_png=kept and replaced,
         )
 
     @property
-    def shrinks(self) -> bool:
-        return self.size != self.upright
+    def size(self) -> Size:
+        """Width and height of the result as a viewer shows it."""
+        return self.layout.size
 
     @property
     def only_recompresses(self) -> bool:
         """Whether it is a JPEG, and stays the same JPEG but for its quality."""
-        return self.kind is self.target is Format.JPEG and self.turn == UPRIGHT and not self.shrinks
+        same = self.turn == UPRIGHT and self.size == self.upright
+        return self.kind is self.target is Format.JPEG and same
 
     @property
-    def size_before_turn(self) -> tuple[int, int]:
-        return self.size if self.turn < FIRST_SIDEWAYS else self.size[::-1]
+    def drawn_before_turn(self) -> Size:
+        return self.layout.drawn if self.turn < FIRST_SIDEWAYS else self.layout.drawn[::-1]
+
+    @property
+    def whole_before_turn(self) -> tuple[float, float]:
+        """Size at which the whole source would be drawn, of which a part may be."""
+        shares = self._shares
+        width, height = self.drawn_before_turn
+        return width / shares[0], height / shares[1]
+
+    def part_of(self, extent: Extent) -> Extent:
+        """Return the part that is drawn of a source, before its turn, that lies at this extent."""
+        left, top, right, bottom = extent
+        across, down = self._shares
+        x, y = (right - left) * (1 - across) / 2, (bottom - top) * (1 - down) / 2
+        return left + x, top + y, right - x, bottom - y
+
+    @property
+    def _shares(self) -> tuple[float, float]:
+        across, down = (part / whole for part, whole in zip(self.layout.part, self.upright, strict=True))
+        return (across, down) if self.turn < FIRST_SIDEWAYS else (down, across)
+
+    @property
+    def ground(self) -> str | None:
+        """Colour around and behind the picture; None where that is transparent."""
+        if self.background != NONE:
+            return self.background
+        return WHITE if self.target is Format.JPEG else None
 
     @property
     def lossless_png(self) -> bool:
@@ -82,13 +116,3 @@ class Plan:
         # who asks for PNG wants a picture; only an animated PNG stays one
         animates = self.target in (Format.GIF, Format.WEBP, Format.AVIF) or self.target is self.kind
         return self.kind in ANIMATED and animates
-
-
-def _fit(size: tuple[int, int], recipe: Recipe, longest: int) -> tuple[int, int]:
-    width, height = size
-    widest, highest = min(recipe.max_width or longest, longest), min(recipe.max_height or longest, longest)
-    scale = min(widest / width, highest / height)
-    if scale >= 1:
-        return size
-    # rounding must not push a side over its limit, nor down to nothing
-    return min(max(round(width * scale), 1), widest), min(max(round(height * scale), 1), highest)

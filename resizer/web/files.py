@@ -5,10 +5,12 @@ import os
 import re
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
+from resizer.errors import OutOfResources, shortage
 from resizer.storage.base import content_type_of
 from resizer.web.problems import problem
 
@@ -30,6 +32,15 @@ class ImageFile(web.FileResponse):
             headers.popall(hdrs.RANGE)
             request = request.clone(headers=headers)
         return await super().prepare(request)
+
+    def _make_response(self, request: web.BaseRequest, accept_encoding: str) -> Any:
+        # whatever keeps the file from being opened is a 404 to aiohttp
+        try:
+            return super()._make_response(request, accept_encoding)
+        except OSError as error:
+            if lacking := shortage(error):
+                raise OutOfResources(lacking) from error
+            raise
 
 
 async def send_image(request: web.Request, path: Path) -> web.StreamResponse:

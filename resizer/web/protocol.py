@@ -8,11 +8,11 @@ from http import HTTPStatus
 
 from aiohttp import StreamReader, hdrs, web
 
-from resizer.errors import BodyTooSlow
+from resizer.errors import BodyTooSlow, OutOfResources
 from resizer.version import SERVER
 from resizer.web.access_log import AccessLogger
 from resizer.web.pace import Pace
-from resizer.web.problems import problem, problem_of, raw_problem
+from resizer.web.problems import out_of_resources, problem, problem_of, raw_problem
 from resizer.web.taking import Taking
 
 logger = logging.getLogger(__name__)
@@ -144,6 +144,9 @@ class Protocol(web.RequestHandler):
             resp.force_close()
         try:
             return await super().finish_response(request, resp, start_time)
+        except OutOfResources as error:
+            # nothing was sent of the file that could not be opened
+            return await super().finish_response(request, out_of_resources(error), start_time)
         except TimeoutError as error:
             raise ConnectionError("the system has given the client up") from error
         finally:

@@ -25,6 +25,7 @@ from resizer.web.methods import answer_methods
 from resizer.web.metrics import count_answers, metrics
 from resizer.web.objects import ObjectResponse, send_object
 from resizer.web.openapi import openapi
+from resizer.web.options import check_box, query_options, recipe_from, webhook_url_from
 from resizer.web.origin import links_for
 from resizer.web.original import original
 from resizer.web.page import Page
@@ -32,13 +33,7 @@ from resizer.web.parameters import flag, idempotency_key
 from resizer.web.problems import RETRY_SOON, answer_problems
 from resizer.web.requests import cancel, delete, deliveries, images, requests, retry, send_again, status
 from resizer.web.results import send_csv
-from resizer.web.uploads import (
-    check_expectation,
-    query_options,
-    receive_upload,
-    recipe_from,
-    webhook_url_from,
-)
+from resizer.web.uploads import check_expectation, receive_upload
 
 
 def setup_web(app: web.Application) -> None:
@@ -89,10 +84,12 @@ async def upload(request: web.Request) -> web.Response:
     async with receive_upload(
         request, spool=settings.spool_folder, limit=settings.server.max_upload_size
     ) as received:
+        recipe = recipe_from(received.options, settings.compress)
+        check_box(recipe, settings.compress)
         submission = Submission(
             csv=received.csv,
             filename=received.filename,
-            recipe=recipe_from(received.options, settings.compress),
+            recipe=recipe,
             webhook_url=webhook_url_from(received.options),
             origin=links.origin,
             files_url=links.files,

@@ -17,34 +17,25 @@ from aiohttp import BodyPartReader, ClientPayloadError, MultipartReader, StreamR
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
-from resizer.addresses import parse_url
-from resizer.config import CompressSettings
 from resizer.content import Content, InMemory
 from resizer.errors import (
     OUT_OF_SPACE,
-    InvalidUrl,
     NoSpace,
-    OptionError,
     SpoolFailure,
     UnsupportedBody,
     UploadError,
     UploadTooLarge,
     disk_fault,
 )
-from resizer.models import OutputFormat, Recipe
 from resizer.web.body import Body
-from resizer.web.parameters import asked
+from resizer.web.options import OPTIONS, query_options
 
-#: what an upload may say besides its CSV
-OPTIONS = frozenset({"webhook_url", "quality", "format", "max_width", "max_height"})
 #: bytes; more than any of them needs
 MAX_OPTION = 16_384
-#: fields of a form; ours are six
+#: fields of a form; ours are nine
 MAX_FIELDS = 100
 #: bytes of a multipart body that are not the file: boundaries, headers, options
 MULTIPART_OVERHEAD = 1_000_000
-#: pixels; above this nothing that can be decoded is limited
-MAX_SIDE = 1_000_000
 #: bytes of a body that is kept in memory, since a file takes longer; some 600 products
 SMALL = 65_536
 #: bytes written to the spool at once
@@ -128,51 +119,10 @@ async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> As
             await aiofiles.os.remove(path)
 
 
-def query_options(request: web.Request) -> dict[str, str]:
-    """Return the options of the query; a form's own fields go before them. Raises `OptionError`."""
-    given = {name: asked(request, name).strip() for name in OPTIONS}
-    return {name: value for name, value in given.items() if value}
-
-
 async def check_spool(spool: Path) -> None:
     """Raise `SpoolFailure` or `NoSpace` where an upload could not be written to this folder."""
     with _faults_named(spool):
         await aiofiles.os.remove(await asyncio.to_thread(_spool_file, spool))
-
-
-def recipe_from(options: Mapping[str, str], defaults: CompressSettings) -> Recipe:
-    """Return the recipe asked for. Raises `OptionError`."""
-    recipe = defaults.recipe()
-    form = options.get("format", recipe.format)
-    if form not in set(OutputFormat):
-        raise OptionError("format", form, "use one of " + ", ".join(OutputFormat))
-    return Recipe(
-        quality=_number(options, "quality", recipe.quality, 1, 100),
-        format=OutputFormat(form),
-        max_width=_number(options, "max_width", recipe.max_width, 0, MAX_SIDE),
-        max_height=_number(options, "max_height", recipe.max_height, 0, MAX_SIDE),
-    )
-
-
-def webhook_url_from(options: Mapping[str, str]) -> str | None:
-    """Return where this request's end is to be told. Raises `OptionError`."""
-    url = options.get("webhook_url")
-    if url is None:
-        return None
-    try:
-        parse_url(url)
-    except InvalidUrl as error:
-        raise OptionError("webhook_url", url[:200], f"use an http or https URL ({error.reason})") from error
-    return url
-
-
-def _number(options: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    text = options.get(name)
-    if text is None:
-        return default
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or not least <= int(text) <= most:
-        raise OptionError(name, text[:200], f"use a whole number from {least} to {most}")
-    return int(text)
 
 
 async def check_expectation(request: web.Request) -> None:

@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import photos
@@ -89,6 +90,25 @@ async def test_run_with_other_options_does_the_work_again(tmp_path: Path, origin
     second = result_of(out)[1][3]
     assert second != first
     assert photos.opened((out / second).read_bytes()).size == (100, 75)
+
+
+async def test_run_crops_and_pads(tmp_path: Path, origin: Origin) -> None:
+    origin.add("/a.jpg", Answer(body=photos.jpeg()))
+    source, out = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))])), tmp_path / "out"
+    box = ("--output", out, "--max-width", "100", "--max-height", "100")
+    for fit, padded in (("pad", True), ("cover", False)):
+        code, _, log = await run(source, *box, "--fit", fit, "--background", "#20c060", "--effort", "small")
+        assert code == 0, log
+        picture = photos.opened((out / result_of(out)[1][3]).read_bytes())
+        assert picture.size == (100, 100)
+        assert (np.abs(np.asarray(picture)[0, 0].astype(int) - (32, 192, 96)).max() < 20) == padded
+
+
+async def test_run_refuses_a_fit_without_its_box(tmp_path: Path) -> None:
+    source = write(tmp_path, catalogue([("One", "http://a.example/a.jpg")]))
+    code, _, log = await run(source, "--output", tmp_path / "out", "--fit", "pad", "--max-width", "100")
+    assert code == 2
+    assert "needs both max_width and max_height" in log
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

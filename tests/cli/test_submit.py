@@ -74,13 +74,22 @@ async def test_submit_without_waiting_prints_the_request(tmp_path: Path, origin:
 async def test_submit_hands_on_the_options(tmp_path: Path, origin: Origin) -> None:
     origin.add("/a.jpg", Answer(body=photos.jpeg()))
     source = write(tmp_path, catalogue([("One", origin.url("/a.jpg"))]))
-    options = ("--quality", "30", "--format", "webp", "--max-width", "100", "--max-height", "90")
+    sizes = ("--max-width", "100", "--max-height", "90", "--fit", "pad", "--background", "#F4F4F4")
+    options = ("--quality", "30", "--format", "webp", "--effort", "fast", *sizes)
     async with server(tmp_path / "data") as process:
         arguments = ("--server", await process.url(), "--wait", "--json", "--output", tmp_path / "o.csv")
         code, output, log = await submit(source, *arguments, *options, "--webhook-url", origin.url("/hook"))
     assert code == 0, log
     told = json.loads(output)
-    assert told["recipe"] == {"quality": 30, "format": "webp", "max_width": 100, "max_height": 90}
+    assert told["recipe"] == {
+        "quality": 30,
+        "format": "webp",
+        "effort": "fast",
+        "max_width": 100,
+        "max_height": 90,
+        "fit": "pad",
+        "background": "#f4f4f4",
+    }
     assert told["webhook"]["url"] == origin.url("/hook")
 
 

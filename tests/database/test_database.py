@@ -4,6 +4,7 @@ import math
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, closing
+from dataclasses import replace
 from pathlib import Path
 
 import aiosqlite
@@ -12,14 +13,16 @@ import pytest
 from outcomes import done, failed
 from resizer.database import Database, Intake, NewBatch, NewDelivery, open_database
 from resizer.database.intake import TOGETHER, host_of
-from resizer.database.migrations import MIGRATIONS
+from resizer.database.migrations import MIGRATIONS, step
 from resizer.errors import DatabaseFailure, DatabaseUnusable, ErrorCode, IdempotencyConflict, QueueFull
 from resizer.models import (
     Attempt,
     Batch,
     BatchStatus,
     DeliveryStatus,
+    Effort,
     Fault,
+    Fit,
     ImageStatus,
     Outcome,
     OutputFormat,
@@ -503,6 +506,50 @@ async def test_a_database_of_the_first_schema_is_taken_over(tmp_path: Path) -> N
         assert (delivery.earlier_tries, delivery.request_id) == (0, "old")
         assert await database.known.of(batch, ["http://h/a"]) == {}
         assert await database.removal.forget(batch.id)
+
+
+async def test_batches_of_the_third_schema_have_the_default_options(tmp_path: Path) -> None:
+    path = tmp_path / "resizer.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for number in range(3):
+            connection.executescript(step(number))
+        connection.execute(
+            """
+            INSERT INTO batches (id, request_id, ready, status, filename, columns, digest, quality, format,
+                max_width, max_height, origin, files_url, products, images, pending, created_at)
+            VALUES (1, 'old', 1, 'pending', 'a.csv', '["S"]', 'd', 70, 'webp', 800, 0, 'http://s', 'http://s/c',
+                1, 1, 1, 1.0)
+            """
+        )
+        connection.commit()
+    async with open_database(path, lambda _: ()) as database:
+        batch = await database.batch("old")
+        assert batch is not None
+        assert batch.recipe == Recipe(
+            quality=70,
+            format=OutputFormat.WEBP,
+            effort=Effort.BALANCED,
+            max_width=800,
+            fit=Fit.INSIDE,
+            background="white",
+        )
+
+
+async def test_recipe_comes_back_as_it_was_given(database: Database) -> None:
+    recipe = Recipe(
+        quality=7,
+        format=OutputFormat.AVIF,
+        effort=Effort.SMALL,
+        max_width=30,
+        max_height=40,
+        fit=Fit.COVER,
+        background="#102030",
+    )
+    async with database.intake(replace(new_batch(), recipe=recipe), max_pending=10) as intake:
+        await intake.add(products(1))
+        batch, _ = await intake.publish()
+    assert batch.recipe == recipe
+    assert (await state(database, batch)).recipe == recipe
 
 
 async def test_migration_that_fails_leaves_the_file_as_it_was(

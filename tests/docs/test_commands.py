@@ -27,6 +27,8 @@ NOT_TYPED = {
 CODES = {
     "resizer run products.csv --output out": 1,
     "resizer run products.csv --output out --quality 40 --format webp --max-width 1200 --max-height 1200": 1,
+    "resizer run products.csv --output squares --max-width 1000 --max-height 1000 --fit pad "
+    "--background '#f4f4f4' --effort small": 1,
     "resizer submit products.csv --wait": 1,
     "resizer submit products.csv --wait --output result.csv": 1,
     "resizer submit --resume 0b6e… --output result.csv": 1,

@@ -1,4 +1,5 @@
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from resizer.engine.celery.messages import (
     outcome_from,
     task_from,
 )
-from resizer.models import OutputFormat, Recipe, Task
+from resizer.models import Effort, Fit, OutputFormat, Recipe, Task
 from service import settings_for
 
 TASK = Task(batch_id=1, seq=2, url="http://h/a.jpg?t=1", recipe=Recipe(quality=5, format=OutputFormat.PNG))
@@ -28,6 +29,29 @@ def test_task_and_outcome_come_as_they_went() -> None:
 
 def test_field_of_a_later_version_is_passed_over() -> None:
     assert task_from({**message_of(TASK), "priority": 3}) == TASK
+
+
+def test_every_option_of_the_recipe_travels() -> None:
+    recipe = Recipe(
+        quality=5,
+        format=OutputFormat.PNG,
+        effort=Effort.SMALL,
+        max_width=3,
+        max_height=4,
+        fit=Fit.PAD,
+        background="#102030",
+    )
+    task = replace(TASK, recipe=recipe)
+    message = json.loads(json.dumps(message_of(task)))
+    assert task_from(message) == task
+    assert set(message["recipe"]) == {each.name for each in fields(Recipe)}
+
+
+def test_recipe_of_an_earlier_version_has_the_defaults() -> None:
+    message = message_of(TASK)
+    for name in ("effort", "fit", "background"):
+        del message["recipe"][name]
+    assert task_from(message) == TASK
 
 
 def test_message_that_cannot_be_read_is_not_repeated() -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageDraw
 
 from resizer.images.codec import Encoded, compress
-from resizer.models import OutputFormat, Recipe
+from resizer.recipe import Effort, Fit, OutputFormat, Recipe
 
 Pixels = npt.NDArray[np.float64]
 
@@ -59,8 +59,19 @@ def pressed(
     quality: int = 50,
     max_width: int = 0,
     max_height: int = 0,
+    fit: str = "inside",
+    background: str = "white",
+    effort: str = "balanced",
 ) -> Encoded:
-    recipe = Recipe(quality=quality, format=OutputFormat(wanted), max_width=max_width, max_height=max_height)
+    recipe = Recipe(
+        quality=quality,
+        format=OutputFormat(wanted),
+        effort=Effort(effort),
+        max_width=max_width,
+        max_height=max_height,
+        fit=Fit(fit),
+        background=background,
+    )
     return compress(data, recipe=recipe, max_pixels=max_pixels)
 
 

@@ -66,6 +66,41 @@ async def test_dropped_csv_is_read_and_options_are_sent(
     assert (image["format"], image["width"], image["height"]) == ("webp", 100, 75)
 
 
+async def test_background_is_asked_for_only_where_it_is_seen_and_a_box_needs_both_limits(
+    serve: Serve, page: Page, origin: Origin, tmp_path: Path
+) -> None:
+    client = await serve()
+    (url,) = serve_photos(origin, 1)
+    await choose(page, str(client.make_url("/")), write_catalogue(tmp_path, [("Chair", url)]))
+    background, colour = page.get_by_label("Background", exact=True), page.get_by_label("Background colour")
+    fit, height = page.get_by_label("Fit"), page.get_by_label("Largest height")
+    await expect(background).to_be_hidden()
+    await page.get_by_label("Format").select_option("jpeg")
+    await expect(background).to_be_visible()
+    await page.get_by_label("Format").select_option("png")
+    await expect(background).to_be_hidden()
+    await fit.select_option("cover")
+    await expect(background).to_be_hidden()
+    await fit.select_option("pad")
+    await expect(background).to_be_visible()
+    await expect(colour).to_be_hidden()
+    await background.select_option("colour")
+    await colour.fill("#20c060")
+    await page.get_by_label("Effort").select_option("fast")
+    await page.get_by_label("Largest width").fill("120")
+    button = page.get_by_role("button", name="Compress 1 image")
+    await button.click()
+    # the browser points at what is missing, and nothing is sent
+    await expect(height).to_be_focused()
+    await height.fill("150")
+    await height.press("Enter")
+    await expect(standing(page)).to_have_text("Completed")
+    told = "quality 50 · PNG · effort fast · padded to 120 × 150 px · background #20c060"
+    await expect(page.locator("main").get_by_text(told)).to_be_visible()
+    (image,) = await images(client, page.url.rpartition("/")[2])
+    assert (image["format"], image["width"], image["height"]) == ("png", 120, 150)
+
+
 BAD = {
     "no column": (b"S. No.,Name,Input Image Urls\n1,a,https://a.example/1.jpg\n", "Line 1", "Product Name"),
     "no name": (

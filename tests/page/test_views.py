@@ -63,7 +63,10 @@ async def test_every_view_is_accessible_and_fits(
     ]
     file = write_catalogue(tmp_path, rows)
     await choose(page, address, file)
+    await page.get_by_label("Fit").select_option("pad")
+    await page.get_by_label("Background", exact=True).select_option("colour")
     await is_well(page, dark=dark)
+    await page.get_by_label("Fit").select_option("inside")
     await page.get_by_role("button", name="Compress 5 images").click()
     await expect(standing(page)).to_have_text("Partly failed")
     await expect(page.locator(".row.completed .before img").first).to_be_visible()

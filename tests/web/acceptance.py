@@ -72,8 +72,11 @@ STATUS_BODY = {
     "recipe": {
         "quality": int,
         "format": re.compile(r"keep|jpeg|png|webp|avif"),
+        "effort": re.compile(r"fast|balanced|small"),
         "max_width": Maybe(int),
         "max_height": Maybe(int),
+        "fit": re.compile(r"inside|cover|pad"),
+        "background": Maybe(re.compile(r"none|#[0-9a-f]{6}")),
     },
     "created_at": TIME,
     "started_at": Maybe(TIME),

@@ -8,7 +8,7 @@ import pytest
 
 import photos
 from origin import Answer, Origin
-from service import Client, catalogue, images, problem, result_rows, settled, upload
+from service import DEFAULT_RECIPE, Client, catalogue, images, problem, result_rows, settled, upload
 
 Serve = Callable[..., Awaitable[Client]]
 
@@ -49,7 +49,7 @@ async def test_status_has_the_fields_of_the_contract(serve: Serve, origin: Origi
     assert set(body) == STATUS_FIELDS
     assert body["images"] == {"total": 2, "pending": 0, "completed": 1, "failed": 1, "cancelled": 0}
     assert all(TIME.fullmatch(body[name]) for name in ("created_at", "started_at", "finished_at"))
-    assert body["recipe"] == {"quality": 50, "format": "keep", "max_width": None, "max_height": None}
+    assert body["recipe"] == DEFAULT_RECIPE
     assert body["webhook"] is None
 
 

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from acceptance import IMAGE_BODY, STATUS_BODY, UNKNOWN, Stage, fits, stage, until
 
-from service import SECRET, Inbox
+from service import DEFAULT_RECIPE, SECRET, Inbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,7 +32,7 @@ async def test_final_status_says_all_that_is_known(service: Stage, partial: str)
     assert (body["request_id"], body["status"], body["done"]) == (partial, "partial", True)
     assert (body["filename"], body["products"]) == ("spring.csv", 3)
     assert body["images"] == {"total": 3, "pending": 0, "completed": 2, "failed": 1, "cancelled": 0}
-    assert body["recipe"] == {"quality": 50, "format": "keep", "max_width": None, "max_height": None}
+    assert body["recipe"] == DEFAULT_RECIPE
     assert (body["expires_at"], body["webhook"]) == (None, None)
     created, started, ended = (
         datetime.fromisoformat(body[name]) for name in ("created_at", "started_at", "finished_at")
@@ -84,7 +84,7 @@ async def test_each_end_has_its_status(service: Stage) -> None:
 async def test_options_are_told_as_recipe(service: Stage) -> None:
     options = {"quality": "70", "format": "webp", "max_width": "40", "max_height": "0"}
     body = await service.settled((await service.post([("One", service.picture())], **options))["request_id"])
-    assert body["recipe"] == {"quality": 70, "format": "webp", "max_width": 40, "max_height": None}
+    assert body["recipe"] == {**DEFAULT_RECIPE, "quality": 70, "format": "webp", "max_width": 40}
 
 
 async def test_retry_after_stands_there_until_the_end(service: Stage) -> None:

@@ -55,6 +55,7 @@ async def test_request_is_there_as_soon_as_it_is_answered(service: Stage) -> Non
 @pytest.mark.parametrize("as_form", [True, False])
 async def test_options_come_as_fields_or_as_query(as_form: bool, service: Stage) -> None:
     options = {"quality": "1", "format": "avif", "max_width": "7", "max_height": "9"}
+    options |= {"effort": "small", "fit": "pad", "background": "#AB12cd"}
     options["webhook_url"] = "http://203.0.113.1/hook"
     data = catalogue([("One",), ("Two", NONSENSE)])
     if as_form:
@@ -64,7 +65,16 @@ async def test_options_come_as_fields_or_as_query(as_form: bool, service: Stage)
             assert response.status == 202
             body = await response.json()
     status = await service.status(body["request_id"])
-    assert status["recipe"] == {"quality": 1, "format": "avif", "max_width": 7, "max_height": 9}
+    expected = {
+        "quality": 1,
+        "format": "avif",
+        "effort": "small",
+        "max_width": 7,
+        "max_height": 9,
+        "fit": "pad",
+        "background": "#ab12cd",
+    }
+    assert [*status["recipe"].items()] == [*expected.items()]
     assert status["webhook"]["url"] == options["webhook_url"]
 
 

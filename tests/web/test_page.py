@@ -150,15 +150,26 @@ async def test_tag_changes_with_the_settings(serve: Serve, tmp_path: Path) -> No
 
 async def test_page_is_told_the_defaults_in_force(serve: Serve) -> None:
     client = await serve(
-        compress={"quality": 61, "format": "webp", "max_width": 800, "max_height": 600},
+        compress={
+            "quality": 61,
+            "format": "webp",
+            "effort": "small",
+            "max_width": 800,
+            "max_height": 600,
+            "fit": "pad",
+            "background": "#f4f4f4",
+        },
         server={"max_upload_size": "7 MB", "api_tokens": ["a-token-of-the-test"]},
     )
     text = await index(client)
     assert told(text) == {
         "quality": 61,
         "format": "webp",
+        "effort": "small",
         "max_width": 800,
         "max_height": 600,
+        "fit": "pad",
+        "background": "#f4f4f4",
         "max_upload_size": 7_000_000,
         "tokens": True,
     }

@@ -11,7 +11,18 @@ import pytest
 
 import photos
 from origin import Answer, Origin
-from service import HEADER, Client, catalogue, form, images, problem, result_rows, settled, upload
+from service import (
+    DEFAULT_RECIPE,
+    HEADER,
+    Client,
+    catalogue,
+    form,
+    images,
+    problem,
+    result_rows,
+    settled,
+    upload,
+)
 
 Serve = Callable[..., Awaitable[Client]]
 
@@ -46,14 +57,14 @@ async def test_csv_as_body_takes_options_from_the_query(serve: Serve, origin: Or
     origin.add("/a.jpg", Answer(body=photos.jpeg()))
     client = await serve()
     data = catalogue([("One", origin.url("/a.jpg"))])
-    query = {"quality": "30", "format": "webp", "max_width": "100", "max_height": "50"}
+    query = {"quality": "30", "format": "webp", "max_width": "100", "max_height": "50", "fit": "cover"}
     async with client.post("/upload", params=query, data=data, headers=CSV) as response:
         assert response.status == 202
         request_id = (await response.json())["request_id"]
     status = await settled(client, request_id)
-    assert status["recipe"] == {"quality": 30, "format": "webp", "max_width": 100, "max_height": 50}
+    assert status["recipe"] == {**DEFAULT_RECIPE, **query, "quality": 30, "max_width": 100, "max_height": 50}
     (image,) = await images(client, request_id)
-    assert (image["format"], image["width"], image["height"]) == ("webp", 67, 50)
+    assert (image["format"], image["width"], image["height"]) == ("webp", 100, 50)
 
 
 async def test_form_fields_are_options_before_and_after_the_file(serve: Serve, origin: Origin) -> None:
@@ -67,8 +78,56 @@ async def test_form_fields_are_options_before_and_after_the_file(serve: Serve, o
     async with client.post("/upload", data=body) as response:
         request_id = (await response.json())["request_id"]
     status = await settled(client, request_id)
-    assert status["recipe"] == {"quality": 40, "format": "png", "max_width": None, "max_height": None}
+    assert status["recipe"] == {**DEFAULT_RECIPE, "quality": 40, "format": "png"}
     assert status["filename"] == "Katalog März.csv"
+
+
+@pytest.mark.parametrize(
+    "options, remedy",
+    [
+        ({"fit": "cover"}, "max_width and max_height"),
+        ({"fit": "pad", "max_width": "10"}, "max_width and max_height"),
+        ({"fit": "pad", "max_height": "10", "max_width": "0"}, "max_width and max_height"),
+        ({"fit": "pad", "max_width": "10", "max_height": "101"}, "compress.max_pixels (1000)"),
+        ({"fit": "cover", "max_width": "1000000", "max_height": "1000000"}, "compress.max_pixels (1000)"),
+    ],
+)
+async def test_fit_without_a_box_that_can_be_is_refused(
+    options: dict[str, str], remedy: str, serve: Serve
+) -> None:
+    client = await serve(compress={"max_pixels": 1000})
+    data = catalogue([("One", "https://example.com/a.jpg")])
+    calls: list[dict[str, Any]] = [
+        {"data": form(data, **options)},
+        {"data": data, "params": options, "headers": CSV},
+    ]
+    for call in calls:
+        async with client.post("/upload", **call) as response:
+            detail = (await problem(response, 422))["detail"]
+        assert detail.startswith(f"fit = {options['fit']!r} is not possible; ")
+        assert remedy in detail
+    async with client.get("/requests") as response:
+        assert (await response.json())["data"] == []
+
+
+async def test_box_may_come_from_form_query_and_configuration_together(serve: Serve) -> None:
+    client = await serve(compress={"max_height": 20})
+    data = form(catalogue([("One",), ("Two", "nonsense://")]), max_width="30")
+    async with client.post("/upload", params={"fit": "cover"}, data=data) as response:
+        assert response.status == 202, await response.text()
+        request_id = (await response.json())["request_id"]
+    recipe = (await settled(client, request_id))["recipe"]
+    assert (recipe["fit"], recipe["max_width"], recipe["max_height"]) == ("cover", 30, 20)
+
+
+async def test_other_options_are_other_content(serve: Serve) -> None:
+    """Also where the images would be the same: what was asked for is told in the status."""
+    client = await serve()
+    data = catalogue([("One", "nonsense://")])
+    for option, status in (("white", 202), ("#ffffff", 202), ("#102030", 422)):
+        headers = {"Idempotency-Key": "k"}
+        async with client.post("/upload", data=form(data, background=option), headers=headers) as response:
+            assert response.status == status
 
 
 @pytest.mark.parametrize(
@@ -83,6 +142,11 @@ async def test_form_fields_are_options_before_and_after_the_file(serve: Serve, o
         ("format", "JPEG "),
         ("max_width", "-1"),
         ("max_height", "1e3"),
+        ("effort", "most"),
+        ("fit", "contain"),
+        ("background", "red"),
+        ("background", "#fff"),
+        ("background", "#12345g"),
         ("webhook_url", "ftp://example.com/"),
         ("webhook_url", "http://"),
         ("webhook_url", "example.com/hook"),

@@ -1,8 +1,8 @@
 """Compress one image: bytes and a recipe in, bytes out; runs in a pool child, and alone knows Pillow.
 
 The road of an image: `reader` opens it and counts its pixels, the plan says what is to become of it,
-`pixels` and `colours` bring it into a form that can be written, `writer` and `animation` write it;
-`compressing` leads.
+`pixels`, `colours` and `ground` bring it into a form that can be written, `writer` and `animation` write it
+as hard as `effort` says; `compressing` leads.
 """
 
 from resizer.images.codec.compressing import Encoded, compress, compress_file, describe_file

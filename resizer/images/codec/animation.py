@@ -7,11 +7,14 @@ from PIL import Image, ImageChops, ImageFile
 
 from resizer.images import gif
 from resizer.images.codec.colours import profile_of, tone_mapped
+from resizer.images.codec.effort import options_for
+from resizer.images.codec.ground import grounded
 from resizer.images.codec.pixels import OPAQUE, PALETTE, SHORT, has_alpha, placed, without_alpha_if_opaque
 from resizer.images.codec.reader import damage_told
 from resizer.images.codec.spaces import Space
-from resizer.images.codec.writer import NOTHING, indexed, options_for, palette_of, saved
+from resizer.images.codec.writer import NOTHING, indexed, palette_of, saved
 from resizer.images.formats import Format
+from resizer.images.metadata import webp_with_alpha
 from resizer.images.plan import Plan
 
 HALF = 128
@@ -41,8 +44,8 @@ def animate(image: ImageFile.ImageFile, plan: Plan, space: Space) -> bytes:
         if picture.size != canvas:
             # a later frame of a GIF may stick out
             picture = picture.crop((0, 0, *canvas))
-        picture = tone_mapped(picture, space)
-        return placed(picture, plan), round(duration) if plan.target is Format.AVIF else duration
+        picture, _ = grounded(placed(tone_mapped(picture, space), plan), profile, plan)
+        return picture, round(duration) if plan.target is Format.AVIF else duration
 
     if plan.target is Format.GIF:
         # where nothing is transparent it is enough to write what changes
@@ -51,11 +54,12 @@ def animate(image: ImageFile.ImageFile, plan: Plan, space: Space) -> bytes:
     if plan.kind is Format.GIF:
         # a GIF counts what comes after the first time, the others count all
         loop = 1 if loop is None else loop and loop + 1
-    options = options_for(plan)
+    options = options_for(plan, frames=count)
     if plan.target is not Format.AVIF:
         options["loop"] = min(loop or 0, SHORT)
     frames = _Frames(count, make)
-    return saved(frames, plan.target, profile, save_all=True, duration=frames.durations, **options)
+    data = saved(frames, plan.target, profile, save_all=True, duration=frames.durations, **options)
+    return webp_with_alpha(data) if plan.target is Format.WEBP and frames.clear else data
 
 
 class _Frames(Image.Image):
@@ -67,6 +71,8 @@ class _Frames(Image.Image):
         self.is_animated = True
         #: milliseconds; filled on the way, before the writers look
         self.durations: list[float] = []
+        #: something can be seen through one of those that were made
+        self.clear = False
         self._make = make
         self._at = -1
         self.seek(0)
@@ -76,6 +82,7 @@ class _Frames(Image.Image):
             raise EOFError("no more frames")
         if frame != self._at:
             image, duration = self._make(frame)
+            self.clear = self.clear or has_alpha(without_alpha_if_opaque(image))
             self.im, self._mode, self._size = image.im, image.mode, image.size
             self._at = frame
             if frame == len(self.durations):
@@ -89,7 +96,7 @@ def write_gif(
     pictures: Iterable[tuple[Image.Image, float]], plan: Plan, *, loop: int | None, clear: bool
 ) -> bytes:
     """Write a GIF; `clear` where something can be seen through it."""
-    frames = _cut_down(pictures, clear=clear, exact=not plan.shrinks)
+    frames = _cut_down(pictures, clear=clear, exact=plan.may_keep)
     try:
         return gif.assemble(*plan.size, loop=loop, frames=frames)
     except _Inexact:

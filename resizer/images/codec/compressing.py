@@ -12,8 +12,16 @@ from resizer.images import metadata, png
 from resizer.images.codec.animation import animate, write_gif
 from resizer.images.codec.colours import coloured, must_convert, profile_of, tone_mapped
 from resizer.images.codec.end_mark import ended
+from resizer.images.codec.ground import grounded
 from resizer.images.codec.pixels import BYTE, has_alpha, placed, plain, straight
-from resizer.images.codec.reader import UNREADABLE, damage_told, open_image, orientation_of, silent
+from resizer.images.codec.reader import (
+    UNREADABLE,
+    check_pixels,
+    damage_told,
+    open_image,
+    orientation_of,
+    silent,
+)
 from resizer.images.codec.spaces import Space, space_of
 from resizer.images.codec.turbo import recompress
 from resizer.images.codec.writer import NOTHING, encode
@@ -45,24 +53,30 @@ def compress(data: bytes, *, recipe: Recipe, max_pixels: int) -> Encoded:
             data = png.without_damaged(data)
         image = open_image(data, kind, max_pixels)
         try:
-            return _compressed(image, data, kind, recipe)
+            return _compressed(image, data, kind, recipe, max_pixels)
         except OSError as error:
             if kind is not Format.JPEG or TRUNCATED not in str(error):
                 raise
             whole = ended(data, image.mode)
             if whole is None:
                 raise
-        return _compressed(open_image(whole, kind, max_pixels), whole, kind, recipe)
+        return _compressed(open_image(whole, kind, max_pixels), whole, kind, recipe, max_pixels)
 
 
-def _compressed(image: ImageFile.ImageFile, data: bytes, kind: Format, recipe: Recipe) -> Encoded:
+def _compressed(
+    image: ImageFile.ImageFile, data: bytes, kind: Format, recipe: Recipe, max_pixels: int
+) -> Encoded:
     if kind is not Format.JPEG:
         image.load()  # the EXIF of a PNG may stand behind its pixels
     plan = Plan.of(recipe, kind, image.size, orientation_of(image))
     space = space_of(image, data, kind)
+    animated = plan.keeps_frames and getattr(image, "is_animated", False)
+    if plan.layout.pads:
+        # a small source with many frames would fill as many large canvases
+        check_pixels(*plan.size, getattr(image, "n_frames", 1) if animated else 1, max_pixels)
     if space.hdr and plan.may_keep:
         result = NOTHING  # shown as bright as it was made for, which nothing written here can be
-    elif plan.keeps_frames and getattr(image, "is_animated", False):
+    elif animated:
         result = animate(image, plan, space)
     else:
         result, plan = _still(image, data, plan, space)
@@ -124,10 +138,10 @@ def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan, space: Space) ->
         if result is not None:
             return result, plan
     box = None
-    if plan.shrinks:
-        width, height = plan.size_before_turn
+    if plan.layout.shrinks:
+        width, height = plan.whole_before_turn
         # decodes a JPEG at a half, a quarter or an eighth, which is all that is needed
-        drafted = image.draft(None, (2 * width, 2 * height))
+        drafted = image.draft(None, (round(2 * width), round(2 * height)))
         box = drafted[1] if drafted else None
     image.load()
     depth = data[24] if plan.kind is Format.PNG else BYTE
@@ -136,7 +150,7 @@ def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan, space: Space) ->
     pixels = tone_mapped(plain(image, plan.kind, depth), space)
     if plan.may_be_png and has_alpha(pixels):
         plan = replace(plan, target=Format.PNG)
-    pixels, profile = coloured(placed(pixels, plan, box), profile, plan.target)
+    pixels, profile = grounded(*coloured(placed(pixels, plan, box), profile, plan.target), plan)
     if plan.target is Format.GIF:
         return write_gif([(straight(pixels), 0.0)], plan, loop=None, clear=has_alpha(pixels)), plan
     return encode(pixels, profile, plan, len(data)), plan

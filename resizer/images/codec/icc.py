@@ -34,17 +34,28 @@ def space_of(profile: ImageCms.ImageCmsProfile | None) -> str | None:
 
 def to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile | None) -> Image.Image:
     """Return it in RGB, plainly converted where the profile cannot be applied."""
-    converted = None
-    if profile:
-        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-        try:
-            converted = ImageCms.profileToProfile(image, profile, srgb, INTENT, "RGB", flags=FLAGS)
-        except (*UNREADABLE, ImageCms.PyCMSError):
-            # damaged deeper than its header
-            converted = None
+    converted = _converted(image, profile, _srgb(), "RGB") if profile else None
     converted = converted or image.convert("RGB")
     converted.info = {}
     return converted
+
+
+def from_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile, mode: str) -> Image.Image | None:
+    """Return an RGB image in the profile's colours; None where the profile cannot be applied."""
+    return _converted(image, _srgb(), profile, mode)
+
+
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def _converted(
+    image: Image.Image, source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile, mode: str
+) -> Image.Image | None:
+    try:
+        return ImageCms.profileToProfile(image, source, target, INTENT, mode, flags=FLAGS)
+    except (*UNREADABLE, ImageCms.PyCMSError):
+        return None  # damaged deeper than its header
 
 
 def grey_table(profile: ImageCms.ImageCmsProfile) -> list[int] | None:

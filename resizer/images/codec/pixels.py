@@ -5,6 +5,7 @@ from typing import Any, Final
 from PIL import Image
 
 from resizer.images.formats import Format
+from resizer.images.layout import Extent, middle
 from resizer.images.plan import Plan
 
 BYTE = 8
@@ -79,16 +80,18 @@ def without_alpha_if_opaque(image: Image.Image) -> Image.Image:
     return image
 
 
-def placed(
-    image: Image.Image, plan: Plan, box: tuple[float, float, float, float] | None = None
-) -> Image.Image:
-    """Shrink and turn it."""
-    if plan.shrinks:
+def placed(image: Image.Image, plan: Plan, extent: Extent | None = None) -> Image.Image:
+    """Shrink, turn and crop it; `extent` is where the source lies in it, all of it unless said."""
+    if plan.layout.shrinks:
         if image.mode in ("1", "P"):
             image = straight(image)
-        image = image.resize(plan.size_before_turn, Image.Resampling.LANCZOS, box, reducing_gap=3.0)
+        part = plan.part_of(extent or (0, 0, *image.size))
+        image = image.resize(plan.drawn_before_turn, Image.Resampling.LANCZOS, part, reducing_gap=3.0)
     if plan.turn in TURNS:
         image = image.transpose(TURNS[plan.turn])
+    if image.size != plan.layout.drawn:
+        left, top = middle(plan.layout.drawn, image.size)
+        image = image.crop((left, top, left + plan.layout.drawn[0], top + plan.layout.drawn[1]))
     return image
 
 

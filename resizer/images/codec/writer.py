@@ -6,22 +6,12 @@ from typing import Any
 from PIL import Image
 
 from resizer.images import avif
-from resizer.images.codec.pixels import PALETTE, has_alpha, straight
+from resizer.images.codec.effort import options_for
+from resizer.images.codec.pixels import PALETTE, straight
 from resizer.images.codec.reader import exhaustion_told
 from resizer.images.formats import Format
 from resizer.images.plan import Plan
 
-# Photos of 1600×1200 and 800×800 at quality 50, CPU-ms and kB: speed 6 1690, 140.7 and 680, 63.1; speed 8
-# 380, 147.3 and 290, 62.9; speed 9 133, 146.5 and 65, 65.9, at the same PSNR within 0.2 dB. A product on
-# white takes 9 % more bytes than with speed 8.
-AVIF_SPEED = 9
-# The same photos: method 1 58, 136.9 and 25, 88.5; method 4 205, 144.9 and 80, 80.7; method 6 442, 131.8 and
-# 228, 70.8. On a product on white method 1 takes 37 % more bytes than method 4.
-WEBP_METHOD = 4
-# Beyond that it starts over and over, as one part of the file outgrows a limit of the format: 50 megapixels
-# take 21 s, and 2.7 s with method 2, for 8 % more bytes.
-WEBP_LARGE = 16_000_000
-WEBP_METHOD_OF_LARGE = 2
 NOTHING = b""  # the result where only the source will do
 
 
@@ -31,20 +21,9 @@ def encode(image: Image.Image, profile: bytes | None, plan: Plan, source_size: i
         case Format.PNG:
             return _png(image, profile, plan, source_size)
         case Format.JPEG:
-            return saved(_on_white(straight(image)), plan.target, profile, quality=plan.quality)
+            return saved(straight(image), plan.target, profile, quality=plan.quality)
         case _:
             return saved(straight(image), plan.target, profile, **options_for(plan))
-
-
-def options_for(plan: Plan) -> dict[str, Any]:
-    match plan.target:
-        case Format.WEBP:
-            large = plan.size[0] * plan.size[1] > WEBP_LARGE
-            return {"quality": plan.quality, "method": WEBP_METHOD_OF_LARGE if large else WEBP_METHOD}
-        case Format.AVIF:
-            return {"quality": plan.quality, "speed": AVIF_SPEED, "max_threads": 1}
-        case _:
-            return {}
 
 
 def saved(image: Image.Image, target: Format, profile: bytes | None = None, **options: Any) -> bytes:
@@ -53,14 +32,6 @@ def saved(image: Image.Image, target: Format, profile: bytes | None = None, **op
         image.save(buffer, target.upper(), icc_profile=profile, **options)
     data = buffer.getvalue()
     return avif.undated(data) if target is Format.AVIF else data
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if not has_alpha(image):
-        return image
-    flat = Image.new(image.mode[:-1], image.size, "white")
-    flat.paste(image.convert(flat.mode), mask=image.getchannel("A"))
-    return flat
 
 
 def _png(image: Image.Image, profile: bytes | None, plan: Plan, source_size: int) -> bytes:

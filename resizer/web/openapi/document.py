@@ -5,7 +5,7 @@ from http import HTTPStatus
 from resizer.bodies import Json
 from resizer.config import Settings
 from resizer.cross_site import SAFE_METHODS
-from resizer.errors import CrossOrigin, DatabaseFailure, HostNotAllowed
+from resizer.errors import CrossOrigin, DatabaseFailure, HostNotAllowed, OutOfResources
 from resizer.version import VERSION
 from resizer.web.auth import OPEN_PATHS, OPEN_PREFIXES
 from resizer.web.openapi.events import webhooks
@@ -139,8 +139,9 @@ def _shared_answers(closed_to_strangers: bool) -> dict[str, Json]:  # noqa: FBT0
         "Fault": _problem(500, [ABOUT_BLANK], "A fault of the service; its log has the details."),
         "Busy": _problem(
             503,
-            [urn("too-many-connections"), urn("database-unavailable")],
+            [urn("too-many-connections"), urn("out-of-resources"), urn("database-unavailable")],
             f"`{urn('too-many-connections')}`: the server has as many connections open as it may.\n\n"
+            f"`{urn('out-of-resources')}`: {OutOfResources.__doc__}\n\n"
             f"`{urn('database-unavailable')}`: {DatabaseFailure.__doc__}",
             headers={"Retry-After": retry},
         ),

@@ -5,7 +5,7 @@ from typing import Any
 
 from resizer.bodies import Json
 from resizer.errors import ErrorCode
-from resizer.models import FINAL, BatchStatus, DeliveryStatus, ImageStatus, OutputFormat
+from resizer.models import FINAL, BatchStatus, DeliveryStatus, Effort, Fit, ImageStatus, OutputFormat
 from resizer.storage.base import CONTENT_TYPES, EXTENSIONS
 
 #: as the service makes them
@@ -101,8 +101,11 @@ RECIPE = closed(
     {
         "quality": count("On Pillow's scale.", minimum=1, maximum=100),
         "format": one_of(OutputFormat, "What images become; `keep`: what they are."),
+        "effort": one_of(Effort, "How long encoders search for fewer bytes."),
         "max_width": or_null(count("Pixels; null: no limit.", minimum=1)),
         "max_height": or_null(count("Pixels; null: no limit.", minimum=1)),
+        "fit": one_of(Fit, "How images are brought to the limits."),
+        "background": or_null(text("`none` or `#rrggbb`; null: white.", pattern="^(none|#[0-9a-f]{6})$")),
     },
 )
 WEBHOOK_STATE = {

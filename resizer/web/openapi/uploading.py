@@ -15,7 +15,8 @@ from resizer.errors import (
     UploadError,
     UploadTooLarge,
 )
-from resizer.models import OutputFormat
+from resizer.models import Effort, Fit, OutputFormat
+from resizer.recipe import BACKGROUND
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import (
     Operation,
@@ -28,8 +29,8 @@ from resizer.web.openapi.parts import (
     sent_header,
 )
 from resizer.web.openapi.shared import LINKS, LOCATION
+from resizer.web.options import MAX_SIDE
 from resizer.web.parameters import LONGEST_KEY
-from resizer.web.uploads import MAX_SIDE
 
 OPTIONS: dict[str, tuple[str, Json]] = {
     "webhook_url": (
@@ -44,11 +45,34 @@ OPTIONS: dict[str, tuple[str, Json]] = {
         "What images become. `keep`: what they are; BMP, TIFF, HEIC become JPEG, or PNG with transparency.",
         {"type": "string", "enum": [str(each) for each in OutputFormat]},
     ),
+    "effort": (
+        (
+            "`small`: fewer bytes at the same look for more time; `fast`: the other way round. Very large "
+            "images take a faster one than asked for."
+        ),
+        {"type": "string", "enum": [str(each) for each in Effort]},
+    ),
     "max_width": (
         "Pixels; larger images are made smaller, their aspect kept. 0: no limit. Nothing is enlarged.",
         {"type": "integer", "minimum": 0, "maximum": MAX_SIDE},
     ),
     "max_height": ("Pixels, as `max_width`.", {"type": "integer", "minimum": 0, "maximum": MAX_SIDE}),
+    "fit": (
+        (
+            "`inside`: images fit into `max_width` × `max_height` as a whole. `cover`: they fill it, and "
+            "what sticks out is cropped, the same on both sides. `pad`: they fit into it as a whole, and "
+            "`background` fills the rest. The last two need both limits. Nothing is enlarged."
+        ),
+        {"type": "string", "enum": [str(each) for each in Fit]},
+    ),
+    "background": (
+        (
+            "What is around a padded image, and behind what was transparent in a JPEG: `white`, a "
+            "colour as `#rrggbb`, or `none`, which is transparent where the format can be, else white. In a "
+            "query `#` is written `%23`."
+        ),
+        {"type": "string", "pattern": f"^({BACKGROUND.pattern})$", "examples": ["#f4f4f4"]},
+    ),
 }
 LEFT_OUT = " Left out or empty: what the server's configuration says."
 

@@ -99,8 +99,11 @@ def _with_settings(text: str, settings: Settings) -> str:
     told = {
         "quality": settings.compress.quality,
         "format": settings.compress.format,
+        "effort": settings.compress.effort,
         "max_width": settings.compress.max_width,
         "max_height": settings.compress.max_height,
+        "fit": settings.compress.fit,
+        "background": settings.compress.background,
         "max_upload_size": int(settings.server.max_upload_size),
         "tokens": bool(settings.server.api_tokens),
     }

@@ -49,6 +49,11 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Make a field to choose in, of values and their names. */
+export function choice(id, options, chosen) {
+  return el("select", { id }, options.map(([value, name]) => el("option", { value, selected: value === chosen }, name)));
+}
+
 /** Ask with a dialog; resolves to whether the answer was yes. */
 export function ask(title, text, { yes, no, danger = false }) {
   return new Promise((resolve) => {

@@ -2,7 +2,8 @@
 
 import { newKey, Problem, Unreachable, upload } from "./api.js";
 import { readCatalog } from "./catalog.js";
-import { announce, el, icon, write } from "./dom.js";
+import { announce, choice, el, icon, write } from "./dom.js";
+import { Shape } from "./shape.js";
 import { many, size } from "./words.js";
 
 const FORMATS = [
@@ -11,6 +12,12 @@ const FORMATS = [
   ["png", "PNG"],
   ["webp", "WebP"],
   ["avif", "AVIF"],
+];
+
+const EFFORTS = [
+  ["fast", "Fast: larger files, sooner"],
+  ["balanced", "Balanced"],
+  ["small", "Small: smaller files, later"],
 ];
 
 /** What a quality means, from the best down. */
@@ -125,22 +132,15 @@ class Start {
     };
     quality.addEventListener("input", tell);
     tell();
-    const format = el("select", { id: "format" }, FORMATS.map(([value, name]) => el("option", { value, selected: value === settings.format }, name)));
-    const limit = (id, name, value) => [
-      el("label", { for: id }, name),
-      el("span", { class: "unit" }, el("input", { type: "number", id, min: 1, max: 65535, step: 1, placeholder: "no limit", value: value || null, inputmode: "numeric" }), " px"),
-    ];
+    const format = choice("format", FORMATS, settings.format);
+    const effort = choice("effort", EFFORTS, settings.effort);
+    const shape = new Shape(settings, format);
     const webhook = el("input", { type: "url", id: "webhook", placeholder: "https://…", autocomplete: "url", "aria-describedby": "webhook-means" });
     const button = el("button", { class: "primary large" }, `Compress ${many(images, "image")}`);
     const progress = el("div", { class: "sending" });
     const form = el("form", { class: "card options", "aria-label": "Options", onsubmit: (event) => {
       event.preventDefault();
-      const given = { quality: quality.value, format: format.value };
-      const width = document.getElementById("width").value;
-      const height = document.getElementById("height").value;
-      // 0 is the service's word for no limit, whatever its own setting
-      if (width || settings.max_width) given.max_width = width || "0";
-      if (height || settings.max_height) given.max_height = height || "0";
+      const given = { quality: quality.value, format: format.value, effort: effort.value, ...shape.given() };
       if (webhook.value.trim()) given.webhook_url = webhook.value.trim();
       this.send(given, button, progress);
     } },
@@ -148,10 +148,10 @@ class Start {
     el("div", { class: "fields" },
       el("div", { class: "field wide" }, el("div", { class: "ends" }, el("label", { for: "quality" }, "Quality"), shown), quality, means),
       el("div", { class: "field" }, el("label", { for: "format" }, "Format"), format),
-      el("div", { class: "field" }, ...limit("width", "Largest width", settings.max_width)),
-      el("div", { class: "field" }, ...limit("height", "Largest height", settings.max_height)),
+      el("div", { class: "field" }, el("label", { for: "effort" }, "Effort"), effort),
+      ...shape.fields,
       el("div", { class: "field wide" }, el("label", { for: "webhook" }, "Webhook (optional)"), webhook, el("p", { class: "quiet", id: "webhook-means" }, "Is called once all images are done."))),
-    el("p", { class: "quiet" }, "No image is enlarged, and none becomes larger in bytes."),
+    el("p", { class: "quiet" }, "No image is enlarged, and none that keeps its format and size becomes larger in bytes."),
     el("div", { class: "actions" }, button, progress));
     return form;
   }

@@ -4,7 +4,7 @@ import { call, Problem, save } from "./api.js";
 import { announce, ask, el, icon, write } from "./dom.js";
 import { follow } from "./follow.js";
 import { Gallery } from "./gallery.js";
-import { age, count, duration, many, saving, size, statusName } from "./words.js";
+import { age, count, duration, many, saving, size, statusName, wish } from "./words.js";
 
 const RATE_OVER = 10_000; // ms that the rate looks back
 const REFRESH = 1_000; // ms between two looks at the images that are shown
@@ -137,8 +137,7 @@ class Watch {
     };
     this.gallery = new Gallery(this.id, { signal: this.signal, refresh: REFRESH, onrefused: (error) => this.missing(error) });
     const { recipe } = state;
-    const limits = [recipe.max_width && `at most ${recipe.max_width} px wide`, recipe.max_height && `at most ${recipe.max_height} px high`].filter(Boolean);
-    const wanted = [`quality ${recipe.quality}`, recipe.format === "keep" ? "format as it is" : recipe.format.toUpperCase(), ...limits].join(" · ");
+    const wanted = wish(recipe);
     this.main.replaceChildren(
       el("div", { class: "title" }, el("div", {}, this.title, el("p", { class: "quiet" }, `${many(state.products, "product")} · ${wanted} · sent `, el("time", { datetime: state.created_at, title: new Date(state.created_at).toLocaleString() }, age(state.created_at)))), this.status),
       el("section", { class: "card standing", "aria-label": "Progress" },

@@ -75,3 +75,18 @@ export function faultName(error) {
   const known = { 401: "Host wants a login", 403: "Host refuses it", 404: "Not found at the host", 410: "Gone from the host" };
   return `${known[error.http_status] ?? "Host answered with an error"} (${error.http_status})`;
 }
+
+/** What a request asks for, in a line. */
+export function wish({ quality, format, effort, max_width: width, max_height: height, fit, background }) {
+  const ground = background === "none" ? "transparent" : background ?? "white";
+  const filled = fit !== "inside";
+  return [
+    `quality ${quality}`,
+    format === "keep" ? "format as it is" : format.toUpperCase(),
+    effort !== "balanced" && `effort ${effort}`,
+    filled && `${fit === "cover" ? "cropped" : "padded"} to ${width} × ${height} px`,
+    !filled && width && `at most ${width} px wide`,
+    !filled && height && `at most ${height} px high`,
+    (fit === "pad" || (format === "jpeg" && background)) && `background ${ground}`,
+  ].filter(Boolean).join(" · ");
+}

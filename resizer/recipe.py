@@ -1,0 +1,107 @@
+"""The options of a request that say what is made of its images."""
+
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+WHITE: Final = "white"
+#: transparent where the target has transparency, else white
+NONE: Final = "none"
+#: what `background_from` takes
+BACKGROUND: Final = re.compile(r"white|none|#[0-9A-Fa-f]{6}")
+BACKGROUND_EXPECTED: Final = "white, none, or a colour such as #f4f4f4"
+
+
+class OutputFormat(StrEnum):
+    """What a client may ask for."""
+
+    KEEP = "keep"
+    JPEG = "jpeg"
+    PNG = "png"
+    WEBP = "webp"
+    AVIF = "avif"
+
+
+class Effort(StrEnum):
+    """How long an encoder may search for fewer bytes at the same look."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    SMALL = "small"
+
+
+class Fit(StrEnum):
+    """How an image is brought to the limits of a recipe."""
+
+    #: as a whole within them, its aspect kept
+    INSIDE = "inside"
+    #: fills the box; what sticks out is cropped, the same on both sides
+    COVER = "cover"
+    #: as a whole within the box, the rest of which is background
+    PAD = "pad"
+
+
+def background_from(text: str) -> str:
+    """Return the one spelling of a background. Raises `ValueError`."""
+    if not BACKGROUND.fullmatch(text):
+        raise ValueError(f"it is not {BACKGROUND_EXPECTED}")
+    return WHITE if text.lower() == "#ffffff" else text.lower()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """How the images of one batch are compressed."""
+
+    #: 1 to 100 on Pillow's scale
+    quality: int
+    format: OutputFormat
+    effort: Effort = Effort.BALANCED
+    #: pixels; 0 is no limit
+    max_width: int = 0
+    max_height: int = 0
+    fit: Fit = Fit.INSIDE
+    #: as `background_from` returns it
+    background: str = WHITE
+
+    @property
+    def box(self) -> tuple[int, int] | None:
+        """Width and height to be filled; None where an image has only to fit inside."""
+        if self.fit is Fit.INSIDE or not (self.max_width and self.max_height):
+            return None
+        return self.max_width, self.max_height
+
+    def box_fault(self, max_pixels: int) -> str | None:
+        """Return what is wrong with the box that the fit asks for, and what would be right."""
+        if self.fit is Fit.INSIDE:
+            return None
+        if self.box is None:
+            return f"{self.fit} needs both max_width and max_height above 0; set both, or use {Fit.INSIDE}"
+        if self.max_width * self.max_height > max_pixels:
+            return (
+                f"the box of {self.max_width} × {self.max_height} pixels is larger than "
+                f"compress.max_pixels ({max_pixels}); make max_width or max_height smaller"
+            )
+        return None
+
+    def options(self) -> str:
+        """Return one line that is the same for the same options.
+
+        Options at their first default are left out, so that recipes of earlier versions keep their line.
+        """
+        line = f"q{self.quality};{self.format};{self.max_width}x{self.max_height}"
+        further = (
+            (self.effort, Effort.BALANCED),
+            (self.fit, Fit.INSIDE),
+            (self.background, WHITE),
+        )
+        return ";".join([line, *(value for value, default in further if value != default)])
+
+    def key(self) -> str:
+        """Return one line that is the same for recipes that give the same bytes: part of every file name."""
+        fit = self.fit if self.box else Fit.INSIDE
+        background = self.background
+        flattens = self.format is OutputFormat.JPEG
+        if (flattens and background == NONE) or not (flattens or fit is Fit.PAD):
+            background = WHITE
+        return replace(self, fit=fit, background=background).options()
