@@ -61,6 +61,7 @@ ONLY = {
     "click": {"cli"},
     "prometheus_client": {"metrics"},
     "rich": {"cli"},
+    "pyvips": {"images.codec.vips"},
     "simplejpeg": {"images.codec.turbo"},
     "standardwebhooks": {"webhooks.signing"},
     "resizer.storage.local": {"app"},

@@ -9,7 +9,9 @@ from PIL import Image, ImageFile
 
 from resizer.errors import StorageFailure, disk_fault
 from resizer.images import metadata
+from resizer.images.codec import turbo
 from resizer.images.codec.animation import animate, write_gif
+from resizer.images.codec.chroma import has_halved_chroma
 from resizer.images.codec.colours import coloured, profile_of
 from resizer.images.codec.ground import grounded
 from resizer.images.codec.pixels import BYTE, has_alpha, placed, plain, straight
@@ -21,7 +23,6 @@ from resizer.images.codec.reader import (
     orientation_of,
     silent,
 )
-from resizer.images.codec.turbo import recompress
 from resizer.images.codec.writer import NOTHING, encode
 from resizer.images.formats import EXTENSIONS, Format, sniff
 from resizer.images.plan import ANIMATED, FIRST_SIDEWAYS, UPRIGHT, Plan
@@ -111,11 +112,11 @@ def describe_file(path: str, *, input_bytes: int, max_pixels: int) -> Compressed
 
 def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan) -> tuple[bytes, Plan]:
     profile = image.info.get("icc_profile")
-    if plan.only_recompresses:
-        fitting = profile_of(image.mode, profile)
-        result = recompress(data, mode=image.mode, size=image.size, quality=plan.quality, profile=fitting)
-        if result is not None:
-            return result, plan
+    # what shrinks has chroma for each of its pixels
+    halved = not plan.layout.shrinks and has_halved_chroma(image)
+    decoded = turbo.decode(data, mode=image.mode, size=image.size) if plan.only_recompresses else None
+    if decoded:
+        return encode(decoded, profile_of(image.mode, profile), plan, len(data), halved=halved), plan
     box = None
     if plan.layout.shrinks:
         width, height = plan.whole_before_turn
@@ -135,7 +136,7 @@ def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan) -> tuple[bytes, 
     pixels, profile = grounded(*coloured(placed(pixels, plan, box), profile, plan.target), plan)
     if plan.target is Format.GIF:
         return write_gif([(straight(pixels), 0.0)], plan, loop=None, clear=has_alpha(pixels)), plan
-    return encode(pixels, profile, plan, len(data)), plan
+    return encode(pixels, profile, plan, len(data), halved=halved), plan
 
 
 def _kept(image: Image.Image, data: bytes, plan: Plan, result: bytes) -> bytes | None:

@@ -1,0 +1,44 @@
+"""Tell what halving the size of a picture's chroma would do to it."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+BLOCK: Final = 2  # pixels on each side that share their chroma where it is halved
+#: Range of R−G or B−G within a block, and share of such blocks. Measured: texts, charts and badges in colour
+#: have 0.03 to 11 %, photos at most 0.012 %; black text has none, and needs none.
+STRONG: Final = 160
+SHARE: Final = 0.0002
+#: pixels that are looked at, spread over the picture's height: 5 ms
+ENOUGH: Final = 1_000_000
+
+
+def has_halved_chroma(image: Image.Image) -> bool:
+    """Say whether it is a JPEG that stores its chroma at less than full size."""
+    # number, horizontal and vertical sampling of each component
+    layers: list[tuple[int, ...]] = getattr(image, "layer", [])
+    return len({layer[1:3] for layer in layers}) > 1
+
+
+def has_thin_colours(image: Image.Image) -> bool:
+    """Say whether it has thin lines of strong colour, which halving its chroma would fade."""
+    if image.mode not in ("RGB", "RGBX", "RGBA") or min(image.size) < BLOCK:
+        return False
+    pixels = np.asarray(image)
+    height, width = (side - side % BLOCK for side in pixels.shape[:2])
+    step = max(1, height * width // ENOUGH)
+    upper, lower = pixels[:height:BLOCK][::step, :width], pixels[1:height:BLOCK][::step, :width]
+    strong = _ranges(upper, lower, 0) > STRONG
+    strong |= _ranges(upper, lower, 2) > STRONG
+    return bool(np.count_nonzero(strong) > SHARE * strong.size)
+
+
+def _ranges(upper: npt.NDArray[np.uint8], lower: npt.NDArray[np.uint8], band: int) -> npt.NDArray[np.int16]:
+    """Return for each block by how much a band's distance from green varies."""
+    above, below = (row[..., band].astype(np.int16) - row[..., 1] for row in (upper, lower))
+    most, least = np.maximum(above, below), np.minimum(above, below)
+    most = np.maximum(most[:, ::BLOCK], most[:, 1::BLOCK])
+    least = np.minimum(least[:, ::BLOCK], least[:, 1::BLOCK])
+    return most - least
