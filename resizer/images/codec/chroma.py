@@ -13,6 +13,8 @@ STRONG: Final = 160
 SHARE: Final = 0.0002
 #: pixels that are looked at, spread over the picture's height: 5 ms
 ENOUGH: Final = 1_000_000
+STRIPES: Final = 16  # of a larger picture
+RED, GREEN, BLUE = range(3)
 
 
 def has_halved_chroma(image: Image.Image) -> bool:
@@ -26,19 +28,29 @@ def has_thin_colours(image: Image.Image) -> bool:
     """Say whether it has thin lines of strong colour, which halving its chroma would fade."""
     if image.mode not in ("RGB", "RGBX", "RGBA") or min(image.size) < BLOCK:
         return False
-    pixels = np.asarray(image)
-    height, width = (side - side % BLOCK for side in pixels.shape[:2])
-    step = max(1, height * width // ENOUGH)
-    upper, lower = pixels[:height:BLOCK][::step, :width], pixels[1:height:BLOCK][::step, :width]
-    strong = _ranges(upper, lower, 0) > STRONG
-    strong |= _ranges(upper, lower, 2) > STRONG
+    pixels = _looked_at(image)
+    upper, lower = pixels[::BLOCK], pixels[1::BLOCK]
+    strong = _ranges(upper, lower, RED) > STRONG
+    strong |= _ranges(upper, lower, BLUE) > STRONG
     return bool(np.count_nonzero(strong) > SHARE * strong.size)
+
+
+def _looked_at(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return rows of whole blocks: all there are, or evenly spread ones."""
+    width, height = (side - side % BLOCK for side in image.size)
+    rows = max(BLOCK, ENOUGH // width // STRIPES // BLOCK * BLOCK)
+    if rows * STRIPES >= height:
+        return np.asarray(image)[:height, :width]
+    tops = [(height - rows) * stripe // (STRIPES - 1) // BLOCK * BLOCK for stripe in range(STRIPES)]
+    # a copy of all of a large picture would take as much memory as the picture
+    return np.concatenate([np.asarray(image.crop((0, top, width, top + rows))) for top in tops])
 
 
 def _ranges(upper: npt.NDArray[np.uint8], lower: npt.NDArray[np.uint8], band: int) -> npt.NDArray[np.int16]:
     """Return for each block by how much a band's distance from green varies."""
-    above, below = (row[..., band].astype(np.int16) - row[..., 1] for row in (upper, lower))
+    above, below = (row[..., band].astype(np.int16) - row[..., GREEN] for row in (upper, lower))
     most, least = np.maximum(above, below), np.minimum(above, below)
     most = np.maximum(most[:, ::BLOCK], most[:, 1::BLOCK])
     least = np.minimum(least[:, ::BLOCK], least[:, 1::BLOCK])
-    return most - least
+    ranges: npt.NDArray[np.int16] = most - least
+    return ranges

@@ -6,7 +6,7 @@ from PIL import Image
 
 from resizer.images.codec import vips
 from resizer.images.codec.effort import OCTREE, setting_for
-from resizer.images.codec.ends import with_exact_ends
+from resizer.images.codec.exact import made_exact
 from resizer.images.codec.palettes import few_colours, octree
 from resizer.images.codec.pixels import PALETTE
 from resizer.images.codec.saving import saved
@@ -47,4 +47,4 @@ def _reduced(image: Image.Image, plan: Plan) -> Image.Image:
     else:
         quality = round(LEAST + (plan.quality - 1) * (MOST - LEAST) / (HIGHEST - 1))
         palette = vips.quantized(image, quality=quality, effort=setting, dither=DITHER)
-    return with_exact_ends(image, palette) if image.mode == "RGBA" else palette
+    return made_exact(image, palette)

@@ -1,7 +1,7 @@
-"""Have a palette show what is fully transparent or fully opaque as exactly that.
+"""Make exact in a palette what an eye would miss: transparency's ends, and the colours of flat areas.
 
-Quantisers give each pixel the nearest entry, whatever its alpha: opaque pixels become slightly translucent,
-and clear ones a veil, which shows on another ground.
+Quantisers give each pixel the nearest entry, and an entry the mean of its pixels. Opaque pixels become
+translucent and clear ones a veil, which shows on another ground; white around a product is no longer white.
 """
 
 from dataclasses import dataclass
@@ -15,22 +15,29 @@ from resizer.images.codec.pixels import OPAQUE, PALETTE
 
 CLEAR: Final = 0
 NEAR: Final = 4  # steps of alpha that nobody sees: an entry so near to an end may be moved there
+SAMPLES: Final = 1 << 16  # pixels among which flat colours are looked for
+FLAT: Final = 0.01  # share of them that makes one
 BLOCK: Final = 1 << 14  # colours compared with all entries at once, in 16 MiB
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 
-def with_exact_ends(image: Image.Image, reduced: Image.Image) -> Image.Image:
-    """Return the palette image made of an RGBA one, with alpha 0 and 255 wherever that has them."""
-    colours = np.asarray(image)
+def made_exact(image: Image.Image, reduced: Image.Image) -> Image.Image:
+    """Return the palette image made of an RGB or RGBA one, exact where that is flat, clear or opaque."""
+    colours = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
     palette = _Palette.of(reduced)
-    for end in (CLEAR, OPAQUE):
-        where = colours[..., 3] == end
-        if where.any():
-            palette.set_end(end, where, colours)
+    palette.set_flat(colours)
+    if image.mode == "RGBA":
+        for end in (CLEAR, OPAQUE):
+            where = colours[..., 3] == end
+            if where.any():
+                palette.set_end(end, where, colours)
     result = Image.frombytes("P", image.size, palette.numbers.tobytes())
-    result.putpalette(palette.entries.tobytes(), "RGBA")
+    if image.mode == "RGBA":
+        result.putpalette(palette.entries.tobytes(), "RGBA")
+    else:
+        result.putpalette(palette.entries[:, :3].tobytes())
     return result
 
 
@@ -47,6 +54,19 @@ class _Palette:
         numbers = np.array(image)
         entries = np.array(image.getpalette("RGBA"), np.uint8).reshape(-1, 4)
         return cls(numbers, entries[: int(numbers.max()) + 1])
+
+    def set_flat(self, colours: Bytes) -> None:
+        """Give entries that stand mostly for one colour of the picture that very colour."""
+        step = max(1, self.numbers.size // SAMPLES)
+        numbers = self.numbers.ravel()[::step]
+        sample = colours.reshape(-1, 4).view(np.uint32)[::step, 0]
+        found, counts = np.unique(sample, return_counts=True)
+        uses = np.bincount(numbers, minlength=len(self.entries))
+        for colour in found[counts > FLAT * len(sample)]:
+            mine = np.bincount(numbers[sample == colour])
+            entry = int(mine.argmax())
+            if 2 * mine[entry] > uses[entry]:
+                self.entries[entry] = np.array([colour], np.uint32).view(np.uint8)
 
     def set_end(self, end: int, where: Flags, colours: Bytes) -> None:
         """Give the pixels there entries of exactly this alpha."""
