@@ -16,8 +16,8 @@ from resizer.images.plan import Plan
 
 #: Pillow's numbers for chroma at full size and at half of it
 FULL, HALF = 0, 2
-#: Quality on Pillow's scale, and mozjpeg's for the same fidelity, measured on 13 photos of four sources: three
-#: in four need no more by ssimulacra2 nor by butteraugli. Above the last, trellis saves nothing.
+#: Quality on Pillow's scale, and mozjpeg's for the same fidelity, measured on 13 photos of four sources:
+#: three in four need no more by ssimulacra2 nor by butteraugli. Above the last, trellis saves nothing.
 TRELLIS: Final = ((1, 2), (30, 38), (50, 59), (70, 75), (85, 90))
 #: more bytes than a pixel can take: noise at quality 100 takes 3.4
 MOST_BYTES: Final = 6
