@@ -50,17 +50,26 @@ class Step(NamedTuple):
 #     8            1.5   7.5    3.7  20      5.5  35     0.5   3.1
 #     6            5.3  14     10.6  29     24           3.9  35
 #
+#   JPEG               16 MP                    49 MP
+#     trellis          0.9 13                      40 (quality 85)
+#     optimized                                   4.8
+#   PNG, effort        8 MP         25 MP        49 MP
+#     5                3.8  15
+#     1                             4.5  19         38
+#     octree                                    3.9   4.0
+#
+# PNG's last step falls off so far in looks that the one before it may take 19 s of noise.
 # WebP starts over and over where one part of the file outgrows a limit of the format.
 #: from the slowest to the fastest
 STEPS: Final[dict[Format, tuple[Step, ...]]] = {
     Format.JPEG: (
-        Step(Effort.SMALL, Jpeg.TRELLIS, UNLIMITED, UNLIMITED),
+        Step(Effort.SMALL, Jpeg.TRELLIS, 16_000_000, UNLIMITED),
         Step(Effort.BALANCED, Jpeg.OPTIMIZED, UNLIMITED, UNLIMITED),
         Step(Effort.FAST, Jpeg.PLAIN, UNLIMITED, UNLIMITED),
     ),
     Format.PNG: (
-        Step(Effort.SMALL, 5, 12_000_000, UNLIMITED),
-        Step(Effort.BALANCED, 1, UNLIMITED, UNLIMITED),
+        Step(Effort.SMALL, 5, 8_000_000, UNLIMITED),
+        Step(Effort.BALANCED, 1, 25_000_000, UNLIMITED),
         Step(Effort.FAST, OCTREE, UNLIMITED, UNLIMITED),
     ),
     Format.WEBP: (

@@ -27,17 +27,27 @@ def write(image: Image.Image, profile: bytes | None, plan: Plan, *, halved: bool
     """Return the file of an L, RGB or RGBX image; `halved` where its chroma was stored at half size."""
     full = not halved and has_thin_colours(image)
     way = setting_for(plan.target, plan.effort, image.width * image.height)
-    if way == Jpeg.TRELLIS and not vips.MISSING and plan.quality <= TRELLIS[-1][0]:
-        quality = trellis_quality(plan.quality)
-        return vips.jpeg(image, quality=quality, full_chroma=full, profile=profile)
-    optimize = way != Jpeg.PLAIN
+    if way != Jpeg.TRELLIS or vips.MISSING or plan.quality > TRELLIS[-1][0]:
+        return _by_pillow(image, profile, plan.quality, full_chroma=full, optimize=way != Jpeg.PLAIN)
+    quality = trellis_quality(plan.quality)
+    result = vips.jpeg(image, quality=quality, full_chroma=full, profile=profile)
+    if not full:
+        return result
+    # of texts trellis may make the larger file
+    other = _by_pillow(image, profile, plan.quality, full_chroma=True, optimize=True)
+    return min(result, other, key=len)
+
+
+def _by_pillow(
+    image: Image.Image, profile: bytes | None, quality: int, *, full_chroma: bool, optimize: bool
+) -> bytes:
     with _room(image, optimize=optimize):
         return saved(
             image,
             Format.JPEG,
             profile,
-            quality=plan.quality,
-            subsampling=FULL if full else HALF,
+            quality=quality,
+            subsampling=FULL if full_chroma else HALF,
             optimize=optimize,
         )
 

@@ -5,20 +5,20 @@ from typing import Final
 from PIL import Image
 
 from resizer.images.codec import vips
-from resizer.images.codec.effort import OCTREE, setting_for
+from resizer.images.codec.effort import OCTREE, STEPS, setting_for
 from resizer.images.codec.exact import made_exact
 from resizer.images.codec.palettes import few_colours, octree
 from resizer.images.codec.pixels import PALETTE
 from resizer.images.codec.saving import saved
 from resizer.images.formats import Format
 from resizer.images.plan import Plan
-from resizer.recipe import Effort
 
-#: libimagequant's quality for the lowest and for the highest quality below lossless; 50 becomes 70, from where
-#: soft shadows look smooth
+#: libimagequant's quality for the lowest and for the highest quality below lossless; 50 becomes 70, from
+#: where soft shadows look smooth
 LEAST, MOST = 40, 100
 HIGHEST: Final = 99
 DITHER: Final = 0.0  # with it, edges look frayed and files are a sixth larger
+SLOWEST: Final = STEPS[Format.PNG][0].setting
 SLOWEST_DEFLATE: Final = 9  # level of zlib
 USUAL_DEFLATE: Final = 6
 
@@ -27,12 +27,13 @@ def write(image: Image.Image, profile: bytes | None, plan: Plan, source_size: in
     """Return the file; `source_size` is the number of bytes of the source."""
     if image.mode == "LA" and not plan.lossless_png:
         image = image.convert("RGBA")
-    level = SLOWEST_DEFLATE if plan.effort is Effort.SMALL else USUAL_DEFLATE
+    setting = setting_for(plan.target, plan.effort, image.width * image.height)
+    level = SLOWEST_DEFLATE if setting == SLOWEST else USUAL_DEFLATE
     if image.mode in ("RGB", "RGBA"):
         if few := few_colours(image):
             image = few
         elif not plan.lossless_png:
-            result = saved(_reduced(image, plan), Format.PNG, profile, compress_level=level)
+            result = saved(_reduced(image, plan.quality, setting), Format.PNG, profile, compress_level=level)
             # Lossless takes three times as long and is seldom the smaller one. Where even the reduced one
             # takes half of the source, it may be: in drawings with smooth shades.
             if not plan.may_keep or 2 * len(result) < source_size:
@@ -41,11 +42,10 @@ def write(image: Image.Image, profile: bytes | None, plan: Plan, source_size: in
     return saved(image, Format.PNG, profile, compress_level=level)
 
 
-def _reduced(image: Image.Image, plan: Plan) -> Image.Image:
-    setting = setting_for(plan.target, plan.effort, image.width * image.height)
+def _reduced(image: Image.Image, quality: int, setting: int) -> Image.Image:
     if setting == OCTREE or vips.MISSING:
         palette = octree(image, PALETTE)
     else:
-        quality = round(LEAST + (plan.quality - 1) * (MOST - LEAST) / (HIGHEST - 1))
-        palette = vips.quantized(image, quality=quality, effort=setting, dither=DITHER)
+        sought = round(LEAST + (quality - 1) * (MOST - LEAST) / (HIGHEST - 1))
+        palette = vips.quantized(image, quality=sought, effort=setting, dither=DITHER)
     return made_exact(image, palette)
