@@ -10,7 +10,7 @@ from resizer.recipe import Effort
 UNLIMITED: Final = float("inf")
 EFFORTS: Final = tuple(Effort)  # from the fastest to the slowest
 #: alpha without loss: the only way to keep its ends, and with soft edges no larger than WebP's
-EXACT_ALPHA: Final = {"a:cq-level": "0"}
+EXACT_ALPHA: Final = {"a:lossless": "1"}
 
 
 class Jpeg(IntEnum):
