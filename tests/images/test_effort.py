@@ -12,7 +12,7 @@ from resizer.images.formats import Format
 from resizer.recipe import Effort
 
 #: the setting of each effort, as it is promised
-SETTINGS = {
+SETTINGS: dict[Format, dict[str, int]] = {
     Format.JPEG: {"fast": Jpeg.PLAIN, "balanced": Jpeg.OPTIMIZED, "small": Jpeg.TRELLIS},
     Format.PNG: {"fast": OCTREE, "balanced": 1, "small": 5},
     Format.WEBP: {"fast": 2, "balanced": 5, "small": 6},

@@ -1,7 +1,6 @@
 """What was fully transparent or fully opaque is so afterwards, pixel by pixel."""
 
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -125,7 +124,7 @@ def test_ends_are_exact_in_every_frame(source: str, wanted: str, effort: Effort)
     else:
         soft = [over(lambda draw: draw.ellipse((40, 30, 80, 60), fill=255), blur) for blur in (0, 1, 4)]
         data = animated(soft, source, duration=50)
-    before, after = (Image.open(BytesIO(each)) for each in (data, pressed(data, wanted, effort=effort).data))
+    before, after = (opened(each) for each in (data, pressed(data, wanted, effort=effort).data))
     for frame in range(before.n_frames):
         before.seek(frame)
         after.seek(frame)

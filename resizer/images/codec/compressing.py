@@ -9,7 +9,6 @@ from PIL import Image, ImageFile
 
 from resizer.errors import StorageFailure, disk_fault
 from resizer.images import metadata
-from resizer.images.codec import turbo
 from resizer.images.codec.animation import animate, write_gif
 from resizer.images.codec.chroma import has_halved_chroma
 from resizer.images.codec.colours import coloured, profile_of
@@ -23,6 +22,7 @@ from resizer.images.codec.reader import (
     orientation_of,
     silent,
 )
+from resizer.images.codec.turbo import decode
 from resizer.images.codec.writer import NOTHING, encode
 from resizer.images.formats import EXTENSIONS, Format, sniff
 from resizer.images.plan import ANIMATED, FIRST_SIDEWAYS, UPRIGHT, Plan
@@ -114,7 +114,7 @@ def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan) -> tuple[bytes, 
     profile = image.info.get("icc_profile")
     # what shrinks has chroma for each of its pixels
     halved = not plan.layout.shrinks and has_halved_chroma(image)
-    decoded = turbo.decode(data, mode=image.mode, size=image.size) if plan.only_recompresses else None
+    decoded = decode(data, mode=image.mode, size=image.size) if plan.only_recompresses else None
     if decoded:
         return encode(decoded, profile_of(image.mode, profile), plan, len(data), halved=halved), plan
     box = None

@@ -19,6 +19,9 @@ FULL, HALF = 0, 2
 #: Quality on Pillow's scale, and mozjpeg's for the same fidelity, measured on 13 photos of four sources:
 #: three in four need no more by ssimulacra2 nor by butteraugli. Above the last, trellis saves nothing.
 TRELLIS: Final = ((1, 2), (30, 38), (50, 59), (70, 75), (85, 90))
+#: quality up to which, and pixels from which on, that saves bytes of any photo; for others both are tried
+SURE: Final = 60
+LITTLE: Final = 200_000
 #: more bytes than a pixel can take: noise at quality 100 takes 3.4
 MOST_BYTES: Final = 6
 
@@ -31,10 +34,9 @@ def write(image: Image.Image, profile: bytes | None, plan: Plan, *, halved: bool
         return _by_pillow(image, profile, plan.quality, full_chroma=full, optimize=way != Jpeg.PLAIN)
     quality = trellis_quality(plan.quality)
     result = vips.jpeg(image, quality=quality, full_chroma=full, profile=profile)
-    if not full:
+    if not full and plan.quality <= SURE and image.width * image.height > LITTLE:
         return result
-    # of texts trellis may make the larger file
-    other = _by_pillow(image, profile, plan.quality, full_chroma=True, optimize=True)
+    other = _by_pillow(image, profile, plan.quality, full_chroma=full, optimize=True)
     return min(result, other, key=len)
 
 
@@ -47,7 +49,7 @@ def _by_pillow(
             Format.JPEG,
             profile,
             quality=quality,
-            subsampling=FULL if full_chroma else HALF,
+            subsampling=FULL if full_chroma or image.mode == "L" else HALF,
             optimize=optimize,
         )
 
