@@ -112,5 +112,7 @@ def _nearest(colours: Bytes, entries: Bytes) -> npt.NDArray[np.intp]:
     found = np.empty(len(colours), np.intp)
     for at in range(0, len(colours), BLOCK):
         block = slice(at, at + BLOCK)
-        found[block] = (half - colours[block].astype(np.float32) @ table.T).argmin(axis=1)
+        # not by @, which has a library start threads
+        products = np.einsum("ij,kj->ik", colours[block].astype(np.float32), table)
+        found[block] = (half - products).argmin(axis=1)
     return found

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import numpy as np
 from PIL import Image
 
 from resizer.images.codec import vips
@@ -13,10 +14,8 @@ from resizer.images.codec.saving import saved
 from resizer.images.formats import Format
 from resizer.images.plan import Plan
 
-#: libimagequant's quality for the lowest and for the highest quality below lossless; 50 becomes 70, from
-#: where soft shadows look smooth
-LEAST, MOST = 40, 100
-HIGHEST: Final = 99
+#: quality, and libimagequant's; from its 70 on soft shadows look smooth
+QUALITIES: Final = {1: 10, 50: 70, 99: 100}
 DITHER: Final = 0.0  # with it, edges look frayed and files are a sixth larger
 SLOWEST: Final = STEPS[Format.PNG][0].setting
 SLOWEST_DEFLATE: Final = 9  # level of zlib
@@ -46,6 +45,6 @@ def _reduced(image: Image.Image, quality: int, setting: int) -> Image.Image:
     if setting == OCTREE or vips.MISSING:
         palette = octree(image, PALETTE)
     else:
-        sought = round(LEAST + (quality - 1) * (MOST - LEAST) / (HIGHEST - 1))
+        sought = round(float(np.interp(quality, [*QUALITIES], [*QUALITIES.values()])))
         palette = vips.quantized(image, quality=sought, effort=setting, dither=DITHER)
     return made_exact(image, palette)
