@@ -18,6 +18,7 @@ from resizer.config import Settings
 from resizer.data_folder import take_folder, take_worker_folder
 from resizer.database import Database, open_database
 from resizer.engine.base import Engine
+from resizer.engine.calls import missing_encoders
 from resizer.engine.local import LocalEngine, memory_limit
 from resizer.engine.pool import CompressPool
 from resizer.errors import ConfigError
@@ -145,6 +146,11 @@ async def open_local_engine(
 ) -> AsyncIterator[Engine]:
     limit = memory_limit(settings.compress)
     async with CompressPool(settings.compress, memory_limit=limit, metrics=metrics) as pool:
+        if reason := await pool.run(missing_encoders):
+            logger.warning(
+                "cannot load libvips: %s; JPEG has effort balanced at most, PNG has effort fast",
+                reason,
+            )
         yield LocalEngine(fetcher, pool, storage, settings.compress, metrics)
 
 

@@ -65,6 +65,7 @@ ONLY = {
     "prometheus_client": {"metrics"},
     "rich": {"cli"},
     "pi_heif": {"images.codec.heif"},
+    "pyvips": {"images.codec.vips"},
     "simplejpeg": {"images.codec.turbo", "images.codec.end_mark"},
     "standardwebhooks": {"webhooks.signing"},
     "resizer.storage.local": {"app"},

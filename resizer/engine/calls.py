@@ -57,3 +57,10 @@ def make_file(
                 raise
     compressed = codec.compress_file(source, target, stem=stem, recipe=recipe, max_pixels=max_pixels)
     return Made(compressed=compressed, damaged=damaged)
+
+
+def missing_encoders() -> str:
+    """Return why a child cannot use libvips; empty where it can."""
+    from resizer.images.codec import vips
+
+    return vips.MISSING

@@ -23,7 +23,11 @@ def test_jpeg_has_the_tables_of_quality_50(source: str) -> None:
 @pytest.mark.parametrize("quality", [1, 30, 75, 100])
 def test_quality_is_on_the_scale_of_pillow(quality: int) -> None:
     data = saved(photo(), "PNG")
-    for kind, options in (("jpeg", {}), ("webp", {"method": 5}), ("avif", {"speed": 8, "max_threads": 1})):
+    for kind, options in (
+        ("jpeg", {"optimize": True}),
+        ("webp", {"method": 5}),
+        ("avif", {"speed": 8, "max_threads": 1}),
+    ):
         assert pressed(data, kind, quality=quality).data == saved(photo(), kind, quality=quality, **options)
 
 
@@ -144,16 +148,6 @@ def test_shrinking_draws_no_dark_rim() -> None:
         visible = pixels[pixels[..., 3] > 16]
         assert len(visible) > 200
         assert visible[:, :3].min() > 235
-
-
-@pytest.mark.parametrize("wanted", ["png", "webp", "avif"])
-@pytest.mark.parametrize("source", ["PNG", "WEBP", "AVIF", "TIFF"])
-def test_transparency_survives(source: str, wanted: str) -> None:
-    data = saved(disc(), source, **({"quality": 95} if source in ("WEBP", "AVIF") else {}))
-    result = opened(pressed(data, wanted).data).convert("RGBA")
-    difference = np.asarray(result.getchannel("A")).astype(int) - np.asarray(disc().getchannel("A"))
-    assert np.abs(difference).max() < 40
-    assert np.abs(difference).mean() < 4
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])

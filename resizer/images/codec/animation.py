@@ -9,10 +9,12 @@ from resizer.images import gif
 from resizer.images.codec.colours import profile_of, tone_mapped
 from resizer.images.codec.effort import options_for
 from resizer.images.codec.ground import grounded
+from resizer.images.codec.palettes import indexed, palette_of
 from resizer.images.codec.pixels import OPAQUE, PALETTE, SHORT, has_alpha, placed, without_alpha_if_opaque
 from resizer.images.codec.reader import damage_told
+from resizer.images.codec.saving import saved
 from resizer.images.codec.spaces import Space
-from resizer.images.codec.writer import NOTHING, indexed, palette_of, saved
+from resizer.images.codec.writer import NOTHING
 from resizer.images.formats import Format
 from resizer.images.metadata import webp_with_alpha
 from resizer.images.plan import Plan

@@ -10,6 +10,7 @@ from PIL import Image, ImageFile
 from resizer.errors import StorageFailure, disk_fault
 from resizer.images import metadata, png
 from resizer.images.codec.animation import animate, write_gif
+from resizer.images.codec.chroma import has_halved_chroma
 from resizer.images.codec.colours import coloured, must_convert, profile_of, tone_mapped
 from resizer.images.codec.end_mark import ended
 from resizer.images.codec.ground import grounded
@@ -23,7 +24,7 @@ from resizer.images.codec.reader import (
     silent,
 )
 from resizer.images.codec.spaces import Space, space_of
-from resizer.images.codec.turbo import recompress
+from resizer.images.codec.turbo import decode
 from resizer.images.codec.writer import NOTHING, encode
 from resizer.images.formats import EXTENSIONS, Format, sniff
 from resizer.images.plan import ANIMATED, FIRST_SIDEWAYS, UPRIGHT, Plan
@@ -132,11 +133,12 @@ def describe_file(path: str, *, input_bytes: int, max_pixels: int) -> Compressed
 
 def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan, space: Space) -> tuple[bytes, Plan]:
     profile = space.profile(image.mode)
+    # what shrinks has chroma for each of its pixels
+    halved = not plan.layout.shrinks and has_halved_chroma(image)
     if plan.only_recompresses and not must_convert(image.mode, profile):
-        fitting = profile_of(image.mode, profile)
-        result = recompress(data, mode=image.mode, size=image.size, quality=plan.quality, profile=fitting)
-        if result is not None:
-            return result, plan
+        decoded = decode(data, mode=image.mode, size=image.size)
+        if decoded:
+            return encode(decoded, profile_of(image.mode, profile), plan, len(data), halved=halved), plan
     box = None
     if plan.layout.shrinks:
         width, height = plan.whole_before_turn
@@ -153,7 +155,7 @@ def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan, space: Space) ->
     pixels, profile = grounded(*coloured(placed(pixels, plan, box), profile, plan.target), plan)
     if plan.target is Format.GIF:
         return write_gif([(straight(pixels), 0.0)], plan, loop=None, clear=has_alpha(pixels)), plan
-    return encode(pixels, profile, plan, len(data)), plan
+    return encode(pixels, profile, plan, len(data), halved=halved), plan
 
 
 def _kept(image: Image.Image, data: bytes, plan: Plan, result: bytes) -> bytes | None:

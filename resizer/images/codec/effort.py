@@ -1,5 +1,6 @@
 """The settings of encoders for each effort, and the sizes from which a faster one is taken."""
 
+from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 from resizer.images.formats import Format
@@ -8,6 +9,22 @@ from resizer.recipe import Effort
 
 UNLIMITED: Final = float("inf")
 EFFORTS: Final = tuple(Effort)  # from the fastest to the slowest
+#: alpha without loss: the only way to keep its ends, and with soft edges no larger than WebP's
+EXACT_ALPHA: Final = {"a:lossless": "1"}
+
+
+class Jpeg(IntEnum):
+    """How a JPEG is coded."""
+
+    #: the standard's Huffman tables
+    PLAIN = 0
+    #: tables of its own for the same coefficients
+    OPTIMIZED = 1
+    #: coefficients chosen by what they cost
+    TRELLIS = 2
+
+
+OCTREE: Final = 0  # for PNG, in place of an effort of libvips's quantiser
 
 
 class Step(NamedTuple):
@@ -33,9 +50,28 @@ class Step(NamedTuple):
 #     8            1.5   7.5    3.7  20      5.5  35     0.5   3.1
 #     6            5.3  14     10.6  29     24           3.9  35
 #
+#   JPEG               16 MP                    49 MP
+#     trellis          0.9 13                      40 (quality 85)
+#     optimized                                   4.8
+#   PNG, effort        8 MP         25 MP        49 MP
+#     5                3.8  15
+#     1                             4.5  19         38
+#     octree                                    3.9   4.0
+#
+# PNG's last step falls off so far in looks that the one before it may take 19 s of noise.
 # WebP starts over and over where one part of the file outgrows a limit of the format.
 #: from the slowest to the fastest
 STEPS: Final[dict[Format, tuple[Step, ...]]] = {
+    Format.JPEG: (
+        Step(Effort.SMALL, Jpeg.TRELLIS, 16_000_000, UNLIMITED),
+        Step(Effort.BALANCED, Jpeg.OPTIMIZED, UNLIMITED, UNLIMITED),
+        Step(Effort.FAST, Jpeg.PLAIN, UNLIMITED, UNLIMITED),
+    ),
+    Format.PNG: (
+        Step(Effort.SMALL, 5, 8_000_000, UNLIMITED),
+        Step(Effort.BALANCED, 1, 25_000_000, UNLIMITED),
+        Step(Effort.FAST, OCTREE, UNLIMITED, UNLIMITED),
+    ),
     Format.WEBP: (
         Step(Effort.SMALL, 6, 16_000_000, 4_000_000),
         Step(Effort.BALANCED, 5, 25_000_000, 25_000_000),
@@ -60,10 +96,10 @@ def setting_for(target: Format, effort: Effort, pixels: int, *, frames: int = 1)
 
 
 def options_for(plan: Plan, *, frames: int = 1) -> dict[str, Any]:
-    """Return what Pillow's encoder of the target takes."""
-    if plan.target not in STEPS:
+    """Return what Pillow's encoder of WebP or AVIF takes; nothing for another target."""
+    if plan.target not in (Format.WEBP, Format.AVIF):
         return {}
     setting = setting_for(plan.target, plan.effort, plan.size[0] * plan.size[1], frames=frames)
     if plan.target is Format.WEBP:
         return {"quality": plan.quality, "method": setting}
-    return {"quality": plan.quality, "speed": setting, "max_threads": 1}
+    return {"quality": plan.quality, "speed": setting, "max_threads": 1, "advanced": EXACT_ALPHA}
