@@ -136,7 +136,7 @@ def _prepare(memory_limit: int | None, notes: Notes) -> None:
     """Make a child ready: the parent alone decides about its end, or the parent's own end."""
     global _notes  # noqa: PLW0603 - of this process, which makes one call at a time
     _notes = notes
-    keep_freed_memory(KEPT_MEMORY)
+    keep_freed_memory(KEPT_MEMORY, one_arena=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

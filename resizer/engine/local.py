@@ -23,7 +23,7 @@ from resizer.turns import Turns
 
 logger = logging.getLogger(__name__)
 
-#: address space of a child before its first image; measured: 200 MiB, half of it one thread's arena
+#: address space of a child before its first image; measured: 260 MiB with all libraries and their threads
 CHILD_BASE = 512 * 2**20
 #: Address space that a child needs beyond its start, for each pixel of compress.max_pixels. Measured with 50
 #: megapixels: AVIF of RGBA 36.5, AVIF of RGB 33.3, WebP of RGBA 31.5, PNG 16.4, JPEG 8.6, animations 11.2.
