@@ -11,7 +11,7 @@ from typing import Self
 from resizer.batches.removing import Remover
 from resizer.database import Database
 from resizer.errors import DatabaseFailure, NoSpace, StorageFailure
-from resizer.storage.base import FileTimes, Storage
+from resizer.storage.base import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class Collector:
     async def collect(self, *, grace: float = GRACE) -> int:
         """Note every unnamed file older than `grace` seconds for removal; returns how many there are.
 
-        Some are kept, since requests unknown to this database may have published them: files that were here
-        before it was made or restored, and all of them where there are more than `MOST`. Raises
+        Some are kept, since requests unknown to this database may have published them: files that were
+        written before it was made or restored, and all of them where there are more than `MOST`. Raises
         `DatabaseFailure`, `NoSpace`, `StorageFailure`.
         """
         since = await self._removal.collects_since()
@@ -62,9 +62,9 @@ class Collector:
         names: list[str] = []
         async with aclosing(unnamed_files(self._storage, self._removal.unnamed, grace=grace)) as found:
             async for page in found:
-                arrived = [name for name, times in page.items() if times.arrived >= since]
-                older += len(page) - len(arrived)
-                names += arrived
+                young = [name for name, written_at in page.items() if written_at >= since]
+                older += len(page) - len(young)
+                names += young
                 if len(names) > MOST:
                     break
                 await asyncio.sleep(PAUSE)
@@ -98,16 +98,18 @@ class Collector:
 
 async def unnamed_files(
     storage: Storage, unnamed: Callable[[Collection[str]], Awaitable[list[str]]], *, grace: float
-) -> AsyncGenerator[dict[str, FileTimes]]:
+) -> AsyncGenerator[dict[str, float]]:
     """Yield the files older than `grace` seconds that `unnamed` finds no image for, a page at a time.
+
+    With each comes when it was written, in seconds since the epoch.
 
     Raises `StorageFailure`, and what `unnamed` raises.
     """
     async with aclosing(storage.names()) as pages:
         async for names in pages:
-            page: dict[str, FileTimes] = {}
+            page: dict[str, float] = {}
             for name in await unnamed(names) if names else ():
-                times = await storage.times(name)
-                if times is not None and times.written <= time.time() - grace:
-                    page[name] = times
+                written_at = await storage.written_at(name)
+                if written_at is not None and written_at <= time.time() - grace:
+                    page[name] = written_at
             yield page

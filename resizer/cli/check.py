@@ -113,8 +113,8 @@ async def findings(settings: Settings, path: Path) -> Findings:
         # their request may have been deleted since
         found.missing = named_among(path, found.missing)
         async with aclosing(unnamed_files(storage, unnamed, grace=grace)) as pages:
-            async for times in pages:
-                found.unnamed += times
+            async for page_of_unnamed in pages:
+                found.unnamed += page_of_unnamed
     return found
 
 

@@ -187,7 +187,7 @@ ALTER TABLE deliveries ADD COLUMN earlier_tries INTEGER NOT NULL DEFAULT 0;
 """
 
 _THIRD = """
--- seconds since the epoch: a stored file that no image names may be removed if it was put there after this.
+-- seconds since the epoch: a stored file that no image names may be removed if it was written after this.
 -- An older one may belong to a database that this one has replaced.
 CREATE TABLE collection (since REAL NOT NULL) STRICT;
 INSERT INTO collection

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -30,16 +29,6 @@ CACHE_CONTROL = "public, max-age=31536000, immutable"
 def content_type_of(name: str) -> str:
     """Return what a file of ours is, by its name."""
     return CONTENT_TYPES[name.rpartition(".")[2]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileTimes:
-    """The age of a file, in seconds since the epoch."""
-
-    #: when its content was written
-    written: float
-    #: when it was put here; tools that copy files do not set this back
-    arrived: float
 
 
 class StoredObject(Protocol):
@@ -121,8 +110,11 @@ class Storage(Protocol):
         """Yield the names of all files, up to `PAGE` at once, in no order. Raises `StorageFailure`."""
         ...
 
-    async def times(self, name: str) -> FileTimes | None:
-        """Return the age of a file, or None where there is none. Raises `StorageFailure`."""
+    async def written_at(self, name: str) -> float | None:
+        """Return when a file was written, in seconds since the epoch; None where there is none.
+
+        Raises `StorageFailure`.
+        """
         ...
 
     async def sweep(self) -> None:

@@ -21,7 +21,7 @@ import aiofiles.os
 from resizer.durable import lasting_name, make_folder, sync_folder
 from resizer.errors import ConfigError, StorageFailure, disk_fault, shortage
 from resizer.failpoints import Point, reach
-from resizer.storage.base import NAME, PAGE, FileTimes
+from resizer.storage.base import NAME, PAGE
 from resizer.waiting import to_its_end
 
 logger = logging.getLogger(__name__)
@@ -150,14 +150,14 @@ class LocalStorage:
                     return
                 yield [*filter(NAME.fullmatch, page)]
 
-    async def times(self, name: str) -> FileTimes | None:
+    async def written_at(self, name: str) -> float | None:
         try:
-            found = await aiofiles.os.stat(self.folder / name)
+            # not when it arrived here (ctime), which chown and copying from a backup set anew
+            return (await aiofiles.os.stat(self.folder / name)).st_mtime
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StorageFailure(disk_fault(error, self.folder)) from error
-        return FileTimes(written=found.st_mtime, arrived=found.st_ctime)
 
     async def sweep(self) -> None:
         try:

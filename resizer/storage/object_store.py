@@ -18,7 +18,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from resizer.config import StorageSettings
 from resizer.errors import ConfigError, StorageFailure, disk_fault
-from resizer.storage.base import CACHE_CONTROL, NAME, PAGE, FileTimes, content_type_of
+from resizer.storage.base import CACHE_CONTROL, NAME, PAGE, content_type_of
 
 logger = logging.getLogger(__name__)
 
@@ -168,9 +168,9 @@ class ObjectStorage:
             async for page in obstore.list(self._store, chunk_size=PAGE):
                 yield [each["path"] for each in page if NAME.fullmatch(each["path"])]
 
-    async def times(self, name: str) -> FileTimes | None:
+    async def written_at(self, name: str) -> float | None:
         found = await self.find(name)
-        return None if found is None else FileTimes(written=found.modified, arrived=found.modified)
+        return None if found is None else found.modified
 
     async def sweep(self) -> None:
         """Do nothing: drafts lie in the spool, which each start empties."""

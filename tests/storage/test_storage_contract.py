@@ -82,12 +82,11 @@ async def test_names_are_those_that_were_put_and_nothing_else(
 async def test_a_file_has_the_age_of_its_put(storage: Storage) -> None:
     began = time.time()
     await storage.put(written(storage, b"bytes"), NAME)
-    times = await storage.times(NAME)
-    assert times is not None
+    written_at = await storage.written_at(NAME)
+    assert written_at is not None
     # stores tell whole seconds
-    assert began - 2 < times.written <= time.time()
-    assert began - 2 < times.arrived <= time.time()
-    assert await storage.times(f"{'1' * 32}.png") is None
+    assert began - 2 < written_at <= time.time()
+    assert await storage.written_at(f"{'1' * 32}.png") is None
 
 
 async def test_what_was_not_put_is_not_found(storage: Storage) -> None:
