@@ -101,15 +101,11 @@ async def unnamed_files(
 ) -> AsyncGenerator[dict[str, float]]:
     """Yield the files older than `grace` seconds that `unnamed` finds no image for, a page at a time.
 
-    With each comes when it was written, in seconds since the epoch.
-
+    Each comes with when it was written, in seconds since the epoch. It may have been removed in between.
     Raises `StorageFailure`, and what `unnamed` raises.
     """
-    async with aclosing(storage.names()) as pages:
-        async for names in pages:
-            page: dict[str, float] = {}
-            for name in await unnamed(names) if names else ():
-                written_at = await storage.written_at(name)
-                if written_at is not None and written_at <= time.time() - grace:
-                    page[name] = written_at
-            yield page
+    async with aclosing(storage.files()) as pages:
+        async for page in pages:
+            newest = time.time() - grace
+            old = {name: written_at for name, written_at in page.items() if written_at <= newest}
+            yield {name: old[name] for name in await unnamed(old)} if old else {}

@@ -20,7 +20,7 @@ CONTENT_TYPES = {
 }
 EXTENSIONS = tuple(CONTENT_TYPES)
 NAME = re.compile(rf"{STEM}\.({'|'.join(EXTENSIONS)})")
-#: names that `Storage.names` yields at once
+#: files that `Storage.files` yields at once
 PAGE = 1000
 #: what is under a name never changes
 CACHE_CONTROL = "public, max-age=31536000, immutable"
@@ -106,14 +106,10 @@ class Storage(Protocol):
         """Remove the file if it is there. Raises `StorageFailure`."""
         ...
 
-    def names(self) -> AsyncGenerator[list[str], None]:
-        """Yield the names of all files, up to `PAGE` at once, in no order. Raises `StorageFailure`."""
-        ...
+    def files(self) -> AsyncGenerator[dict[str, float], None]:
+        """Yield the names of all files, up to `PAGE` at once, in no order, each with when it was written.
 
-    async def written_at(self, name: str) -> float | None:
-        """Return when a file was written, in seconds since the epoch; None where there is none.
-
-        Raises `StorageFailure`.
+        That is in seconds since the epoch. Raises `StorageFailure`.
         """
         ...
 

@@ -138,7 +138,7 @@ class LocalStorage:
         except OSError as error:
             raise StorageFailure(disk_fault(error, self.folder)) from error
 
-    async def names(self) -> AsyncGenerator[list[str], None]:
+    async def files(self) -> AsyncGenerator[dict[str, float], None]:
         with closing(_pages(self.folder)) as pages:
             while True:
                 try:
@@ -148,16 +148,7 @@ class LocalStorage:
                     raise StorageFailure(disk_fault(error, self.folder)) from error
                 if page is None:
                     return
-                yield [*filter(NAME.fullmatch, page)]
-
-    async def written_at(self, name: str) -> float | None:
-        try:
-            # not when it arrived here (ctime), which chown and copying from a backup set anew
-            return (await aiofiles.os.stat(self.folder / name)).st_mtime
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StorageFailure(disk_fault(error, self.folder)) from error
+                yield page
 
     async def sweep(self) -> None:
         try:
@@ -284,10 +275,16 @@ class _Looks:
                 told.set_result(there)
 
 
-def _pages(folder: Path) -> Generator[list[str], None, None]:
-    """Yield the names of what is in the folder, up to `PAGE` at once."""
+def _pages(folder: Path) -> Generator[dict[str, float], None, None]:
+    """Yield our files in the folder, from up to `PAGE` entries at once, each with when it was written."""
     with os.scandir(folder) as entries:
-        while page := [each.name for each in islice(entries, PAGE)]:
+        while found := [*islice(entries, PAGE)]:
+            page: dict[str, float] = {}
+            for entry in found:
+                if NAME.fullmatch(entry.name):
+                    with suppress(FileNotFoundError):
+                        # not when it arrived here (ctime), which chown and copying from a backup set anew
+                        page[entry.name] = entry.stat().st_mtime
             yield page
 
 
