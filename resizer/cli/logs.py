@@ -21,7 +21,7 @@ from resizer.seldom import Seldom
 ACCESS = "resizer.access"
 #: before each line of a traceback: none can pass for a line of its own
 INDENT = "    "
-# Python loads it at its first use, for which no descriptor may be left: just when that is to be logged
+# Python loads this codec at its first use, which is too late where the lack of descriptors is what is logged
 codecs.lookup("unicode_escape")
 
 
@@ -59,9 +59,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class ShortageFilter(logging.Filter):
-    """Has a lack of descriptors, threads or memory told by its cause alone, and by each caller once a minute.
+    """Logs a lack of descriptors, threads or memory in one line, at most once a minute for each message.
 
-    Whatever asks for one fails then, again and again, and a traceback of each would fill the disk.
+    Everything that needs one fails then, again and again, and the tracebacks would fill the disk.
     """
 
     def __init__(self) -> None:
