@@ -36,12 +36,6 @@ def age(*paths: Path) -> None:
         os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
 
 
-def let_be_in_use_for_long(folder: Path) -> None:
-    """Let the database be older than any file."""
-    with closing(sqlite3.connect(folder / "resizer.db")) as connection, connection:
-        connection.execute("UPDATE collection SET since = 0")
-
-
 async def left_by_a_crash(folder: Path, origin: Origin) -> Path:
     """Have the service killed between the rename and the commit; the origin has no such image any more."""
     origin.add("/a.jpg", Answer(body=photos.jpeg()))
@@ -65,7 +59,6 @@ async def ended(url: str, session: aiohttp.ClientSession) -> str:
 async def test_start_collects_what_a_crash_left(tmp_path: Path, origin: Origin) -> None:
     file = await left_by_a_crash(tmp_path, origin)
     age(file)
-    let_be_in_use_for_long(tmp_path)
     async with server(tmp_path) as process, aiohttp.ClientSession() as session:
         url = await process.url()
         await process.said("removing 1 files that no request names")

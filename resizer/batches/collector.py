@@ -50,6 +50,27 @@ class Collector:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def decide(self) -> None:
+        """Decide, for a new database, whether files that are stored already may be another's.
+
+        To be called before the first image is stored. Raises `DatabaseFailure`, `NoSpace`.
+        """
+        if await self._removal.collects_since() is None:
+            await self._removal.collect_since(time.time() if await self._may_hold_files() else 0.0)
+
+    async def _may_hold_files(self) -> bool:
+        if self._storage.folder is None:
+            return True  # a store that cannot be reached must not hold up the start
+        try:
+            async with aclosing(self._storage.files()) as pages:
+                async for page in pages:
+                    if page:
+                        return True
+        except StorageFailure as error:
+            logger.warning("cannot look for files of an earlier database: %s; keeping all there are", error)
+            return True
+        return False
+
     async def collect(self, *, grace: float = GRACE) -> int:
         """Note every unnamed file older than `grace` seconds for removal; returns how many there are.
 
@@ -57,7 +78,7 @@ class Collector:
         written before it was made or restored, and all of them where there are more than `MOST`. Raises
         `DatabaseFailure`, `NoSpace`, `StorageFailure`.
         """
-        since = await self._removal.collects_since()
+        since = await self._removal.collects_since() or 0.0
         older = 0
         names: list[str] = []
         async with aclosing(unnamed_files(self._storage, self._removal.unnamed, grace=grace)) as found:

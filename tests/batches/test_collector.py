@@ -172,6 +172,30 @@ async def test_files_from_before_the_database_are_kept(
     assert "2 files that no request names are older than this database, and are kept" in caplog.text
 
 
+async def test_a_new_database_keeps_what_is_stored_already_and_nothing_else(
+    database: Database, storage: LocalStorage
+) -> None:
+    undecided = "UPDATE collection SET since = NULL"
+    async with Remover(database, storage) as remover:
+        collector = Collector(database, storage, remover)
+        await database.writer.run(lambda connection: connection.execute(undecided))
+        await stored(storage, 0)
+        await collector.decide()
+        aged(storage, 0)
+        assert await collector.collect() == 0
+        # the same with an empty folder, whatever the clock says of what comes later
+        await database.writer.run(lambda connection: connection.execute(undecided))
+        await storage.delete(name(0))
+        await collector.decide()
+        await stored(storage, 1)
+        aged(storage, 1, seconds=10 * 24 * 3600)
+        # decided once
+        await collector.decide()
+        assert await collector.collect() == 1
+        await remover.through()
+    assert await there(storage, 1) == []
+
+
 async def test_more_files_than_a_crash_can_leave_are_kept(
     database: Database,
     storage: LocalStorage,

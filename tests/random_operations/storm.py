@@ -197,15 +197,11 @@ class Storm:
         assert wanted <= there, f"not in the backup: {wanted - there}"
 
     def _age_files(self) -> None:
-        """Make every file older than any grace, and the database older still, while nobody uses them."""
+        """Make every file older than any grace, while nobody uses them."""
         long_ago = time.time() - 2 * DAY
         for path in [*self.data.glob("compressed/*"), *self.data.glob("spool/*")]:
             with suppress(FileNotFoundError):
                 os.utime(path, (long_ago, long_ago))
-        path = self.data / "resizer.db"
-        if path.exists():
-            with closing(sqlite3.connect(path)) as connection, connection:
-                connection.execute("UPDATE collection SET since = 0")
 
     def _expire_some(self) -> None:
         """Let it be long ago that some requests ended: the next start forgets them."""
