@@ -1,4 +1,4 @@
-"""What keeps pages of other sites out: which hosts may be asked for, and who sent a request."""
+"""Keep pages of other sites out: which hosts a server answers for, and which origin sent a request."""
 
 import re
 from collections.abc import Iterable

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,21 @@ def test_what_the_machine_lacks_is_told_once_without_a_traceback(
     assert "image 0 failed: " in line
     assert "raise its limit" in line
     assert "\n" not in line
+
+
+def test_a_shortage_in_callbacks_of_the_loop_is_one_line(
+    text: tuple[logging.Logger, Kept], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their messages name the callback or the task, and so are never the same twice."""
+    logger, handler = text
+    handler.addFilter(ShortageFilter())
+    monkeypatch.setattr("asyncio.base_events.logger", logger)
+    with closing(asyncio.new_event_loop()) as loop:
+        for number in range(3):
+            error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            loop.call_exception_handler({"message": f"in callback {number}", "exception": error})
+    (line,) = handler.lines
+    assert "in callback 0: this process has as many files" in line
 
 
 def test_other_faults_keep_their_traceback(text: tuple[logging.Logger, Kept]) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import time
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from outcomes import MakeBatch, done
 from process import PATIENCE, Process, get_json, ran, server
 from resizer.cli import check
 from resizer.config import load_settings
-from resizer.database import Database
+from resizer.database import Database, unnamed_among
 from resizer.failpoints import EXIT_CODE, VARIABLE, Point
 from resizer.storage.base import Storage
 from service import catalogue, form
@@ -163,6 +164,26 @@ async def test_check_misses_no_file_of_a_request_that_was_just_deleted(
     assert (await check.findings(settings, settings.database_file)).missing == []
 
 
+async def test_check_reports_no_file_that_was_just_removed(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del database  # it is there
+    settings = load_settings(
+        None, {"data_dir": str(tmp_path), "database": {"path": str(tmp_path / "resizer.db")}}
+    )
+    settings.storage_folder.mkdir()
+    file = settings.storage_folder / f"{0:032x}.jpg"
+    file.write_bytes(b"image")
+    assert (await check.findings(settings, settings.database_file)).unnamed == [file.name]
+
+    def removed_before(path: Path, names: Collection[str]) -> list[str]:
+        file.unlink()
+        return unnamed_among(path, names)
+
+    monkeypatch.setattr(check, "unnamed_among", removed_before)
+    assert (await check.findings(settings, settings.database_file)).unnamed == []
+
+
 async def test_restored_database_keeps_the_files_of_later_requests(tmp_path: Path, origin: Origin) -> None:
     """Shops may show them; only a person can say that they may go."""
     data, copy = tmp_path / "data", tmp_path / "copy.db"
@@ -181,7 +202,7 @@ async def test_restored_database_keeps_the_files_of_later_requests(tmp_path: Pat
     assert (await ran("restore", copy, "--data-dir", data))[0] == 0
     with closing(sqlite3.connect(data / "resizer.db")) as connection:
         ((since,),) = connection.execute("SELECT since FROM collection")
-    assert since >= file.stat().st_ctime
+    assert since >= file.stat().st_mtime
     assert (await ran("check", "--data-dir", data))[:2] == (1, "faulty\n")
     assert file.exists()
     assert (await ran("check", "--fix", "--data-dir", data))[:2] == (0, "sound\n")

@@ -345,6 +345,7 @@ async def open_batches(
     """Start the workers; with `resume` they take up what an earlier process left, and old batches go."""
     batches = Batches(database, engine, storage, outbox, settings=settings, metrics=metrics or Metrics())
     async with AsyncExitStack() as stack:
+        await batches.collector.decide()
         await stack.enter_async_context(batches.remover)
         await stack.enter_async_context(batches.dispatcher)
         await stack.enter_async_context(batches.chores)

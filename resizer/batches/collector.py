@@ -11,7 +11,7 @@ from typing import Self
 from resizer.batches.removing import Remover
 from resizer.database import Database
 from resizer.errors import DatabaseFailure, NoSpace, StorageFailure
-from resizer.storage.base import FileTimes, Storage
+from resizer.storage.base import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -50,21 +50,42 @@ class Collector:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def decide(self) -> None:
+        """Decide, for a new database, whether files that are stored already may be another's.
+
+        To be called before the first image is stored. Raises `DatabaseFailure`, `NoSpace`.
+        """
+        if await self._removal.collects_since() is None:
+            await self._removal.collect_since(time.time() if await self._may_hold_files() else 0.0)
+
+    async def _may_hold_files(self) -> bool:
+        if self._storage.folder is None:
+            return True  # a store that cannot be reached must not hold up the start
+        try:
+            async with aclosing(self._storage.files()) as pages:
+                async for page in pages:
+                    if page:
+                        return True
+        except StorageFailure as error:
+            logger.warning("cannot look for files of an earlier database: %s; keeping all there are", error)
+            return True
+        return False
+
     async def collect(self, *, grace: float = GRACE) -> int:
         """Note every unnamed file older than `grace` seconds for removal; returns how many there are.
 
-        Some are kept, since requests unknown to this database may have published them: files that were here
-        before it was made or restored, and all of them where there are more than `MOST`. Raises
+        Some are kept, since requests unknown to this database may have published them: files that were
+        written before it was made or restored, and all of them where there are more than `MOST`. Raises
         `DatabaseFailure`, `NoSpace`, `StorageFailure`.
         """
-        since = await self._removal.collects_since()
+        since = await self._removal.collects_since() or 0.0
         older = 0
         names: list[str] = []
         async with aclosing(unnamed_files(self._storage, self._removal.unnamed, grace=grace)) as found:
             async for page in found:
-                arrived = [name for name, times in page.items() if times.arrived >= since]
-                older += len(page) - len(arrived)
-                names += arrived
+                young = [name for name, written_at in page.items() if written_at >= since]
+                older += len(page) - len(young)
+                names += young
                 if len(names) > MOST:
                     break
                 await asyncio.sleep(PAUSE)
@@ -98,16 +119,14 @@ class Collector:
 
 async def unnamed_files(
     storage: Storage, unnamed: Callable[[Collection[str]], Awaitable[list[str]]], *, grace: float
-) -> AsyncGenerator[dict[str, FileTimes]]:
+) -> AsyncGenerator[dict[str, float]]:
     """Yield the files older than `grace` seconds that `unnamed` finds no image for, a page at a time.
 
+    Each comes with when it was written, in seconds since the epoch. It may have been removed in between.
     Raises `StorageFailure`, and what `unnamed` raises.
     """
-    async with aclosing(storage.names()) as pages:
-        async for names in pages:
-            page: dict[str, FileTimes] = {}
-            for name in await unnamed(names) if names else ():
-                times = await storage.times(name)
-                if times is not None and times.written <= time.time() - grace:
-                    page[name] = times
-            yield page
+    async with aclosing(storage.files()) as pages:
+        async for page in pages:
+            newest = time.time() - grace
+            old = {name: written_at for name, written_at in page.items() if written_at <= newest}
+            yield {name: old[name] for name in await unnamed(old)} if old else {}

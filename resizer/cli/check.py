@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -108,13 +108,12 @@ async def findings(settings: Settings, path: Path) -> Findings:
 
     async with open_storage(settings, drafts=settings.spool_folder) as storage:
         for page in filenames(path):
-            for names in _together(page):
-                found.missing += filter(None, await asyncio.gather(*(lost(storage, name) for name in names)))
+            found.missing += await _lost_among(storage, page)
         # their request may have been deleted since
         found.missing = named_among(path, found.missing)
         async with aclosing(unnamed_files(storage, unnamed, grace=grace)) as pages:
-            async for times in pages:
-                found.unnamed += times
+            async for listed in pages:
+                found.unnamed += await _kept_among(storage, [*listed])  # some may have been removed since
     return found
 
 
@@ -122,9 +121,17 @@ async def lost(storage: Storage, name: str) -> str | None:
     return name if await storage.find(name) is None else None
 
 
-def _together(names: list[str]) -> Iterator[list[str]]:
+async def _lost_among(storage: Storage, names: list[str]) -> list[str]:
+    found: list[str] = []
     for first in range(0, len(names), TOGETHER):
-        yield names[first : first + TOGETHER]
+        some = names[first : first + TOGETHER]
+        found += filter(None, await asyncio.gather(*(lost(storage, name) for name in some)))
+    return found
+
+
+async def _kept_among(storage: Storage, names: list[str]) -> list[str]:
+    gone = {*await _lost_among(storage, names)}
+    return [name for name in names if name not in gone]
 
 
 async def _remove(settings: Settings, path: Path, names: Collection[str]) -> list[str]:
@@ -144,6 +151,5 @@ async def _remove(settings: Settings, path: Path, names: Collection[str]) -> lis
                 Remover(database, storage) as remover,
             ):
                 await remover.through()
-    unnamed = {*unnamed_among(path, names)}
     async with open_storage(settings, drafts=settings.spool_folder) as storage:
-        return [name for name in names if await storage.find(name) and name in unnamed]
+        return await _kept_among(storage, unnamed_among(path, names))

@@ -11,13 +11,13 @@ logger = logging.getLogger(__name__)
 
 #: of an image that is fetched: its connection and its file
 BY_IMAGE = 2
-#: while hosts hold workers up there are many times as many
+#: slow hosts hold workers up, and each is then replaced by up to so many
 BY_WORKER = BY_IMAGE * MOST_WORKERS
-#: what a connection can hold: itself, and the file that is sent or written
+#: of a connection: its socket, and the file that is sent or written
 BY_CONNECTION = 2
-#: pipes to a compressing process, and what stands for it
+#: of a compressing process: its pipes and its pidfd
 BY_PROCESS = 9
-#: database, webhooks, lookups of names, refused connections; no more than half of a low limit
+#: for the database, webhooks, DNS lookups and refused connections; at most half of a low limit
 BESIDES = 256
 
 

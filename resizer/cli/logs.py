@@ -21,7 +21,7 @@ from resizer.seldom import Seldom
 ACCESS = "resizer.access"
 #: before each line of a traceback: none can pass for a line of its own
 INDENT = "    "
-# Python loads it at its first use, for which no descriptor may be left: just when that is to be logged
+# Python loads this codec at its first use, which is too late where the lack of descriptors is what is logged
 codecs.lookup("unicode_escape")
 
 
@@ -59,21 +59,22 @@ class JsonFormatter(logging.Formatter):
 
 
 class ShortageFilter(logging.Filter):
-    """Has a lack of descriptors, threads or memory told by its cause alone, and by each caller once a minute.
+    """Logs a lack of descriptors, threads or memory in one line, at most once a minute from each place.
 
-    Whatever asks for one fails then, again and again, and a traceback of each would fill the disk.
+    Everything that needs one fails then, again and again, and the tracebacks would fill the disk.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._seldom: defaultdict[tuple[str, str], Seldom] = defaultdict(Seldom)
+        #: by the line of code that logs: the messages of asyncio name a task or a callback, each another
+        self._seldom: defaultdict[tuple[str, int], Seldom] = defaultdict(Seldom)
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         lacking = shortage(error) if error else None
         if lacking is None:
             return True
-        if not self._seldom[record.name, str(record.msg)]():
+        if not self._seldom[record.pathname, record.lineno]():
             return False
         # asyncio puts a description of the callback on further lines
         record.msg, record.args = "%s: %s", (record.getMessage().partition("\n")[0], lacking)

@@ -1,6 +1,7 @@
 """`resizer run`: the whole job in one go, without a server."""
 
 import asyncio
+import logging
 import os
 import sys
 from functools import partial
@@ -22,10 +23,12 @@ from resizer.cli.progress import show_progress, summary
 from resizer.cli.serving import stop_on_signals
 from resizer.config import Settings
 from resizer.durable import sync_folder
-from resizer.errors import CatalogError, disk_fault
+from resizer.errors import CatalogError, DatabaseFailure, NoSpace, StorageFailure, disk_fault
 from resizer.models import Batch, BatchStatus, ImageStatus
 from resizer.threads import start_threads
 from resizer.web.keys import BATCHES, STORAGE
+
+logger = logging.getLogger(__name__)
 
 #: exit codes (contract, section 2); 130 is the shell's for an interruption
 ALL_COMPRESSED, SOME_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -135,9 +138,7 @@ async def _run(settings: Settings, csv: Path, folder: Path) -> int:
             return INTERRUPTED
         target = folder / "result.csv"
         await _write_result(batches, batch, files_url, target)
-        # nothing is in flight, so what no row names by now is of a run that was killed
-        await batches.collector.collect(grace=0)
-        await batches.remover.through()
+        await _collect(batches)
         await _report(batches, batch, target)
     finally:
         await runner.cleanup()
@@ -170,6 +171,16 @@ async def _write_result(batches: Batches, batch: Batch, files_url: str, target: 
         await asyncio.to_thread(sync_folder, target.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+async def _collect(batches: Batches) -> None:
+    """Remove what runs that were killed have left: nothing is in flight, so what no row names is theirs."""
+    try:
+        await batches.collector.collect(grace=0)
+        await batches.remover.through()
+    except (DatabaseFailure, NoSpace, StorageFailure) as error:
+        # the result is whole without it
+        logger.warning("cannot remove files that no request names: %s", error)
 
 
 async def _report(batches: Batches, batch: Batch, target: Path) -> None:

@@ -22,6 +22,6 @@ def command(config_file: Path | None, data_dir: str | None) -> None:
     settings = settings_from(config_file, data_dir)
     set_up_logging(settings.log)
     collect_seldom()
-    # none stands in for another here
+    # no worker is replaced here while its host is slow
     settings = within_descriptors(settings, serves=False, by_worker=BY_IMAGE)
     sys.exit(run_worker(settings))

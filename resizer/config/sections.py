@@ -32,8 +32,8 @@ from resizer.recipe import (
 
 ENV_PREFIX = "RESIZER_"
 Network = IPv4Network | IPv6Network
-#: what listens on all addresses of the machine → one that leads there from the machine itself
-ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be told apart
+#: address that stands for all of the machine → loopback address to reach it from the machine itself
+ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
 #: in server.cors_origins: all of them
 ANY_ORIGIN = "*"
 
@@ -250,7 +250,7 @@ class ServerSettings(Section):
 
     @property
     def own_origin(self) -> str:
-        """The origin of the service as configured, of which no client decides any part."""
+        """The origin of the service by its configuration alone; clients have no influence on it."""
         address = self.host
         if address in ALL_ADDRESSES:
             address = ALL_ADDRESSES[address]
@@ -409,7 +409,7 @@ class Settings(BaseSettings):
         return Path(self.storage.path) if self.storage.path else self.data_folder / "compressed"
 
     def files_url(self, origin: str) -> str:
-        """Return what stands before `/NAME` of a compressed image for a client that uses this origin."""
+        """Return the URL below which a client that uses this origin finds compressed images."""
         return self.storage.public_base_url or f"{origin}/compressed"
 
     @property

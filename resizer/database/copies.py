@@ -12,7 +12,7 @@ from pathlib import Path
 
 from resizer.database.migrations import MIGRATIONS, step
 from resizer.database.reader import DAMAGED, OUT_OF_SPACE, reason_of
-from resizer.database.removal import NOTE_ORPHANS, SELECT_UNNAMED
+from resizer.database.removal import NOTE_ORPHANS, SELECT_UNNAMED, UPDATE_COLLECTS_SINCE
 from resizer.durable import replacing
 from resizer.errors import DatabaseUnusable
 
@@ -34,7 +34,6 @@ SELECT_NAMED = """
     SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM images WHERE filename = value)
 """
 COUNT_NOTED = "SELECT count(*) FROM orphans WHERE filename IN (SELECT value FROM json_each(?))"
-KEEP_OLDER_FILES = "UPDATE collection SET since = ?"
 #: what SQLite keeps beside a file; a stranger's would be taken for its own
 COMPANIONS = ("-wal", "-shm", "-journal")
 PAGE = 1000  # names
@@ -91,7 +90,7 @@ def _keep_files(copy: Path) -> None:
         ((version,),) = connection.execute(SCHEMA)
         for number in range(version, len(MIGRATIONS)):
             connection.executescript(step(number))
-        connection.execute(KEEP_OLDER_FILES, (time.time(),))
+        connection.execute(UPDATE_COLLECTS_SINCE, (time.time(),))
 
 
 def _settle(path: Path) -> None:

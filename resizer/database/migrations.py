@@ -187,11 +187,10 @@ ALTER TABLE deliveries ADD COLUMN earlier_tries INTEGER NOT NULL DEFAULT 0;
 """
 
 _THIRD = """
--- seconds since the epoch: a stored file that no image names may be removed if it was put there after this.
--- An older one may belong to a database that this one has replaced.
-CREATE TABLE collection (since REAL NOT NULL) STRICT;
-INSERT INTO collection
-    SELECT iif(EXISTS (SELECT 1 FROM batches), 0.0, (julianday('now') - 2440587.5) * 86400.0);
+-- seconds since the epoch: a stored file that no image names may be removed if it was written after this.
+-- An older one may belong to a database that this one has replaced. NULL until the storage was looked at.
+CREATE TABLE collection (since REAL) STRICT;
+INSERT INTO collection SELECT iif(EXISTS (SELECT 1 FROM batches), 0.0, NULL);
 """
 
 _FOURTH = """

@@ -49,6 +49,7 @@ SELECT_UNNAMED = """
         AND NOT EXISTS (SELECT 1 FROM orphans WHERE filename = value)
 """
 SELECT_COLLECTS_SINCE = "SELECT since FROM collection"
+UPDATE_COLLECTS_SINCE = "UPDATE collection SET since = ?"
 NOTE_ORPHANS = "INSERT OR IGNORE INTO orphans (filename) SELECT value FROM json_each(?)"
 HAS_ORPHANS = "SELECT EXISTS (SELECT 1 FROM orphans)"
 SELECT_FIRST_END = "SELECT min(finished_at) FROM batches WHERE finished_at IS NOT NULL AND ready"
@@ -118,10 +119,21 @@ class Removal:
         """Return those of the files that no image names and that are not noted yet."""
         return [name for (name,) in await self._reader.fetch(SELECT_UNNAMED, (json.dumps([*names]),))]
 
-    async def collects_since(self) -> float:
-        """Return from when on files that no image names are a crash's, in seconds since the epoch."""
+    async def collects_since(self) -> float | None:
+        """Return from when on files that no image names are a crash's, in seconds since the epoch.
+
+        None where that was not decided yet, as in a new database.
+        """
         ((since,),) = await self._reader.fetch(SELECT_COLLECTS_SINCE)
-        return float(since)
+        return None if since is None else float(since)
+
+    async def collect_since(self, at: float) -> None:
+        """Note that files written before then (seconds since the epoch) may be another database's."""
+
+        async def update(connection: aiosqlite.Connection) -> None:
+            await connection.execute(UPDATE_COLLECTS_SINCE, (at,))
+
+        await self._writer.run(update)
 
     async def has_noted(self) -> bool:
         """Return whether files are noted, by this process or another."""

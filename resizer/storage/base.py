@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +20,7 @@ CONTENT_TYPES = {
 }
 EXTENSIONS = tuple(CONTENT_TYPES)
 NAME = re.compile(rf"{STEM}\.({'|'.join(EXTENSIONS)})")
-#: names that `Storage.names` yields at once
+#: files that `Storage.files` yields at once
 PAGE = 1000
 #: what is under a name never changes
 CACHE_CONTROL = "public, max-age=31536000, immutable"
@@ -30,16 +29,6 @@ CACHE_CONTROL = "public, max-age=31536000, immutable"
 def content_type_of(name: str) -> str:
     """Return what a file of ours is, by its name."""
     return CONTENT_TYPES[name.rpartition(".")[2]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileTimes:
-    """The age of a file, in seconds since the epoch."""
-
-    #: when its content was written
-    written: float
-    #: when it was put here; tools that copy files do not set this back
-    arrived: float
 
 
 class StoredObject(Protocol):
@@ -117,12 +106,11 @@ class Storage(Protocol):
         """Remove the file if it is there. Raises `StorageFailure`."""
         ...
 
-    def names(self) -> AsyncGenerator[list[str], None]:
-        """Yield the names of all files, up to `PAGE` at once, in no order. Raises `StorageFailure`."""
-        ...
+    def files(self) -> AsyncGenerator[dict[str, float], None]:
+        """Yield the names of all files, up to `PAGE` at once, in no order, each with when it was written.
 
-    async def times(self, name: str) -> FileTimes | None:
-        """Return the age of a file, or None where there is none. Raises `StorageFailure`."""
+        That is in seconds since the epoch. Raises `StorageFailure`.
+        """
         ...
 
     async def sweep(self) -> None:

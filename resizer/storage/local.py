@@ -21,7 +21,7 @@ import aiofiles.os
 from resizer.durable import lasting_name, make_folder, sync_folder
 from resizer.errors import ConfigError, StorageFailure, disk_fault, shortage
 from resizer.failpoints import Point, reach
-from resizer.storage.base import NAME, PAGE, FileTimes
+from resizer.storage.base import NAME, PAGE
 from resizer.waiting import to_its_end
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class LocalStorage:
         except OSError as error:
             raise StorageFailure(disk_fault(error, self.folder)) from error
 
-    async def names(self) -> AsyncGenerator[list[str], None]:
+    async def files(self) -> AsyncGenerator[dict[str, float], None]:
         with closing(_pages(self.folder)) as pages:
             while True:
                 try:
@@ -148,16 +148,7 @@ class LocalStorage:
                     raise StorageFailure(disk_fault(error, self.folder)) from error
                 if page is None:
                     return
-                yield [*filter(NAME.fullmatch, page)]
-
-    async def times(self, name: str) -> FileTimes | None:
-        try:
-            found = await aiofiles.os.stat(self.folder / name)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StorageFailure(disk_fault(error, self.folder)) from error
-        return FileTimes(written=found.st_mtime, arrived=found.st_ctime)
+                yield page
 
     async def sweep(self) -> None:
         try:
@@ -284,10 +275,16 @@ class _Looks:
                 told.set_result(there)
 
 
-def _pages(folder: Path) -> Generator[list[str], None, None]:
-    """Yield the names of what is in the folder, up to `PAGE` at once."""
+def _pages(folder: Path) -> Generator[dict[str, float], None, None]:
+    """Yield our files in the folder, from up to `PAGE` entries at once, each with when it was written."""
     with os.scandir(folder) as entries:
-        while page := [each.name for each in islice(entries, PAGE)]:
+        while found := [*islice(entries, PAGE)]:
+            page: dict[str, float] = {}
+            for entry in found:
+                if NAME.fullmatch(entry.name):
+                    with suppress(FileNotFoundError):
+                        # not when it arrived here (ctime), which chown and copying from a backup set anew
+                        page[entry.name] = entry.stat().st_mtime
             yield page
 
 

@@ -18,7 +18,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from resizer.config import StorageSettings
 from resizer.errors import ConfigError, StorageFailure, disk_fault
-from resizer.storage.base import CACHE_CONTROL, NAME, PAGE, FileTimes, content_type_of
+from resizer.storage.base import CACHE_CONTROL, NAME, PAGE, content_type_of
 
 logger = logging.getLogger(__name__)
 
@@ -163,14 +163,14 @@ class ObjectStorage:
             except FileNotFoundError:
                 return  # stores other than S3 say so
 
-    async def names(self) -> AsyncGenerator[list[str], None]:
+    async def files(self) -> AsyncGenerator[dict[str, float], None]:
         with self._faults():
             async for page in obstore.list(self._store, chunk_size=PAGE):
-                yield [each["path"] for each in page if NAME.fullmatch(each["path"])]
-
-    async def times(self, name: str) -> FileTimes | None:
-        found = await self.find(name)
-        return None if found is None else FileTimes(written=found.modified, arrived=found.modified)
+                yield {
+                    each["path"]: each["last_modified"].timestamp()
+                    for each in page
+                    if NAME.fullmatch(each["path"])
+                }
 
     async def sweep(self) -> None:
         """Do nothing: drafts lie in the spool, which each start empties."""

@@ -11,18 +11,17 @@ from resizer.seldom import Seldom
 
 logger = logging.getLogger(__name__)
 
-#: connections that the system holds until they are accepted; one that finds no place here tries again only
-#: after a second, then after two …
+#: connections that the system holds until they are accepted; clients beyond these retry after 1 s, then 2 s …
 BACKLOG = 1024
-#: connections accepted in one step of the loop; it takes four steps to refuse one, so that so many times four
-#: can be open besides those within the limit
+#: connections accepted in one step of the loop; refusing one takes four steps, so up to four times as many
+#: are open beyond the limit
 AT_A_GO = 8
-#: seconds before accepting is tried again that the system had no room for
+#: seconds for which accepting pauses where the system has no room
 PAUSE = 0.1
 
 
 class Listener:
-    """Accepts for as long as it is not closed, and gives each connection a protocol made by `connect`.
+    """Accepts connections until it is closed; each gets a protocol made by `connect`.
 
     asyncio's own way of accepting tries a thousand times in a row where no descriptor is left, logs each try
     with a traceback, and then does not look for a second.

@@ -134,7 +134,8 @@ async def name_server(request: web.Request, response: web.StreamResponse) -> Non
 
 async def confine_images(request: web.Request, response: web.StreamResponse) -> None:
     """Let nothing run in a browser that opens a compressed image, whatever its bytes are."""
-    if request.rel_url.raw_path.startswith("/compressed/"):
+    # decoded, as the router does: /%63ompressed/… leads there, too
+    if request.path.startswith("/compressed/"):
         response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
         response.headers["X-Content-Type-Options"] = "nosniff"
 

@@ -52,6 +52,11 @@ async def keep_older_files(database: Database, since: float) -> None:
     )
 
 
+@pytest.fixture(autouse=True)
+async def in_use_for_long(database: Database) -> None:
+    await keep_older_files(database, 0)
+
+
 async def test_an_old_file_goes_unless_an_image_names_it(
     database: Database, batch_of: MakeBatch, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,15 +156,44 @@ async def test_an_outcome_that_is_about_to_name_the_file_loses_nothing(
 async def test_files_from_before_the_database_are_kept(
     database: Database, storage: LocalStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Someone began with a new database; shops may still show the images of the old one."""
+    """Someone began with a new database; shops may still show the images of the old one.
+
+    Nor does it matter when they were brought here, or given to another user.
+    """
     await stored(storage, 0, 1)
     aged(storage, 0, 1)
-    await keep_older_files(database, time.time() + 1)
+    since = time.time() - GRACE / 2
+    await keep_older_files(database, since)
+    assert (storage.folder / name(0)).stat().st_ctime > since
     async with Remover(database, storage) as remover:
         assert await Collector(database, storage, remover).collect() == 0
         await remover.through()
     assert await there(storage, 0, 1) == [0, 1]
     assert "2 files that no request names are older than this database, and are kept" in caplog.text
+
+
+async def test_a_new_database_keeps_what_is_stored_already_and_nothing_else(
+    database: Database, storage: LocalStorage
+) -> None:
+    undecided = "UPDATE collection SET since = NULL"
+    async with Remover(database, storage) as remover:
+        collector = Collector(database, storage, remover)
+        await database.writer.run(lambda connection: connection.execute(undecided))
+        await stored(storage, 0)
+        await collector.decide()
+        aged(storage, 0)
+        assert await collector.collect() == 0
+        # the same with an empty folder, whatever the clock says of what comes later
+        await database.writer.run(lambda connection: connection.execute(undecided))
+        await storage.delete(name(0))
+        await collector.decide()
+        await stored(storage, 1)
+        aged(storage, 1, seconds=10 * 24 * 3600)
+        # decided once
+        await collector.decide()
+        assert await collector.collect() == 1
+        await remover.through()
+    assert await there(storage, 1) == []
 
 
 async def test_more_files_than_a_crash_can_leave_are_kept(
@@ -202,7 +236,6 @@ async def test_objects_of_a_bucket_are_collected_too(
         ObjectStorage(StorageSettings(**s3_settings), drafts=tmp_path / "drafts") as bucket,
         Remover(database, bucket) as remover,
     ):
-        await keep_older_files(database, 0)
         await bucket.check()
         await stored(bucket, 0, 1)
         await database.settle(done(batch.id, 0))

@@ -55,6 +55,19 @@ async def test_run_leaves_result_and_images(tmp_path: Path, origin: Origin) -> N
     )
 
 
+async def test_run_ends_well_where_leftovers_cannot_be_removed(tmp_path: Path, origin: Origin) -> None:
+    origin.add("/a.jpg", Answer(body=photos.jpeg()))
+    out = tmp_path / "out"
+    loop = out / "compressed" / f"{0:032x}.jpg"
+    loop.parent.mkdir(parents=True)
+    loop.symlink_to(loop)
+    code, output, log = await run(
+        write(tmp_path, catalogue([("One", origin.url("/a.jpg"))])), "--output", out
+    )
+    assert (code, output.strip()) == (0, str(out / "result.csv")), log
+    assert "cannot remove files that no request names" in log
+
+
 async def test_run_says_what_failed_and_ends_with_1(tmp_path: Path, origin: Origin) -> None:
     origin.add("/a.jpg", Answer(body=photos.jpeg()))
     rows = [("One", origin.url("/gone.jpg"), origin.url("/a.jpg"))]

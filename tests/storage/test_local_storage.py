@@ -343,7 +343,7 @@ async def test_a_listing_that_is_cancelled_leaves_no_folder_open(tmp_path: Path)
     async with LocalStorage(tmp_path) as storage:
 
         async def list_all() -> None:
-            async with aclosing(storage.names()) as pages:
+            async with aclosing(storage.files()) as pages:
                 async for _ in pages:
                     pass
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 import photos
 from origin import Answer, Origin
@@ -237,8 +238,10 @@ async def test_nothing_runs_in_what_is_below_compressed(serve: Serve, origin: Or
     request_id = (await upload(client, catalogue([("One", origin.url("/a.jpg"))])))["request_id"]
     await end_of(client, request_id)
     image = "/compressed/" + (await images(client, request_id))[0]["output_url"].rpartition("/")[2]
-    calls: list[tuple[str, str, dict[str, str], int]] = [
+    encoded = URL(f"/%63{image.removeprefix('/c')}", encoded=True)
+    calls: list[tuple[str, str | URL, dict[str, str], int]] = [
         ("GET", image, {}, 200),
+        ("GET", encoded, {}, 200),
         ("HEAD", image, {}, 200),
         ("GET", image, {"Range": "bytes=0-9"}, 206),
         ("GET", image, {"If-None-Match": "*"}, 304),
