@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks import (
     dead_host,
     distributed,
+    fidelity,
     growth,
     intake,
     million,
@@ -32,6 +33,7 @@ PARTS: dict[str, Part] = {
     "dead-host": dead_host.run,
     "distributed": distributed.run,
     "startup": startup.run,
+    "pictures": fidelity.run,
 }
 
 
@@ -45,6 +47,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--quick", action="store_true", help="few of everything: shows only that it works")
     parser.add_argument("--profile", action="store_true", help="where the server's time goes; pipeline only")
+    parser.add_argument(
+        "--crops", type=Path, help="write what `pictures` has made into this folder, enlarged"
+    )
     given = parser.parse_args()
     if unknown := [name for name in given.parts if name not in PARTS]:
         parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
@@ -55,6 +60,7 @@ def main() -> None:
         most=given.most or (30 if given.quick else 10_000),
         quick=given.quick,
         profile=given.profile,
+        crops=given.crops,
     )
     machine = description()
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()), flush=True)
