@@ -1,5 +1,6 @@
 """Which addresses may be connected to."""
 
+import _thread
 import asyncio
 import errno
 import os
@@ -7,7 +8,6 @@ import re
 import socket
 import ssl
 import string
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
@@ -21,12 +21,22 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from resizer.config import Network
-from resizer.errors import BlockedAddress, ConnectFailure, DnsFailure, ImageError, InvalidUrl, TlsFailure
+from resizer.errors import (
+    BlockedAddress,
+    ConnectFailure,
+    DnsFailure,
+    ImageError,
+    InvalidUrl,
+    OutOfResources,
+    TlsFailure,
+    shortage,
+)
 
 Address = IPv4Address | IPv6Address
 
 MAX_URL = 8192  # characters; servers commonly refuse a longer request line
 DNS_THREADS = 64  # lookups at once; twice the default queue.workers, so that hanging ones leave room
+THREAD_BEGINS = 5.0  # seconds in which a thread has begun, unless there was no memory for it
 KEEP_ALIVE = 4.0  # seconds; under the 5 s after which Apache and Node close an idle connection
 
 #: IANA's special-purpose addresses, multicast and reserved. Written out because `ipaddress.is_global`
@@ -241,7 +251,7 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        lookup = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+        lookup = partial(_look_up, host, port, family)
         try:
             found = await self._in_thread(lookup)
         except UnicodeError as error:  # a label that IDNA cannot encode
@@ -266,7 +276,13 @@ class _Resolver(AbstractResolver):
         loop = asyncio.get_running_loop()
         found: asyncio.Future[list[Any]] = loop.create_future()
 
+        begun = over = False
+
         def settle(result: list[Any], error: Exception | None) -> None:
+            nonlocal over
+            if over:
+                return
+            over = True
             self._places.release()
             if found.done():  # nobody waits any more
                 return
@@ -276,6 +292,8 @@ class _Resolver(AbstractResolver):
                 found.set_exception(error)
 
         def run() -> None:
+            nonlocal begun
+            begun = True
             result, error = [], None
             try:
                 result = lookup()
@@ -284,8 +302,29 @@ class _Resolver(AbstractResolver):
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(settle, result, error)
 
-        threading.Thread(target=run, name="dns", daemon=True).start()
-        return await found
+        def look() -> None:
+            if not begun:
+                settle([], OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)))
+
+        try:
+            # a Thread's start waits, with the whole loop, for one that dies of too little memory as it begins
+            _thread.start_new_thread(run, ())
+        except RuntimeError as error:
+            settle([], OSError(errno.EAGAIN, str(error)))
+        timer = loop.call_later(THREAD_BEGINS, look)
+        try:
+            return await found
+        finally:
+            timer.cancel()
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[Any]:
+    try:
+        return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
+    except OSError:
+        # without a descriptor for its files every name looks unknown: then this raises what is lacking
+        os.close(os.open("/", os.O_RDONLY | os.O_CLOEXEC))
+        raise
 
 
 class _Broken(aiohttp.ClientConnectionError):
@@ -308,7 +347,7 @@ async def _send_once(
         raise _Broken(error) from error
 
 
-def translate(error: Exception, url: URL, policy: AddressPolicy) -> ImageError:
+def translate(error: Exception, url: URL, policy: AddressPolicy) -> ImageError:  # noqa: PLR0911 - a table
     """Return the error of ours for what a session of `open_session` raised.
 
     A `TimeoutError` is the caller's to name first, since it alone knows which limit was met.
@@ -318,6 +357,8 @@ def translate(error: Exception, url: URL, policy: AddressPolicy) -> ImageError:
     if isinstance(error, _Broken):
         cause = error.error
     match cause:
+        case _ if lacking := shortage(cause):
+            return OutOfResources(lacking)
         case AddressRefused():
             return BlockedAddress(host, policy.setting)
         case socket.gaierror():

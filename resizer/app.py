@@ -94,9 +94,7 @@ async def data_folder(app: web.Application) -> AsyncIterator[None]:
 
 async def database(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
-    async with open_database(
-        settings.database_file, announcer(settings.webhook, settings.retention), app[METRICS]
-    ) as opened:
+    async with open_database(settings.database_file, announcer(settings), app[METRICS]) as opened:
         app[DATABASE] = opened
         app[CHECKS]["database"] = opened.check
         yield

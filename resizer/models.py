@@ -82,7 +82,7 @@ class Product(NamedTuple):
     line: int
     serial: str
     name: str
-    #: the row's cells as they came, one for each column of the catalogue
+    #: the row's cells as they came; a short row has fewer than the catalogue has columns
     cells: tuple[str, ...]
     urls: tuple[str, ...]
 

@@ -22,6 +22,8 @@ FLAGS = [
     "--disable-gpu",
     "--disable-extensions",
     "--no-first-run",
+    # names of other sites, and what their DNS says once it was rebound
+    "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP resizer.test 127.0.0.1",
     # tests share the machine's memory for shared files with many others
     "--disable-dev-shm-usage",
 ]

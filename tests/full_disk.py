@@ -1,13 +1,15 @@
 """A small disk that a test fills up and frees again; it is pretended where none may be mounted."""
 
+import contextlib
 import errno
 import functools
 import io
+import itertools
 import os
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +48,19 @@ class Tmpfs:
 
     def free(self) -> None:
         self._filler.unlink(missing_ok=True)
+
+
+class Inodes(Tmpfs):
+    """A file system that can have as many bytes as it likes, but no further file."""
+
+    def fill(self) -> None:
+        self._filler.mkdir()
+        with contextlib.suppress(OSError):
+            for number in itertools.count():
+                (self._filler / str(number)).touch()
+
+    def free(self) -> None:
+        shutil.rmtree(self._filler)
 
 
 def _write_until_full(file: int, piece: bytes) -> None:
@@ -126,15 +141,15 @@ class Pretended:
         return connection
 
 
-@contextmanager
-def tmpfs(folder: Path, options: str) -> Iterator[Tmpfs | None]:
+@contextlib.contextmanager
+def tmpfs(folder: Path, options: str, kind: type[Tmpfs] = Tmpfs) -> Iterator[Tmpfs | None]:
     """Mount a file system of its own there; None where that is not permitted."""
     folder.mkdir()
     if not _ran("mount", "-t", "tmpfs", "-o", options, "none", str(folder)):
         yield None
         return
     try:
-        yield Tmpfs(folder)
+        yield kind(folder)
     finally:
         # lazily: a child that is about to end may still have a file open
         _ran("umount", "-l", str(folder))
@@ -147,7 +162,7 @@ def _ran(*command: str) -> bool:
         return False
 
 
-@contextmanager
+@contextlib.contextmanager
 def read_only(path: Path) -> Iterator[bool]:
     """Let nobody write there; gives False where that cannot be arranged."""
     if os.geteuid():

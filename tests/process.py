@@ -69,10 +69,12 @@ class Started:
         self._ends = ends
 
     @classmethod
-    async def command(cls, *arguments: str, env: Mapping[str, str]) -> tuple[Self, asyncio.StreamReader]:
+    async def command(
+        cls, *arguments: str, env: Mapping[str, str], files: int | None = None
+    ) -> tuple[Self, asyncio.StreamReader]:
         """Start `python -m resizer` with these; returns it and what it says on standard error."""
         pipes = [os.pipe() for _ in range(3)]
-        order = {"arguments": arguments, "environment": dict(env), "folder": str(Path.cwd())}
+        order = {"arguments": arguments, "environment": dict(env), "folder": str(Path.cwd()), "files": files}
         data = json.dumps(order).encode()
         orders = starter_at_work()
         socket.send_fds(orders, [len(data).to_bytes(starter.HEAD, "big")], [its for _, its in pipes])
@@ -109,7 +111,11 @@ async def _number(told: asyncio.StreamReader) -> int:
 class Process:
     """`python -m resizer …` from `async with` to its end; what it logs is read all the time."""
 
-    def __init__(self, *arguments: str | Path, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str | Path, variables: Mapping[str, str] | None = None, files: int | None = None
+    ) -> None:
+        """With `files` it can open no more than so many."""
+        self._files = files
         self._arguments = [str(each) for each in arguments]
         # numpy would start threads in each process, for matrices that nobody multiplies
         self._variables = {"OPENBLAS_NUM_THREADS": "1", **(variables or {})}
@@ -118,7 +124,9 @@ class Process:
 
     async def __aenter__(self) -> Self:
         async with asyncio.timeout(PATIENCE):
-            self.process, errors = await Started.command(*self._arguments, env=environment(**self._variables))
+            self.process, errors = await Started.command(
+                *self._arguments, env=environment(**self._variables), files=self._files
+            )
         self._reading = asyncio.create_task(self._read(errors))
         return self
 

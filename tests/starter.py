@@ -10,6 +10,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import runpy
 import signal
 import socket
@@ -64,6 +65,8 @@ def _run(order: dict[str, Any], output: int, errors: int, told: int) -> list[str
         os.close(file)
     # a shell has what it starts in the background ignore it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if (files := order.get("files")) is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     os.environ.clear()
     os.environ.update(order["environment"])
     os.chdir(order["folder"])

@@ -1,11 +1,13 @@
 """What is not permitted is not connected to, by whatever way it is reached."""
 
 import asyncio
+import errno
+import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,15 @@ from yarl import URL
 
 from inward import LOOPBACK_SPELLINGS, NO_ADDRESS, SPECIAL, Canary, Names, edges
 from origin import Answer, Origin
-from resizer.addresses import AddressPolicy, AddressRefused, open_session, parse_url, translate
-from resizer.errors import BlockedAddress, ConnectFailure, DnsFailure, ImageError, InvalidUrl
+from resizer.addresses import (
+    DNS_THREADS,
+    AddressPolicy,
+    AddressRefused,
+    open_session,
+    parse_url,
+    translate,
+)
+from resizer.errors import BlockedAddress, ConnectFailure, DnsFailure, ImageError, InvalidUrl, OutOfResources
 
 PUBLIC_ONLY = AddressPolicy(setting="fetch.allow_networks")
 LOOPBACK = AddressPolicy((ip_network("127.0.0.0/8"),), setting="fetch.allow_networks")
@@ -154,6 +163,50 @@ async def test_unknown_name_is_a_dns_failure(
     fault = await _fault("http://nowhere.example/")
     assert isinstance(fault, DnsFailure)
     assert fault.passing is passing
+
+
+async def test_name_that_is_unknown_for_lack_of_a_descriptor_is_not_called_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without one the system can read neither its own files nor ask a server."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "no answer")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    monkeypatch.setattr(os, "open", refuse)
+    fault = await _fault("http://nowhere.example/")
+    assert isinstance(fault, OutOfResources)
+    assert "ulimit -n" in str(fault)
+
+
+def _refuse(*_: Any, **__: Any) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def _never_begin(*_: Any, **__: Any) -> None:
+    """As where a thread has a stack, but no memory to run anything."""
+
+
+@pytest.mark.parametrize("start", [_refuse, _never_begin])
+async def test_lookup_without_a_thread_is_a_fault_of_this_machine_and_keeps_no_place(
+    start: Callable[..., None], origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin.add("a", Answer(body=b"here"))
+    url = parse_url("http://localhost:1/")
+    async with open_session(LOOPBACK) as session:
+        with monkeypatch.context() as lacking:
+            lacking.setattr("resizer.addresses.THREAD_BEGINS", 0.001)
+            lacking.setattr("_thread.start_new_thread", start)
+            for _ in range(DNS_THREADS + 1):
+                with pytest.raises(aiohttp.ClientConnectorError) as caught:
+                    await session.get(url)
+                assert isinstance(translate(caught.value, url, LOOPBACK), OutOfResources)
+        async with session.get(origin.url("a", host="localhost")) as response:
+            assert await response.read() == b"here"
 
 
 async def test_name_that_idna_cannot_encode_is_a_dns_failure(monkeypatch: pytest.MonkeyPatch) -> None:

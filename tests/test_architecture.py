@@ -10,8 +10,8 @@ import resizer
 
 ROOT = Path(resizer.__file__).parent
 LEAVES = {
-    "allocator", "content", "durable", "errors", "log_context", "recipe", "retry_after", "turns", "version",
-    "waiting",
+    "allocator", "content", "cross_site", "durable", "errors", "log_context", "recipe", "retry_after",
+    "seldom", "threads", "turns", "version", "waiting",
 }  # fmt: skip
 BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 
@@ -19,11 +19,14 @@ BASE = LEAVES | {"config", "failpoints", "metrics", "models", "naming"}
 MAY_IMPORT = {
     "allocator": set(),
     "content": set(),
+    "cross_site": set(),
     "durable": set(),
     "errors": set(),
     "log_context": set(),
     "recipe": set(),
     "retry_after": set(),
+    "seldom": set(),
+    "threads": set(),
     "turns": set(),
     "version": set(),
     "waiting": set(),
@@ -32,7 +35,7 @@ MAY_IMPORT = {
     "models": {"errors", "recipe"},
     "naming": {"models"},
     "photos": set(),
-    "config": {"models", "errors", "recipe"},
+    "config": {"cross_site", "models", "errors", "recipe"},
     "bodies": {"models", "recipe"},
     "addresses": {"config", "models", "errors"},
     "catalog": {"content", "models", "errors"},

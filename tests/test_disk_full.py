@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import photos
-from full_disk import Disk, Pretended, Tmpfs, tmpfs
+from full_disk import Disk, Inodes, Pretended, Tmpfs, tmpfs
 from origin import Answer, Origin
 from process import PATIENCE, Process, server
 from recovery import check_files, check_integrity, check_not_torn, expected
@@ -22,12 +22,23 @@ from service import SECRET, Client, Inbox, catalogue, form, images, problem, res
 
 Serve = Callable[..., Awaitable[Client]]
 
+also_inodes = pytest.mark.parametrize("disk", ["real", "pretended", "inodes"], indirect=True)
+
 NO_SPACE = "urn:resizer:problem:no-space"
 
 
 @pytest.fixture(params=["real", "pretended"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
-    """A disk of 12 MB; where none may be mounted both kinds are pretended."""
+    """A disk of 12 MB; where none may be mounted both kinds are pretended.
+
+    One of which the inodes are what is used up is asked for by name: what is open is written on there.
+    """
+    if request.param == "inodes":
+        with tmpfs(tmp_path / "inodes", "nr_inodes=200", Inodes) as few:
+            if few is None:
+                pytest.skip("no file system may be mounted here")
+            yield few
+        return
     with tmpfs(tmp_path / "disk", "size=12m") as real:
         if real and request.param == "real":
             yield real
@@ -101,6 +112,7 @@ async def retried(client: Client, request_id: str) -> None:
         assert response.status == 202, await response.text()
 
 
+@also_inodes
 async def test_images_fail_while_the_storage_is_full_and_a_retry_makes_up_for_it(
     disk: Disk, serve: Serve, origin: Origin
 ) -> None:
@@ -138,6 +150,7 @@ async def test_images_fail_while_the_storage_is_full_and_a_retry_makes_up_for_it
     assert status["bytes"]["output"] == sum(files.values())
 
 
+@also_inodes
 async def test_images_fail_while_the_spool_is_full(
     disk: Disk, serve: Serve, origin: Origin, tmp_path: Path
 ) -> None:
@@ -163,6 +176,7 @@ async def test_images_fail_while_the_spool_is_full(
     assert (await settled(client, request_id))["status"] == "completed"
 
 
+@also_inodes
 @pytest.mark.parametrize("as_form", [True, False])
 async def test_upload_for_which_the_spool_has_no_space_is_refused(
     as_form: bool, disk: Disk, serve: Serve, origin: Origin, tmp_path: Path

@@ -1,6 +1,7 @@
 """What the log says, in both of its formats, and which lines belong together."""
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ import photos
 from origin import Answer, Origin
 from process import Process
 from resizer.app import create_app
-from resizer.cli.logs import JsonFormatter, TextFormatter
+from resizer.cli.logs import JsonFormatter, ShortageFilter, TextFormatter
 from resizer.config import CompressSettings
 from resizer.engine.pool import CompressPool
 from resizer.errors import CompressCrash
@@ -125,6 +126,37 @@ def test_traceback_is_indented_in_text_so_that_nothing_in_it_passes_for_a_line(
     assert trace[0].strip() == "Traceback (most recent call last):"
     assert any("forged" in line for line in trace)
     assert all(line.startswith("    ") and line.isprintable() for line in trace)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EMFILE, "Too many open files"), MemoryError(), RuntimeError("can't start new thread")],
+)
+def test_what_the_machine_lacks_is_told_once_without_a_traceback(
+    error: Exception, text: tuple[logging.Logger, Kept]
+) -> None:
+    logger, handler = text
+    handler.addFilter(ShortageFilter())
+    for number in range(3):
+        try:
+            raise error
+        except type(error):
+            logger.exception("image %s failed", number)
+    (line,) = handler.lines
+    assert "image 0 failed: " in line
+    assert "raise its limit" in line
+    assert "\n" not in line
+
+
+def test_other_faults_keep_their_traceback(text: tuple[logging.Logger, Kept]) -> None:
+    logger, handler = text
+    handler.addFilter(ShortageFilter())
+    for _ in range(2):
+        try:
+            raise RuntimeError("of another kind")  # noqa: TRY301
+        except RuntimeError:
+            logger.exception("it failed")
+    assert ["Traceback" in line for line in handler.lines] == [True, True]
 
 
 def test_exception_is_one_field_of_json(lines_of_json: tuple[logging.Logger, Kept]) -> None:
@@ -289,7 +321,8 @@ async def test_access_log_is_silent_above_debug(
             logging.getLogger("resizer").setLevel(level)
             async with await Wire.to(port) as wire:
                 await wire.send(
-                    f"GET /ping?level={level} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+                    f"GET /ping?level={level} HTTP/1.1\r\nHost: localhost\r\n".encode()
+                    + b"Connection: close\r\n\r\n"
                 )
                 assert b"pong" in await wire.closed()
     told = [each for each in handler.objects if each["logger"] == "resizer.access"]

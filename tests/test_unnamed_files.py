@@ -9,11 +9,17 @@ from contextlib import closing
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 import photos
 from origin import Answer, Origin
+from outcomes import MakeBatch, done
 from process import PATIENCE, Process, get_json, ran, server
+from resizer.cli import check
+from resizer.config import load_settings
+from resizer.database import Database
 from resizer.failpoints import EXIT_CODE, VARIABLE, Point
+from resizer.storage.base import Storage
 from service import catalogue, form
 
 ARMED = {VARIABLE: Point.RENAMED}
@@ -134,6 +140,27 @@ async def test_backup_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     age(old, other)
     assert (await ran("backup", copies / "copy.db", "--data-dir", data))[0] == 0
     assert sorted(path.name for path in copies.iterdir()) == [".notes.draft", "copy.db"]
+
+
+async def test_check_misses_no_file_of_a_request_that_was_just_deleted(
+    tmp_path: Path, database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = await batch_of(["h"])
+    await database.settle(done(batch.id, 0))
+    settings = load_settings(
+        None, {"data_dir": str(tmp_path), "database": {"path": str(tmp_path / "resizer.db")}}
+    )
+    assert (await check.findings(settings, settings.database_file)).missing == [f"{0:032x}.jpg"]
+
+    async def deleted_before(storage: Storage, name: str) -> str | None:
+        del storage
+        await database.removal.forget(batch.id)
+        while await database.removal.delete_some(batch.id):
+            pass
+        return name
+
+    monkeypatch.setattr(check, "lost", deleted_before)
+    assert (await check.findings(settings, settings.database_file)).missing == []
 
 
 async def test_restored_database_keeps_the_files_of_later_requests(tmp_path: Path, origin: Origin) -> None:

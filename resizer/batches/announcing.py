@@ -5,28 +5,39 @@ import uuid
 from collections.abc import Iterator
 
 from resizer.bodies import Links, event_body, status_body, webhook_body
-from resizer.config import RetentionSettings, WebhookSettings
+from resizer.config import Settings, WebhookSettings
 from resizer.database import Announce, NewDelivery
 from resizer.models import Batch
 from resizer.webhooks.outbox import receiver_of
 
 
-def announcer(settings: WebhookSettings, retention: RetentionSettings) -> Announce:
-    """Return what the database calls in the transaction that settles a batch's last image."""
+def announcer(settings: Settings) -> Announce:
+    """Return what the database calls in the transaction that settles a batch's last image.
+
+    The client of a batch chose the host in its links, so only its own webhook gets these. Links for
+    `webhook.url` are made from the configuration alone.
+    """
+    own_origin = settings.server.own_origin
+    own_links = Links(origin=own_origin, files=settings.files_url(own_origin))
+    own_receiver = receiver_of(settings.webhook.url) if settings.webhook.url else None
 
     def announce(batch: Batch) -> Iterator[NewDelivery]:
         assert batch.finished_at is not None  # noqa: S101 - it has just been set
-        links = Links(origin=batch.origin, files=batch.files_url)
+        client_links = Links(origin=batch.origin, files=batch.files_url)
         # one event, so one id, whoever is told of it
         webhook_id = f"evt_{uuid.uuid4().hex}"
-        for url in addressees(batch, settings):
-            status = status_body(batch, links, webhook_body(url, None), batch.expires_at(retention.seconds))
+        for url in addressees(batch, settings.webhook):
+            receiver = receiver_of(url)
+            # without an origin there is no client: `resizer run`
+            links = own_links if receiver == own_receiver and batch.origin else client_links
+            expires_at = batch.expires_at(settings.retention.seconds)
+            status = status_body(batch, links, webhook_body(url, None), expires_at)
             yield NewDelivery(
                 webhook_id=webhook_id,
                 url=url,
-                host=receiver_of(url),
+                host=receiver,
                 body=json.dumps(event_body(batch, status, batch.finished_at), ensure_ascii=False),
-                first_attempt_at=batch.finished_at + settings.schedule[0],
+                first_attempt_at=batch.finished_at + settings.webhook.schedule[0],
             )
 
     return announce

@@ -103,10 +103,11 @@ async def unnamed_files(
 
     Raises `StorageFailure`, and what `unnamed` raises.
     """
-    async for names in storage.names():
-        page: dict[str, FileTimes] = {}
-        for name in await unnamed(names) if names else ():
-            times = await storage.times(name)
-            if times is not None and times.written <= time.time() - grace:
-                page[name] = times
-        yield page
+    async with aclosing(storage.names()) as pages:
+        async for names in pages:
+            page: dict[str, FileTimes] = {}
+            for name in await unnamed(names) if names else ():
+                times = await storage.times(name)
+                if times is not None and times.written <= time.time() - grace:
+                    page[name] = times
+            yield page

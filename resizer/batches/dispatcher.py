@@ -16,7 +16,7 @@ from resizer.batches.sharing import Sharing
 from resizer.config import FetchSettings, QueueSettings
 from resizer.database import Database
 from resizer.engine.base import Engine
-from resizer.errors import DatabaseFailure, ErrorCode, FileRemoved, NoSpace
+from resizer.errors import DatabaseFailure, ErrorCode, FileRemoved, NoSpace, OutOfResources, shortage
 from resizer.log_context import tied_to
 from resizer.metrics import Metrics
 from resizer.models import Fault, Outcome, Task
@@ -309,10 +309,10 @@ class Dispatcher:
         began = asyncio.get_running_loop().time()
         try:
             return await self.sharing.run(task, feed, fetched=fetched)
-        except Exception:
+        except Exception as error:
             # a fault of ours must not keep the batch from ever ending
             logger.exception("image %s of batch %s met a fault of the service", task.seq, task.batch_id)
-            return _at_fault(task.batch_id, task.seq), began
+            return _at_fault(task.batch_id, task.seq, error), began
 
     async def _record(self, outcome: Outcome, begun: float) -> None:
         """Record the outcome, whatever it takes. Raises `FileRemoved` where its file is gone."""
@@ -327,15 +327,17 @@ class Dispatcher:
                 logger.error("an outcome cannot be recorded, trying again in %g s: %s", pause, error)  # noqa: TRY400
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, longest)
-            except Exception:
+            except Exception as error:
                 logger.exception("%r cannot be written", outcome)
-                outcome = _at_fault(outcome.batch_id, outcome.seq)
+                outcome = _at_fault(outcome.batch_id, outcome.seq, error)
                 await asyncio.sleep(first)
             else:
                 return
 
 
-def _at_fault(batch_id: int, seq: int) -> Outcome:
+def _at_fault(batch_id: int, seq: int, error: Exception) -> Outcome:
     message = "a fault of the service, not of the image; the server's log has the details"
     fault = Fault(code=ErrorCode.COMPRESS_CRASH, message=message)
+    if lacking := shortage(error):
+        fault = Fault.of(OutOfResources(lacking))
     return Outcome(batch_id=batch_id, seq=seq, attempts=0, fault=fault)

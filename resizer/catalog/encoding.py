@@ -141,16 +141,13 @@ def _check(chunks: Iterable[bytes], bad: bytes, problems: Problems, codec: str) 
 
 
 def _note(chunk: bytes, line: int, bad: bytes, problems: Problems) -> None:
-    start, noted = 0, 0
-    for match in re.finditer(b"[%b]" % re.escape(bad), chunk):
+    start = 0
+    # the first one of each line
+    for match in re.finditer(b"[%b][^\r\n]*" % re.escape(bad), chunk):
         line += _line_ends(chunk[start : match.start()])
         start = match.start()
-        if line != noted:
-            noted = line
-            what = "NUL bytes" if match[0] == b"\0" else f"the byte 0x{match[0][0]:02X}"
-            problems.add(
-                line, 1, f'the line holds {what}, which is no text; save the table again as "CSV UTF-8"'
-            )
+        what = "NUL bytes" if match[0][0] == 0 else f"the byte 0x{match[0][0]:02X}"
+        problems.add(line, 1, f'the line holds {what}, which is no text; save the table again as "CSV UTF-8"')
 
 
 def _line_ends(data: bytes) -> int:

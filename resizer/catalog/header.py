@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress, count
 
 from resizer.catalog.problems import Problems, shown
 
@@ -11,7 +12,7 @@ SERIAL = ("S. No.", "Serial Number", "No")
 NAME = ("Product Name", "Product", "SKU")
 IMAGES = ("Input Image Urls", "Input Urls", "Image Urls", "Images")
 
-MAX_COLUMNS = 2_000  # short rows are filled up to the header's width, so a wide header costs in every row
+MAX_COLUMNS = 2_000  # the result fills short rows up to the header's width, so a wide one costs in every row
 LONGEST = 200  # characters; normalising takes quadratic time where a text is made for it
 LISTED = 20  # columns of the client in a message
 
@@ -42,7 +43,7 @@ def columns_found(cells: Sequence[str]) -> int:
 
 def read_header(line: int, cells: Sequence[str], problems: Problems) -> Header:
     """Return the header; raise CatalogError with a problem for each column that is missing."""
-    width = max((index + 1 for index, cell in enumerate(cells) if cell.strip()), default=0)
+    width = max(compress(count(1), map(str.strip, cells)), default=0)
     if width > MAX_COLUMNS:
         problems.add(line, MAX_COLUMNS + 1, f"there are {width:,} columns; delete all beyond {MAX_COLUMNS:,}")
         raise problems.error()

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import chain
+from itertools import compress, count, islice
+from operator import itemgetter, mul
 from typing import Self
 
 from resizer.catalog.encoding import Text, examine
@@ -14,6 +15,9 @@ from resizer.content import Content
 from resizer.models import Product
 
 DELIMITERS = (",", ";", "\t")
+
+#: empty cells that a row gets at its end so that it reaches the image column, for a URL that is moved there
+MAX_MISSING = 20
 
 
 class CatalogReader:
@@ -34,8 +38,9 @@ class CatalogReader:
         except BaseException:
             self.close()
             raise
-        named = [bool(column.strip()) for column in self.header.columns]
-        self._unnamed = [index for index, has_name in enumerate(named) if not has_name]
+        self._named = [bool(column.strip()) for column in self.header.columns]
+        #: the first unnamed column, which may be the one beyond the header
+        self._unnamed_from = [*self._named, False].index(False)
 
     def __enter__(self) -> Self:
         return self
@@ -47,22 +52,30 @@ class CatalogReader:
         self._rows.close()
 
     def __iter__(self) -> Iterator[Product]:
-        header, problems, unnamed = self.header, self._problems.found, self._unnamed
-        width, serial, name, images = len(header.columns), header.serial, header.name, header.images
+        header, problems = self.header, self._problems.found
+        width, places = len(header.columns), (header.serial, header.name, header.images)
+        all_named, picked = self._unnamed_from == width, itemgetter(*places)
         any_row = any_url = False
         for line, row in self._rows:
-            cells = row if len(row) == width and not unnamed else self._fitted(line, row)
-            product_name = cells[name].strip()
+            if all_named and len(row) == width:
+                cells, (serial, name, images) = row, picked(row)
+            elif not any(map(str.strip, row)):
+                continue
+            else:
+                cells = self._fitted(line, row)
+                serial, name, images = [cells[place] if place < len(cells) else "" for place in places]
+            product_name = name.strip()
             if not product_name:
                 if not any(map(str.strip, cells)):
                     continue
-                self._problems.add(line, name + 1, "the product has no name; give it one, or delete the row")
+                message = "the product has no name; give it one, or delete the row"
+                self._problems.add(line, header.name + 1, message)
             any_row = True
-            urls = split_urls(cells[images])
+            urls = split_urls(images)
             any_url = any_url or any(map(URL.match, urls))
             if not problems:
                 # by place: names would take twice as long, a million times
-                yield Product(line, cells[serial].strip(), product_name, tuple(cells), urls)
+                yield Product(line, serial.strip(), product_name, tuple(cells), urls)
         if not self._rows.broken:
             self._judge_whole(any_row=any_row, any_url=any_url)
         self._problems.refuse()
@@ -77,17 +90,23 @@ class CatalogReader:
         return first
 
     def _fitted(self, line: int, row: list[str]) -> list[str]:
-        """Return the row at the header's width, the URLs of unnamed columns moved into the image cell."""
-        width = len(self.header.columns)
-        cells = row[:width] + [""] * (width - len(row))
+        """Return the row without its unnamed columns, whose URLs are moved into the image cell.
+
+        It is not filled up to the header's width: that would make a row of one character as dear as one of
+        thousands.
+        """
+        width, images = len(self.header.columns), self.header.images
+        cells = [*map(mul, row, self._named)]
         spilled = []
-        for index in chain(self._unnamed, range(width, len(row))):
-            cell = row[index] if index < len(row) else ""
-            if index < width:
-                cells[index] = ""
-            if URL.match(cell.strip()):
-                spilled.append(cell)
-            elif cell.strip():
+        # blank ones are passed over in bulk: a row may have millions
+        beyond = islice(row, self._unnamed_from, None)
+        for index in compress(count(self._unnamed_from), map(str.strip, beyond)):
+            if index < width and self._named[index]:
+                continue
+            cell = row[index].strip()
+            if URL.match(cell):
+                spilled.append(index)
+            else:
                 self._problems.add(
                     line,
                     index + 1,
@@ -95,8 +114,18 @@ class CatalogReader:
                     f"{self._line}, or quote the cell that it is a part of",
                 )
         if spilled:
-            images = self.header.images
-            cells[images] = ",".join([cells[images], *spilled] if cells[images].strip() else spilled)
+            missing = images + 1 - len(cells)
+            if missing > MAX_MISSING:
+                self._problems.add(
+                    line,
+                    spilled[0] + 1,
+                    f"{shown(row[spilled[0]])} stands in a column without a name, and the row ends too long "
+                    f"before the image column to be filled up; name the column in line {self._line}",
+                )
+                return cells
+            cells += [""] * missing
+            moved = [row[index] for index in spilled]
+            cells[images] = ",".join([cells[images], *moved] if cells[images].strip() else moved)
         return cells
 
     def _judge_whole(self, *, any_row: bool, any_url: bool) -> None:

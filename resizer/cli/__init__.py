@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from resizer.errors import ConfigError, ResizerError
+from resizer.errors import ConfigError, ResizerError, shortage
 from resizer.version import VERSION
 
 #: command → what it does in a line; its code is `resizer.cli.NAME:command`
@@ -61,4 +61,10 @@ def main() -> None:
         sys.exit(2)
     except ResizerError as error:
         click.echo(f"resizer: {error}", err=True)
+        sys.exit(2)
+    except (OSError, RuntimeError, MemoryError) as error:
+        lacking = shortage(error)
+        if lacking is None:
+            raise
+        click.echo(f"resizer: {lacking}", err=True)
         sys.exit(2)

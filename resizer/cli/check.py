@@ -20,6 +20,7 @@ from resizer.database import (
     count_noted,
     filenames,
     look_over,
+    named_among,
     note_unnamed,
     open_database,
     unnamed_among,
@@ -64,7 +65,7 @@ def command(*, files: bool, fix: bool, config_file: Path | None, data_dir: str |
         say(f"{path}: {contents.requests} requests with {contents.images} images, {decimal(contents.size)}")
         _list(faults)
         # a damaged database cannot be trusted about files
-        found = asyncio.run(_find(settings, path)) if files and not faults else Findings()
+        found = asyncio.run(findings(settings, path)) if files and not faults else Findings()
         _report(found)
         left = asyncio.run(_remove(settings, path, found.unnamed)) if fix and found.unnamed else found.unnamed
     except ConfigError:
@@ -96,7 +97,7 @@ def _list(faults: Iterable[str]) -> None:
         say(f"… and {len(shown) - MOST_SHOWN} more")
 
 
-async def _find(settings: Settings, path: Path) -> Findings:
+async def findings(settings: Settings, path: Path) -> Findings:
     """Compare the database with the storage. Raises `StorageFailure`, `DatabaseUnusable`."""
     found = Findings()
     # while no server runs, no outcome is about to name a file
@@ -108,14 +109,16 @@ async def _find(settings: Settings, path: Path) -> Findings:
     async with open_storage(settings, drafts=settings.spool_folder) as storage:
         for page in filenames(path):
             for names in _together(page):
-                found.missing += filter(None, await asyncio.gather(*(_lost(storage, name) for name in names)))
+                found.missing += filter(None, await asyncio.gather(*(lost(storage, name) for name in names)))
+        # their request may have been deleted since
+        found.missing = named_among(path, found.missing)
         async with aclosing(unnamed_files(storage, unnamed, grace=grace)) as pages:
             async for times in pages:
                 found.unnamed += times
     return found
 
 
-async def _lost(storage: Storage, name: str) -> str | None:
+async def lost(storage: Storage, name: str) -> str | None:
     return name if await storage.find(name) is None else None
 
 

@@ -29,7 +29,13 @@ def command(*, once: bool, browser: bool, config_file: Path | None, data_dir: st
             config_file,
             folder,
             # whatever the configuration says of a service for others, this one is for who sits here
-            server={"host": HOST, "public_url": "", "api_tokens": [], "cors_origins": []},
+            server={
+                "host": HOST,
+                "public_url": "",
+                "api_tokens": [],
+                "cors_origins": [],
+                "allowed_hosts": [],
+            },
             fetch={"allow_networks": [LOOPBACK]},
             webhook={"url": "", "allow_networks": [LOOPBACK]},
             storage={"kind": "local", "path": ""},

@@ -1,41 +1,84 @@
-"""See that the process may open as many files and connections as its settings allow."""
+"""Keep what the process does at once within the files and connections that it may open."""
 
 import logging
 import resource
 
 from resizer.batches.dispatcher import MOST_WORKERS
 from resizer.config import Settings
+from resizer.engine.pool import cores
 
 logger = logging.getLogger(__name__)
 
-#: of a worker: while hosts hold them up there are many times as many, each with a connection or a file
-BY_WORKER = 2 * MOST_WORKERS
+#: of an image that is fetched: its connection and its file
+BY_IMAGE = 2
+#: while hosts hold workers up there are many times as many
+BY_WORKER = BY_IMAGE * MOST_WORKERS
 #: what a connection can hold: itself, and the file that is sent or written
 BY_CONNECTION = 2
-#: database, pipes to the compressing processes, webhooks, refused connections
+#: pipes to a compressing process, and what stands for it
+BY_PROCESS = 9
+#: database, webhooks, lookups of names, refused connections; no more than half of a low limit
 BESIDES = 256
 
 
-def descriptors_needed(settings: Settings) -> int:
-    return settings.server.max_connections * BY_CONNECTION + settings.queue.workers * BY_WORKER + BESIDES
+def within_descriptors(settings: Settings, *, serves: bool = True, by_worker: int = BY_WORKER) -> Settings:
+    """Raise the process's own limit as far as these settings need it; returns settings that keep within it.
+
+    `by_worker` is 0 where others fetch and compress.
+    """
+    needed = descriptors_needed(settings, serves=serves, by_worker=by_worker)
+    allowed = _raise_limit(needed)
+    if allowed is None or allowed >= needed:
+        return settings
+    server, queue = settings.server, settings.queue
+    room = allowed - min(BESIDES, allowed // 2) - (_for_processes(settings) if by_worker else 0)
+    # half for either, or what the other leaves
+    for_workers = max(room // 2, room - server.max_connections * BY_CONNECTION * serves)
+    workers = min(queue.workers, max(1, for_workers // max(by_worker, 1)))
+    connections = min(server.max_connections, max(1, (room - workers * by_worker) // BY_CONNECTION))
+    kept = []
+    if serves and connections < server.max_connections:
+        kept.append(f"{connections} connections (server.max_connections is {server.max_connections})")
+    if by_worker and workers < queue.workers:
+        kept.append(f"{workers} workers (queue.workers is {queue.workers})")
+    if not kept:
+        return settings
+    logger.warning(
+        "this process may open %s files and may need %s: it keeps to %s; "
+        "raise its limit (ulimit -n, LimitNOFILE= of systemd), or lower what is configured",
+        allowed,
+        needed,
+        " and ".join(kept),
+    )
+    fitted = {
+        "server": server.model_copy(update={"max_connections": connections} if serves else {}),
+        "queue": queue.model_copy(update={"workers": workers} if by_worker else {}),
+    }
+    return settings.model_copy(update=fitted)
 
 
-def allow_descriptors(needed: int) -> None:
-    """Raise the process's own limit towards what is needed, and warn where the system's is lower."""
+def descriptors_needed(settings: Settings, *, serves: bool = True, by_worker: int = BY_WORKER) -> int:
+    connections = settings.server.max_connections * BY_CONNECTION if serves else 0
+    workers = settings.queue.workers * by_worker + _for_processes(settings) if by_worker else 0
+    return connections + workers + BESIDES
+
+
+def _for_processes(settings: Settings) -> int:
+    return BY_PROCESS * (settings.compress.processes or cores())
+
+
+def _raise_limit(needed: int) -> int | None:
+    """Raise the soft limit as far as needed; returns what may be opened, None where there is no limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
+    if soft == resource.RLIM_INFINITY:
+        return None
+    if soft >= needed:
+        return soft
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (OSError, ValueError) as error:
         # macOS has a limit of its own below the one that it names
         logger.debug("the limit of open files cannot be raised to %s: %s", wanted, error)
-        wanted = soft
-    if wanted < needed:
-        logger.warning(
-            "this process may open %s files and may need %s: raise the system's limit (ulimit -n), "
-            "or lower server.max_connections or queue.workers",
-            wanted,
-            needed,
-        )
+        return soft
+    return wanted

@@ -1,9 +1,11 @@
 """Set up logging for a command: lines for people, or JSON."""
 
+import codecs
 import json
 import logging
 import sys
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,12 +13,16 @@ from typing import Any
 from aiohttp import BadContentDispositionHeader, BadContentDispositionParam
 
 from resizer.config import LogSettings
+from resizer.errors import shortage
 from resizer.log_context import TieFilter
+from resizer.seldom import Seldom
 
 #: logger of one line an HTTP request, at debug
 ACCESS = "resizer.access"
 #: before each line of a traceback: none can pass for a line of its own
 INDENT = "    "
+# Python loads it at its first use, for which no descriptor may be left: just when that is to be logged
+codecs.lookup("unicode_escape")
 
 
 class TextFormatter(logging.Formatter):
@@ -52,11 +58,35 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({**line, **{key: figures[key] for key in figures if key not in line}}, default=str)
 
 
+class ShortageFilter(logging.Filter):
+    """Has a lack of descriptors, threads or memory told by its cause alone, and by each caller once a minute.
+
+    Whatever asks for one fails then, again and again, and a traceback of each would fill the disk.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seldom: defaultdict[tuple[str, str], Seldom] = defaultdict(Seldom)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        lacking = shortage(error) if error else None
+        if lacking is None:
+            return True
+        if not self._seldom[record.name, str(record.msg)]():
+            return False
+        # asyncio puts a description of the callback on further lines
+        record.msg, record.args = "%s: %s", (record.getMessage().partition("\n")[0], lacking)
+        record.exc_info = record.exc_text = None
+        return True
+
+
 def set_up_logging(settings: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     # of the handler: a logger's own would see nothing of what comes from the loggers below it
     handler.addFilter(TieFilter())
+    handler.addFilter(ShortageFilter())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     # what a client sends in a form would be quoted there

@@ -32,7 +32,7 @@ def recipe_options(function: F) -> F:
         click.option(
             "--background",
             metavar="COLOUR",
-            help="white, none or #rrggbb: around padded images, and behind transparency there and in JPEG.  "
+            help="white, none or #rrggbb: around padded images, and behind transparency in JPEG.  "
             "[config: compress.background]",
         ),
         click.option(

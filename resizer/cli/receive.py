@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 
+from resizer.cli.descriptors import within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, settings_from
 from resizer.cli.serving import serve
+from resizer.cross_site import ANY_HOST, AllowedHosts
 from resizer.webhooks.receiver import create_receiver
 from resizer.webhooks.signing import load_secret
 
@@ -46,5 +48,8 @@ def command(
     """Receive webhooks at POST /webhook, check their signatures, and list them at GET /events."""
     settings = settings_from(config_file, data_dir, webhook={"secret": secret})
     set_up_logging(settings.log)
-    app = create_receiver(load_secret(settings.webhook, settings.data_folder), log_file)
+    settings = within_descriptors(settings, by_worker=0)
+    # "*" is for servers that ask for a token
+    hosts = AllowedHosts(host, (each for each in settings.server.allowed_hosts if each != ANY_HOST))
+    app = create_receiver(load_secret(settings.webhook, settings.data_folder), log_file, hosts=hosts)
     asyncio.run(serve(app, settings.server, host=host, port=port))

@@ -15,6 +15,7 @@ from rich.console import Console
 from resizer.allocator import collect_seldom
 from resizer.app import create_app
 from resizer.batches import Batches, Submission
+from resizer.cli.descriptors import within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, recipe_options, settings_from
 from resizer.cli.progress import show_progress, summary
@@ -23,6 +24,7 @@ from resizer.config import Settings
 from resizer.durable import sync_folder
 from resizer.errors import CatalogError, disk_fault
 from resizer.models import Batch, BatchStatus, ImageStatus
+from resizer.threads import start_threads
 from resizer.web.keys import BATCHES, STORAGE
 
 #: exit codes (contract, section 2); 130 is the shell's for an interruption
@@ -84,6 +86,7 @@ def command(
     if settings.log.level == "info":
         settings = settings.model_copy(update={"log": settings.log.model_copy(update={"level": "warning"})})
     set_up_logging(settings.log)
+    settings = within_descriptors(settings, serves=False)
     try:
         collect_seldom()
         sys.exit(asyncio.run(_run(settings, csv, folder)))
@@ -107,6 +110,7 @@ def _check_paths(csv: Path, target: Path) -> None:
 
 
 async def _run(settings: Settings, csv: Path, folder: Path) -> int:
+    start_threads()
     stop = asyncio.Event()
     stop_on_signals(stop, second=INTERRUPTED)
     app = create_app(settings, resume=False)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 
 from aiohttp import web
@@ -11,31 +12,59 @@ from aiohttp import web
 from resizer.cli.logs import ACCESS
 from resizer.config import ServerSettings
 from resizer.errors import ConfigError
+from resizer.threads import start_threads
 from resizer.web.door import Door
+from resizer.web.listener import Listener
 from resizer.web.protocol import Protocol
 
 logger = logging.getLogger(__name__)
 
 #: seconds that answers under way get when stopping; images have a limit of their own
 ANSWERS_GRACE = 5.0
-#: connections that the system holds until they are accepted; asyncio accepts as many at a go, during which
-#: nothing else happens, and one that finds no place here tries again only after a second, then after two …
-BACKLOG = 1024
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-async def serve(app: web.Application, settings: ServerSettings, *, host: str, port: int) -> None:
+def take_free_port(host: str) -> socket.socket:
+    """Take a free port of an address, which is known before anybody listens there. Raises `ConfigError`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        taken = socket.socket(family, kind, protocol)
+        try:
+            # as asyncio does: the next process can listen there while connections of this one linger
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            taken.bind(address)
+        except OSError:
+            taken.close()
+            raise
+    except (OSError, UnicodeError) as error:
+        raise _cannot_listen(host, 0, error) from error
+    return taken
+
+
+async def serve(
+    app: web.Application,
+    settings: ServerSettings,
+    *,
+    host: str,
+    port: int,
+    taken: socket.socket | None = None,
+) -> None:
     """Serve, within the limits of these settings, until SIGTERM or SIGINT, and then stop in order.
 
-    A second signal ends the process at once.
+    It listens on the socket `taken`, if given. A second signal ends the process at once.
     Raises `ConfigError` where the address cannot be listened on, and what the app's resources raise.
     """
+    start_threads()
     stop = asyncio.Event()
     stop_on_signals(stop)
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=ANSWERS_GRACE)
     try:
         await runner.setup()
-        listener = await listen(runner, settings, host, port)
+        listener = await listen(runner, settings, host, port, taken=taken)
         bound = listener.sockets[0].getsockname()[1]
         logger.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, bound)
         await stop.wait()
@@ -46,7 +75,14 @@ async def serve(app: web.Application, settings: ServerSettings, *, host: str, po
     logger.info("stopped")
 
 
-async def listen(runner: web.AppRunner, settings: ServerSettings, host: str, port: int) -> asyncio.Server:
+async def listen(
+    runner: web.AppRunner,
+    settings: ServerSettings,
+    host: str,
+    port: int,
+    *,
+    taken: socket.socket | None = None,
+) -> Listener:
     manager = runner.server
     assert manager is not None  # noqa: S101 - the runner is set up
     loop = asyncio.get_running_loop()
@@ -63,17 +99,21 @@ async def listen(runner: web.AppRunner, settings: ServerSettings, host: str, por
 
     door = Door(connect, limit=settings.max_connections)
     try:
-        return await loop.create_server(door, host, port, backlog=BACKLOG)
-    except UnicodeError as error:
-        raise ConfigError.of(
+        return await Listener.open(host, port, door, taken=taken)
+    except (OSError, UnicodeError) as error:
+        raise _cannot_listen(host, port, error) from error
+
+
+def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> ConfigError:
+    if isinstance(error, UnicodeError):
+        return ConfigError.of(
             "server.host", f"{host[:100]!r} is no host name", "use a name or address of this machine"
-        ) from error
-    except OSError as error:
-        raise ConfigError.of(
-            "server.port",
-            f"{host}:{port} cannot be listened on: {error.strerror}",
-            "use another --host or --port, or stop what listens there",
-        ) from error
+        )
+    return ConfigError.of(
+        "server.port",
+        f"{host}:{port} cannot be listened on: {error.strerror}",
+        "use another --host or --port, or stop what listens there",
+    )
 
 
 def stop_on_signals(stop: asyncio.Event, *, second: int = 0) -> None:

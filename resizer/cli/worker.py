@@ -7,6 +7,7 @@ import click
 
 from resizer.allocator import collect_seldom
 from resizer.app import run_worker
+from resizer.cli.descriptors import BY_IMAGE, within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, settings_from
 
@@ -21,4 +22,6 @@ def command(config_file: Path | None, data_dir: str | None) -> None:
     settings = settings_from(config_file, data_dir)
     set_up_logging(settings.log)
     collect_seldom()
+    # none stands in for another here
+    settings = within_descriptors(settings, serves=False, by_worker=BY_IMAGE)
     sys.exit(run_worker(settings))

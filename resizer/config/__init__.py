@@ -2,6 +2,7 @@
 
 from resizer.config.loading import check_exposure, is_loopback, load_settings
 from resizer.config.sections import (
+    ALL_ADDRESSES,
     ANY_ORIGIN,
     CompressSettings,
     DatabaseSettings,
@@ -19,6 +20,7 @@ from resizer.config.sections import (
 )
 
 __all__ = [
+    "ALL_ADDRESSES",
     "ANY_ORIGIN",
     "CompressSettings",
     "DatabaseSettings",

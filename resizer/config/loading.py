@@ -20,6 +20,7 @@ from resizer.config.sections import (
     ServerSettings,
     Settings,
 )
+from resizer.cross_site import ANY_HOST
 from resizer.errors import ConfigError, WrongKey
 
 DEFAULT_FILE = Path("config.toml")
@@ -71,6 +72,12 @@ def _check_box(settings: CompressSettings) -> None:
 
 def check_exposure(settings: ServerSettings) -> None:
     """Refuse to serve without a login who is not on this machine. Raises `ConfigError`."""
+    if ANY_HOST in settings.allowed_hosts and not settings.api_tokens:
+        raise ConfigError.of(
+            "server.allowed_hosts",
+            "'*' lets every page that a user of this machine looks at use the service, and no login is set",
+            "list the names of this server, or set server.api_tokens",
+        )
     if settings.api_tokens or settings.allow_anonymous:
         return
     if ANY_ORIGIN in settings.cors_origins:

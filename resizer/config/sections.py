@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from resizer.cross_site import ANY_HOST, Authority, host_of
 from resizer.recipe import (
     BACKGROUND_EXPECTED,
     WHITE,
@@ -31,6 +32,8 @@ from resizer.recipe import (
 
 ENV_PREFIX = "RESIZER_"
 Network = IPv4Network | IPv6Network
+#: what listens on all addresses of the machine → one that leads there from the machine itself
+ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to be told apart
 #: in server.cors_origins: all of them
 ANY_ORIGIN = "*"
 
@@ -81,6 +84,33 @@ def _page_origin(value: str) -> str:
     if not named or url.path != "/" or url.user is not None or url.password is not None:
         raise ValueError("it is no scheme://host or scheme://host:port")
     return str(url.origin()).lower()
+
+
+def _allowed_host(value: str) -> str:
+    """Return a host as it is compared."""
+    if value == ANY_HOST:
+        return value
+    authority = Authority.of(value)
+    host = host_of(value) if authority is None or authority.port is None else None
+    if not host:
+        # an international name, in the form that clients send, or a URL
+        named = yarl.URL(value if "://" in value else f"//{value}")
+        host = host_of(named.raw_host or "")
+        if not host:
+            raise ValueError("it is no host name or IP address")
+        if value.lower().removesuffix(".") != named.host:
+            raise ValueError(f"of it only the host counts: {_bracketed(host)!r}")
+    return _bracketed(host)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _allowed_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    if ANY_HOST in value and len(value) > 1:
+        raise ValueError("'*' is every host already")
+    return value
 
 
 def _page_origins(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -184,6 +214,12 @@ Origins = Annotated[
     AfterValidator(_page_origins),
     Field(description='a list of origins such as ["https://shop.example.com"], or ["*"] for all'),
 ]
+Hosts = Annotated[
+    tuple[Annotated[str, AfterValidator(_allowed_host)], ...],
+    BeforeValidator(_listed),
+    AfterValidator(_allowed_hosts),
+    Field(description='a list of hosts such as ["images.example.com"], or ["*"] for all'),
+]
 Tokens = Annotated[
     tuple[Annotated[SecretStr, AfterValidator(_token)], ...],
     BeforeValidator(_listed),
@@ -210,6 +246,15 @@ class ServerSettings(Section):
     max_connections: Count = 1000
     cors_origins: Origins = ()
     trusted_proxies: Networks = ()
+    allowed_hosts: Hosts = ()
+
+    @property
+    def own_origin(self) -> str:
+        """The origin of the service as configured, of which no client decides any part."""
+        address = self.host
+        if address in ALL_ADDRESSES:
+            address = ALL_ADDRESSES[address]
+        return self.public_url or f"http://{_bracketed(address)}:{self.port}"
 
 
 class QueueSettings(Section):
@@ -362,6 +407,10 @@ class Settings(BaseSettings):
     @property
     def storage_folder(self) -> Path:
         return Path(self.storage.path) if self.storage.path else self.data_folder / "compressed"
+
+    def files_url(self, origin: str) -> str:
+        """Return what stands before `/NAME` of a compressed image for a client that uses this origin."""
+        return self.storage.public_base_url or f"{origin}/compressed"
 
     @property
     def spool_folder(self) -> Path:

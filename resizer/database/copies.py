@@ -30,6 +30,9 @@ MISCOUNTED = """
     )
 """
 SELECT_FILENAMES = "SELECT DISTINCT filename FROM images WHERE filename IS NOT NULL"
+SELECT_NAMED = """
+    SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM images WHERE filename = value)
+"""
 COUNT_NOTED = "SELECT count(*) FROM orphans WHERE filename IN (SELECT value FROM json_each(?))"
 KEEP_OLDER_FILES = "UPDATE collection SET since = ?"
 #: what SQLite keeps beside a file; a stranger's would be taken for its own
@@ -119,6 +122,12 @@ def filenames(path: Path) -> Iterator[list[str]]:
         cursor = connection.execute(SELECT_FILENAMES)
         while rows := cursor.fetchmany(PAGE):
             yield [name for (name,) in rows]
+
+
+def named_among(path: Path, names: Collection[str]) -> list[str]:
+    """Return the files that images name at this moment. Raises `DatabaseUnusable`."""
+    with _reading(path) as connection:
+        return [name for (name,) in connection.execute(SELECT_NAMED, (json.dumps([*names]),))]
 
 
 def unnamed_among(path: Path, names: Collection[str]) -> list[str]:

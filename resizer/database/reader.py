@@ -17,7 +17,10 @@ PRIMARY = 0xFF
 REASONS = {
     sqlite3.SQLITE_BUSY: "another program keeps it locked; close that program",
     sqlite3.SQLITE_READONLY: "it may only be read; let the service's user write to the file and its folder",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; a file must stand there that the service's user may write",
+    sqlite3.SQLITE_CANTOPEN: (
+        "it cannot be opened; a file must stand there that the service's user may write, "
+        "and the process must be able to open one more (ulimit -n)"
+    ),
     sqlite3.SQLITE_PERM: "it may not be opened; let the service's user write to the file and its folder",
     sqlite3.SQLITE_IOERR: "its disk reports faults; check the disk, or restore a backup",
     sqlite3.SQLITE_CORRUPT: DAMAGED,

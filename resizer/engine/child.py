@@ -62,7 +62,8 @@ class Child:
                 pid = executor.submit(os.getpid).result()
                 return cls(executor, pid, _handle(pid), notes)
             except BaseException:
-                executor.shutdown()
+                with suppress(RuntimeError):  # its own thread may be what could not be started
+                    executor.shutdown()
                 raise
 
     @property

@@ -60,7 +60,7 @@ class CompressPool:
         self._metrics = metrics or Metrics()
         self._timeout = settings.timeout
         self._memory_limit = memory_limit
-        self._lanes = [_Lane() for _ in range(settings.processes or _cores())]
+        self._lanes = [_Lane() for _ in range(settings.processes or cores())]
         self._waiting: deque[_Job] = deque()
         #: in this step of the loop images have come that are to be given out at its end
         self._gathers = False
@@ -368,7 +368,8 @@ class _Lane:
             self.timer = None
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -11,6 +11,8 @@ ResizerError
 │   ├── UnsupportedEncoding  its Content-Encoding is not one of ours
 │   ├── BodyTooSlow        it came at no living pace
 │   └── UploadTooLarge     it is larger than server.max_upload_size
+├── HostNotAllowed         a request asks for a host that is none of the server's
+├── CrossOrigin            a page of another origin asks for a change
 ├── OptionError            an option of a request is wrong
 ├── BatchNotFound          there is no such request
 ├── OriginalUnavailable    an image cannot be fetched again to be shown
@@ -34,13 +36,14 @@ ResizerError
     │   HttpStatusError, TooManyRedirects, TooLarge                         (fetching)
     ├── NotAnImage, UnsupportedFormat, CorruptImage, TooManyPixels,
     │   CompressTimeout, CompressCrash                                      (compressing)
-    └── StorageFailure                                                      (storing)
+    ├── StorageFailure                                                      (storing)
+    └── OutOfResources                                                      (anywhere)
 
 An instance hands its facts to ``super().__init__`` in the order of its parameters, so that it
 survives pickling on its way out of a pool child, and writes its message in ``__str__``.
 """
 
-from resizer.errors.disk import OUT_OF_SPACE, disk_fault
+from resizer.errors.disk import OUT_OF_SPACE, disk_fault, shortage
 from resizer.errors.image import (
     BlockedAddress,
     CompressCrash,
@@ -54,6 +57,7 @@ from resizer.errors.image import (
     ImageError,
     InvalidUrl,
     NotAnImage,
+    OutOfResources,
     StorageFailure,
     TlsFailure,
     TooLarge,
@@ -68,10 +72,12 @@ from resizer.errors.service import (
     BrokerDown,
     CatalogError,
     ConfigError,
+    CrossOrigin,
     DatabaseFailure,
     DatabaseUnusable,
     DataFolderInUse,
     FileRemoved,
+    HostNotAllowed,
     IdempotencyConflict,
     NoSpace,
     NotFinished,
@@ -109,6 +115,7 @@ __all__ = [
     "ConfigError",
     "ConnectFailure",
     "CorruptImage",
+    "CrossOrigin",
     "DataFolderInUse",
     "DatabaseFailure",
     "DatabaseUnusable",
@@ -116,6 +123,7 @@ __all__ = [
     "ErrorCode",
     "FetchTimeout",
     "FileRemoved",
+    "HostNotAllowed",
     "HttpStatusError",
     "IdempotencyConflict",
     "ImageError",
@@ -128,6 +136,7 @@ __all__ = [
     "NothingToSend",
     "OptionError",
     "OriginalUnavailable",
+    "OutOfResources",
     "PoolDown",
     "Problem",
     "QueueFull",
@@ -149,4 +158,5 @@ __all__ = [
     "UploadTooLarge",
     "WrongKey",
     "disk_fault",
+    "shortage",
 ]

@@ -257,6 +257,19 @@ class CompressCrash(ImageError):
         return "the image ended the process that compressed it, twice; it is damaged or needs too much memory"
 
 
+class OutOfResources(ImageError):
+    """The machine has no more descriptors, threads or memory for it now."""
+
+    code = ErrorCode.STORAGE
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the service is at a limit of its machine: {self.reason}"
+
+
 class StorageFailure(ImageError):
     """The download or the compressed image could not be kept."""
 

@@ -232,6 +232,30 @@ class AlreadyFinal(ResizerError):
         return f"the request {self.request_id} has ended already ({self.status}); there is nothing to cancel"
 
 
+class HostNotAllowed(ResizerError):
+    """The request asks for a host that this server does not answer for."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+    def __str__(self) -> str:
+        return (
+            f"this server does not answer for {self.host[:255]}; if that is one of its names, "
+            "add it to server.allowed_hosts, or set server.public_url"
+        )
+
+
+class CrossOrigin(ResizerError):
+    """A page of another origin asks for a change."""
+
+    def __str__(self) -> str:
+        return (
+            "a page of another origin sent this request; if it may, add its origin (scheme://host) to "
+            "server.cors_origins"
+        )
+
+
 class NothingToSend(ResizerError):
     """A request has no webhook event that could be sent."""
 
@@ -319,7 +343,7 @@ class NoSpace(ResizerError):
     """The disk cannot take what was to be written."""
 
     def __str__(self) -> str:
-        return "there is no space left on the disk of the data folder; free some"
+        return "there is no space left on the disk of the data folder, or no room for another file; free some"
 
 
 class SpoolFailure(ResizerError):

@@ -4,9 +4,10 @@ import asyncio
 import base64
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from resizer.errors import (
     HttpStatusError,
     ImageError,
     InvalidUrl,
+    OutOfResources,
     TooLarge,
     TooManyRedirects,
 )
@@ -33,6 +35,7 @@ from resizer.images.spool import PIECE, Place, Room, write_spool
 from resizer.images.validators import conditions, learnt
 from resizer.models import Source
 from resizer.retry_after import seconds_to_wait
+from resizer.seldom import Seldom
 from resizer.version import VERSION
 
 logger = logging.getLogger(__name__)
@@ -40,6 +43,7 @@ logger = logging.getLogger(__name__)
 BACKOFF = 0.5  # seconds before the second try; doubles with each further one
 MAX_BACKOFF = 30.0  # seconds
 MAX_RETRY_AFTER = 120.0  # seconds; who asks for more is not waited for, so that a request ends in its time
+SHORTAGE_PAUSE = 0.5  # seconds until another look whether there are descriptors, threads, memory
 #: what servers answer that do not understand a condition; then it is left out
 CONDITION_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.PRECONDITION_FAILED})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -78,6 +82,7 @@ class Fetcher:
         self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
         self._hosts = Courtesy(per_host=settings.per_host)
         self._room = Room(spool)
+        self._worth_a_line = Seldom()
         self._backoff = wait_exponential(multiplier=backoff, max=MAX_BACKOFF) + wait_random(0, backoff)
 
     async def __aenter__(self) -> Self:
@@ -106,7 +111,7 @@ class Fetcher:
     async def fetch(self, url: str, *, retries: int | None = None) -> AsyncIterator[Fetched]:
         """Download what the URL gives to a file that is gone on leaving. Raises `ImageError`.
 
-        With `retries` so many further tries rather than fetch.retries.
+        With `retries` so many further tries rather than fetch.retries, and no wait for descriptors.
         """
         async with self.fetch_if_changed(url, None, retries=retries) as fetched:
             assert isinstance(fetched, Fetched)  # noqa: S101 - it was asked for without a condition
@@ -118,10 +123,26 @@ class Fetcher:
     ) -> AsyncIterator[Fetched | Unchanged]:
         """Do the same, unless the origin says that the image is as it was `known`."""
         target = parse_url(url)
+        patience = self._settings.timeout if retries is None else 0.0
+        retries = self._settings.retries if retries is None else retries
         async with self._room.place() as place:
-            yield await self._fetch(
-                target, place, known, self._settings.retries if retries is None else retries
-            )
+            yield await self._with_patience(patience, partial(self._fetch, target, place, known, retries))
+
+    async def _with_patience(
+        self, seconds: float, fetch: Callable[[], Awaitable[Fetched | Unchanged]]
+    ) -> Fetched | Unchanged:
+        """Wait for what this machine lacks, for so long: it is no try at the host."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while True:
+            try:
+                return await fetch()
+            except OutOfResources as error:
+                if loop.time() + SHORTAGE_PAUSE > until:
+                    raise
+                if self._worth_a_line():
+                    logger.warning("images wait until there is room: %s", error.reason)
+            await asyncio.sleep(SHORTAGE_PAUSE)
 
     async def _fetch(self, url: URL, place: Place, known: Source | None, retries: int) -> Fetched | Unchanged:
         try:

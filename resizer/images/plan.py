@@ -5,7 +5,7 @@ from typing import Final, Self
 
 from resizer.images.formats import Format
 from resizer.images.layout import Extent, Layout, Size
-from resizer.recipe import NONE, WHITE, Effort, Fit, OutputFormat, Recipe
+from resizer.recipe import NONE, WHITE, Effort, OutputFormat, Recipe
 
 UPRIGHT: Final = 1
 ORIENTATIONS: Final = range(1, 9)  # of EXIF
@@ -41,8 +41,6 @@ class Plan:
     layout: Layout
     #: white, none or #rrggbb
     background: str
-    #: it is padded with a colour, which is also to be seen behind what is transparent
-    on_ground: bool
     #: nothing but smaller bytes was asked for
     may_keep: bool
     #: JPEG was not asked for by name: what is transparent becomes PNG
@@ -64,7 +62,6 @@ class Plan:
             upright=upright,
             layout=layout,
             background=recipe.background,
-            on_ground=recipe.box is not None and recipe.fit is Fit.PAD and recipe.background != NONE,
             may_keep=layout.size == upright and (kept or target is kind),
             may_be_png=kept and replaced,
         )

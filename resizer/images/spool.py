@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from resizer.errors import StorageFailure, disk_fault
+from resizer.errors import ImageError, OutOfResources, StorageFailure, disk_fault, shortage
 from resizer.naming import DIGEST_SIZE
 from resizer.waiting import to_its_end
 
@@ -183,7 +183,10 @@ class Spool:
 
 @asynccontextmanager
 async def write_spool(place: Place) -> AsyncIterator[Spool]:
-    """Open a new or emptied file in the place; on leaving it is whole. Raises `StorageFailure`."""
+    """Open a new or emptied file in the place; on leaving it is whole.
+
+    Raises `StorageFailure`, `OutOfResources`.
+    """
     place.take_file()
     place.clear()
     try:
@@ -199,5 +202,7 @@ async def write_spool(place: Place) -> AsyncIterator[Spool]:
         os.close(file)
 
 
-def _failure(error: OSError, place: Place) -> StorageFailure:
+def _failure(error: OSError, place: Place) -> ImageError:
+    if lacking := shortage(error):
+        return OutOfResources(lacking)
     return StorageFailure(disk_fault(error, place.room.folder), what="download")

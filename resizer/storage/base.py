@@ -1,7 +1,7 @@
 """What a place for compressed files must be able to do."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +117,7 @@ class Storage(Protocol):
         """Remove the file if it is there. Raises `StorageFailure`."""
         ...
 
-    def names(self) -> AsyncIterator[list[str]]:
+    def names(self) -> AsyncGenerator[list[str], None]:
         """Yield the names of all files, up to `PAGE` at once, in no order. Raises `StorageFailure`."""
         ...
 

@@ -9,8 +9,8 @@ import math
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, closing, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +19,10 @@ from typing import Self
 import aiofiles.os
 
 from resizer.durable import lasting_name, make_folder, sync_folder
-from resizer.errors import ConfigError, StorageFailure, disk_fault
+from resizer.errors import ConfigError, StorageFailure, disk_fault, shortage
 from resizer.failpoints import Point, reach
 from resizer.storage.base import NAME, PAGE, FileTimes
+from resizer.waiting import to_its_end
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ IDENTITY = ".storage-id"
 ABANDONED = 24 * 3600.0  # seconds; no image is worked on for as long
 #: seconds for which a file waits for others at most: they share a trip to a thread and a sync of the folder
 GATHER = 0.1
+PATIENCE = 30.0  # seconds for which a file waits for a descriptor, as a download does by default
+PAUSE = 0.5  # seconds between two tries then
 ENOUGH = 8  # files that wait for no further ones: twice as many would share little more, and hold up workers
 
 
@@ -92,18 +95,18 @@ class LocalStorage:
         if not NAME.fullmatch(name):
             _remove(draft)
             raise ValueError(f"{name!r} is no name of a compressed file")
-        self._gathered[draft] = self.folder / name
-        if self._next_trip is None:
-            self._next_trip = asyncio.create_task(self._take_over_gathered())
-        if len(self._gathered) >= min(ENOUGH, self._coming() / 2):
-            self._gathered_enough.set()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE
         try:
-            faults = await asyncio.shield(self._next_trip)
+            fault = await self._put(draft, name)
+            while fault and shortage(fault) and loop.time() < until:
+                await asyncio.sleep(PAUSE)
+                fault = await self._put(draft, name)
         except BaseException:
             # after a cancellation the thread may still be at work; it makes no draft anew
             _remove(draft)
             raise
-        if fault := faults.get(draft):
+        if fault:
             _remove(draft)
             raise StorageFailure(disk_fault(fault, self.folder)) from fault
 
@@ -135,13 +138,17 @@ class LocalStorage:
         except OSError as error:
             raise StorageFailure(disk_fault(error, self.folder)) from error
 
-    async def names(self) -> AsyncIterator[list[str]]:
-        try:
-            with await asyncio.to_thread(os.scandir, self.folder) as entries:
-                while page := await asyncio.to_thread(lambda: [each.name for each in islice(entries, PAGE)]):
-                    yield [*filter(NAME.fullmatch, page)]
-        except OSError as error:
-            raise StorageFailure(disk_fault(error, self.folder)) from error
+    async def names(self) -> AsyncGenerator[list[str], None]:
+        with closing(_pages(self.folder)) as pages:
+            while True:
+                try:
+                    # to its end: the folder must not be closed while a thread reads it
+                    page = await to_its_end(asyncio.to_thread(next, pages, None))
+                except OSError as error:
+                    raise StorageFailure(disk_fault(error, self.folder)) from error
+                if page is None:
+                    return
+                yield [*filter(NAME.fullmatch, page)]
 
     async def times(self, name: str) -> FileTimes | None:
         try:
@@ -157,6 +164,15 @@ class LocalStorage:
             await asyncio.to_thread(self._remove_drafts, time.time() - ABANDONED)
         except OSError as error:
             raise StorageFailure(disk_fault(error, self.folder)) from error
+
+    async def _put(self, draft: Path, name: str) -> OSError | None:
+        """Have the next trip take the draft along; returns what went wrong."""
+        self._gathered[draft] = self.folder / name
+        if self._next_trip is None:
+            self._next_trip = asyncio.create_task(self._take_over_gathered())
+        if len(self._gathered) >= min(ENOUGH, self._coming() / 2):
+            self._gathered_enough.set()
+        return (await asyncio.shield(self._next_trip)).get(draft)
 
     async def _take_over_gathered(self) -> dict[Path, OSError]:
         with suppress(TimeoutError):
@@ -184,7 +200,8 @@ class LocalStorage:
 
     def _take_over(self, draft: Path, target: Path) -> None:
         if target.exists():
-            draft.unlink()
+            # another try may have renamed it, and failed to sync the folder
+            draft.unlink(missing_ok=True)
             return
         file = os.open(draft, os.O_RDONLY)
         try:
@@ -265,6 +282,13 @@ class _Looks:
         for (_, told), there in zip(looks, found, strict=True):
             if not told.done():  # its caller was cancelled
                 told.set_result(there)
+
+
+def _pages(folder: Path) -> Generator[list[str], None, None]:
+    """Yield the names of what is in the folder, up to `PAGE` at once."""
+    with os.scandir(folder) as entries:
+        while page := [each.name for each in islice(entries, PAGE)]:
+            yield page
 
 
 def _write_probe(path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -163,7 +163,7 @@ class ObjectStorage:
             except FileNotFoundError:
                 return  # stores other than S3 say so
 
-    async def names(self) -> AsyncIterator[list[str]]:
+    async def names(self) -> AsyncGenerator[list[str], None]:
         with self._faults():
             async for page in obstore.list(self._store, chunk_size=PAGE):
                 yield [each["path"] for each in page if NAME.fullmatch(each["path"])]

@@ -55,6 +55,10 @@ class Cors:
             app.middlewares.append(self._middleware())
             app.on_response_prepare.append(self._add_headers)
 
+    def lists(self, request: web.Request) -> bool:
+        """Tell whether pages of the origin that sent this request may call the API."""
+        return self._any or self._granted(request) is not None
+
     def _middleware(self) -> Middleware:
         @web.middleware
         async def answer_preflight(request: web.Request, handler: Handler) -> web.StreamResponse:

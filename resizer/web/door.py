@@ -6,22 +6,22 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
+from resizer.seldom import Seldom
 from resizer.web.problems import raw_problem
 
 logger = logging.getLogger(__name__)
 
 #: seconds that one who is refused gets to send its request, so that it reads the answer rather than a reset
 REFUSAL_WAIT = 1.0
-#: refused ones that may do so at once; further ones are answered and closed on the spot
+#: refused ones that may do so at once, or as many as are let in where those are fewer; further ones are
+#: answered and closed on the spot
 REFUSALS = 32
-#: seconds between two warnings of a full house
-WARN_EVERY = 60.0
 
 FULL: Final = raw_problem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "too-many-connections",
     "the server has as many connections open as it may; try again in a few seconds, "
-    "or raise server.max_connections",
+    "or raise server.max_connections and, where the log says so, the limit of open files",
     headers={"Retry-After": "5"},
 )
 
@@ -34,9 +34,9 @@ class Door:
         self._limit = limit
         self._inside = 0
         self._refused = 0
-        self._next_warning = 0.0
-        #: refused ones that may still send their request
-        self.waiting = 0
+        self._worth_a_line = Seldom()
+        #: refused ones that still get time to send their request
+        self._waiting = 0
 
     def __call__(self) -> asyncio.Protocol:
         return Visitor(self)
@@ -53,19 +53,27 @@ class Door:
         protocol.connection_made(transport)
         return True
 
+    def wait(self) -> bool:
+        """Have one of the refused wait for its request, where there is room for it."""
+        if self._waiting >= min(REFUSALS, self._limit):
+            return False
+        self._waiting += 1
+        return True
+
+    def stop_waiting(self) -> None:
+        self._waiting -= 1
+
     def _leave(self) -> None:
         self._inside -= 1
 
     def _warn(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if now < self._next_warning:
-            return
-        self._next_warning = now + WARN_EVERY
-        logger.warning(
-            "%s connections are open, which is server.max_connections: further ones get 503 (%s so far)",
-            self._inside,
-            self._refused,
-        )
+        if self._worth_a_line():
+            logger.warning(
+                "%s connections are open, as many as server.max_connections and the open files allow: "
+                "further ones get 503 (%s so far)",
+                self._inside,
+                self._refused,
+            )
 
 
 class Visitor(asyncio.Protocol):
@@ -81,8 +89,7 @@ class Visitor(asyncio.Protocol):
         if self._door.enter(transport):
             return
         self._transport = transport
-        if self._door.waiting < REFUSALS:
-            self._door.waiting += 1
+        if self._door.wait():
             self._timer = asyncio.get_running_loop().call_later(REFUSAL_WAIT, self._refuse)
         else:
             self._refuse()
@@ -97,7 +104,7 @@ class Visitor(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._door.waiting -= 1
+            self._door.stop_waiting()
 
     def _refuse(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

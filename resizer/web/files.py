@@ -5,10 +5,12 @@ import os
 import re
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
+from resizer.errors import OutOfResources, shortage
 from resizer.storage.base import content_type_of
 from resizer.web.problems import problem
 
@@ -31,11 +33,19 @@ class ImageFile(web.FileResponse):
             request = request.clone(headers=headers)
         return await super().prepare(request)
 
+    def _make_response(self, request: web.BaseRequest, accept_encoding: str) -> Any:
+        # whatever keeps the file from being opened is a 404 to aiohttp
+        try:
+            return super()._make_response(request, accept_encoding)
+        except OSError as error:
+            if lacking := shortage(error):
+                raise OutOfResources(lacking) from error
+            raise
+
 
 async def send_image(request: web.Request, path: Path) -> web.StreamResponse:
     """Answer with a compressed image, a part of it, or that it has no such part."""
-    headers = {"Content-Type": content_type_of(path.name), "X-Content-Type-Options": "nosniff"}
-    image = ImageFile(path, headers=headers)
+    image = ImageFile(path, headers={"Content-Type": content_type_of(path.name)})
     wanted = range_of(request)
     if wanted is None:
         return image

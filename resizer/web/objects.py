@@ -20,7 +20,7 @@ class ObjectResponse(web.StreamResponse):
 
 async def send_object(request: web.Request, found: StoredObject, name: str) -> web.StreamResponse:
     """Answer with an image, a part of it, that it has no such part, or that it is as the client has it."""
-    response = ObjectResponse(headers={"X-Content-Type-Options": "nosniff", "Accept-Ranges": "bytes"})
+    response = ObjectResponse(headers={"Accept-Ranges": "bytes"})
     response.headers[hdrs.ETAG] = found.etag
     response.last_modified = found.modified
     if _is_known(request, found):

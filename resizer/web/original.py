@@ -9,7 +9,7 @@ import re
 
 from aiohttp import hdrs, web
 
-from resizer.errors import ImageError, OriginalUnavailable
+from resizer.errors import ImageError, OriginalUnavailable, OutOfResources
 from resizer.web.keys import BATCHES, ORIGINALS, Original
 from resizer.web.leaving import ends_with_client
 from resizer.web.results import break_off
@@ -42,6 +42,8 @@ async def original(request: web.Request) -> web.StreamResponse:
         try:
             async with request.app[ORIGINALS](image.url) as found:
                 return await _send(request, found)
+        except OutOfResources:
+            raise  # it is no fault of the image's host
         except ImageError as error:
             raise OriginalUnavailable(str(error)) from error
 

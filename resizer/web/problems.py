@@ -15,7 +15,9 @@ from resizer.errors import (
     BatchNotFound,
     BodyTooSlow,
     CatalogError,
+    CrossOrigin,
     DatabaseFailure,
+    HostNotAllowed,
     IdempotencyConflict,
     InvalidUrl,
     NoSpace,
@@ -24,6 +26,7 @@ from resizer.errors import (
     NothingToSend,
     OptionError,
     OriginalUnavailable,
+    OutOfResources,
     QueueFull,
     ResizerError,
     SpoolFailure,
@@ -32,7 +35,9 @@ from resizer.errors import (
     UnsupportedEncoding,
     UploadError,
     UploadTooLarge,
+    shortage,
 )
+from resizer.seldom import Seldom
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +45,8 @@ PROBLEM_JSON = "application/problem+json"
 #: seconds after which a client may ask again
 RETRY_SOON = {"Retry-After": "1"}
 RETRY_LATER = {"Retry-After": "30"}
+
+_worth_a_line = Seldom()
 
 #: error → status, the problem's name, headers; a class stands before its base
 PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]] = {
@@ -57,6 +64,8 @@ PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]]
     # the rest of the body is not wanted
     UploadTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large", {"Connection": "close"}),
     UploadError: (HTTPStatus.BAD_REQUEST, "not-a-csv-upload", {}),
+    HostNotAllowed: (HTTPStatus.MISDIRECTED_REQUEST, "host-not-allowed", {}),
+    CrossOrigin: (HTTPStatus.FORBIDDEN, "cross-origin", {}),
     BatchNotFound: (HTTPStatus.NOT_FOUND, "no-such-request", {}),
     OriginalUnavailable: (HTTPStatus.BAD_GATEWAY, "original-unavailable", {}),
     NotFinished: (HTTPStatus.CONFLICT, "not-finished", RETRY_SOON),
@@ -66,6 +75,7 @@ PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]]
     QueueFull: (HTTPStatus.TOO_MANY_REQUESTS, "queue-full", RETRY_LATER),
     NoSpace: (HTTPStatus.INSUFFICIENT_STORAGE, "no-space", RETRY_LATER),
     DatabaseFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "database-unavailable", RETRY_LATER),
+    OutOfResources: (HTTPStatus.SERVICE_UNAVAILABLE, "out-of-resources", RETRY_SOON),
     StorageFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "storage-unavailable", RETRY_LATER),
     SpoolFailure: (HTTPStatus.SERVICE_UNAVAILABLE, "spool-unavailable", RETRY_LATER),
 }
@@ -85,7 +95,9 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         errors = [asdict(each) for each in error.problems] if isinstance(error, CatalogError) else None
         facts = {"errors": errors} if errors is not None else {}
         return problem(status, name, str(error), facts=facts, headers=extra)
-    except Exception:
+    except Exception as error:
+        if lacking := shortage(error):
+            return out_of_resources(OutOfResources(lacking))
         # the path as it came: decoded it could hold a line break
         logger.exception("%s %s met a fault of the service", request.method, request.rel_url.raw_path)
         return problem(
@@ -93,6 +105,14 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
             None,
             "a fault of the service, not of the request; the server's log has the details",
         )
+
+
+def out_of_resources(error: OutOfResources) -> web.Response:
+    """Ask to come back once there is room, and log it once a minute."""
+    if _worth_a_line():
+        logger.warning("requests are answered 503 until there is room: %s", error.reason)
+    status, name, headers = PROBLEMS[OutOfResources]
+    return problem(status, name, str(error), headers=headers)
 
 
 def problem_of(error: web.HTTPException) -> web.Response:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
-from aiohttp import StreamReader, web
+from aiohttp import StreamReader, hdrs, web
 
-from resizer.errors import BodyTooSlow
+from resizer.errors import BodyTooSlow, OutOfResources
+from resizer.version import SERVER
 from resizer.web.access_log import AccessLogger
 from resizer.web.pace import Pace
-from resizer.web.problems import problem, problem_of, raw_problem
+from resizer.web.problems import out_of_resources, problem, problem_of, raw_problem
 from resizer.web.taking import Taking
 
 logger = logging.getLogger(__name__)
@@ -143,6 +144,9 @@ class Protocol(web.RequestHandler):
             resp.force_close()
         try:
             return await super().finish_response(request, resp, start_time)
+        except OutOfResources as error:
+            # nothing was sent of the file that could not be opened
+            return await super().finish_response(request, out_of_resources(error), start_time)
         except TimeoutError as error:
             raise ConnectionError("the system has given the client up") from error
         finally:
@@ -163,7 +167,10 @@ class Protocol(web.RequestHandler):
         logger.debug("%s sent what is no request: %s", request.remote, type(exc).__name__)
         known = HTTPStatus(status)
         response = problem(
-            known, None, f"this cannot be read as a request: {known.description or known.phrase}"
+            known,
+            None,
+            f"this cannot be read as a request: {known.description or known.phrase}",
+            headers={hdrs.SERVER: SERVER},  # no application has seen it, which would add this
         )
         response.force_close()
         return response

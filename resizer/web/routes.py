@@ -4,16 +4,18 @@ import re
 from http import HTTPStatus
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from resizer.batches import Submission
 from resizer.bodies import status_url, upload_body
 from resizer.storage.base import CACHE_CONTROL
+from resizer.version import SERVER
 from resizer.web.access_log import REQUEST_ID, tie_log
 from resizer.web.answers import answer_json
 from resizer.web.archive import archive
 from resizer.web.auth import require_token
 from resizer.web.cors import Cors
+from resizer.web.cross_site import CrossSite
 from resizer.web.docs import docs
 from resizer.web.events import events
 from resizer.web.files import send_image
@@ -38,10 +40,12 @@ def setup_web(app: web.Application) -> None:
     """Add the middlewares and every route; what the handlers need is put into the app by its owner."""
     app.middlewares.extend([count_answers, tie_log])
     app.middlewares.append(answer_problems)
-    Cors(app[SETTINGS].server.cors_origins).add_to(app)
+    cors = Cors(app[SETTINGS].server.cors_origins)
+    app.middlewares.append(CrossSite(app[SETTINGS].server, cors).middleware())
+    cors.add_to(app)
     app.middlewares.append(require_token(app[SETTINGS].server.api_tokens))
     app.middlewares.append(answer_methods)
-    app.on_response_prepare.append(cache_for_ever)
+    app.on_response_prepare.extend([name_server, confine_images, cache_for_ever])
     Page(app[SETTINGS]).add_to(app)
     app.router.add_post("/upload", upload, expect_handler=check_expectation)
     app.router.add_get("/status/{request_id}", status)
@@ -120,6 +124,19 @@ async def compressed(request: web.Request) -> web.StreamResponse:
     if isinstance(found, Path):
         return await send_image(request, found)
     return await send_object(request, found, name)
+
+
+async def name_server(request: web.Request, response: web.StreamResponse) -> None:
+    """Say what answers, without the versions that aiohttp would add."""
+    del request
+    response.headers[hdrs.SERVER] = SERVER
+
+
+async def confine_images(request: web.Request, response: web.StreamResponse) -> None:
+    """Let nothing run in a browser that opens a compressed image, whatever its bytes are."""
+    if request.rel_url.raw_path.startswith("/compressed/"):
+        response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+        response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 async def cache_for_ever(request: web.Request, response: web.StreamResponse) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiofiles
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from resizer.config import is_signing_secret
+from resizer.cross_site import SAFE_METHODS, AllowedHosts, Authority, asked_for, comes_from_elsewhere
 from resizer.errors import ConfigError, SignatureError
+from resizer.version import SERVER
 from resizer.webhooks.signing import verify
 
 logger = logging.getLogger(__name__)
@@ -29,8 +32,6 @@ _DETAILS: dict[int, str] = {
     HTTPStatus.METHOD_NOT_ALLOWED: "there are POST /webhook, GET /ping and GET /events",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"the body is larger than {MAX_BODY} bytes",
 }
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -146,6 +147,44 @@ async def events(request: web.Request) -> web.Response:
     return web.json_response({"data": request.app[JOURNAL].newest_first()})
 
 
+def refuse_other_sites(hosts: AllowedHosts) -> Middleware:
+    """Return the middleware that keeps pages of other sites from reading events.
+
+    An event is authenticated by its signature, so its sender may use any name for the receiver.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked = asked_for(request.method, request.raw_path, request.headers)
+        if request.method not in SAFE_METHODS:
+            if comes_from_elsewhere(request.headers, [asked or ""]):
+                return _problem(HTTPStatus.FORBIDDEN, "a page of another origin sent this request")
+        elif asked is not None or request.version >= HttpVersion11:
+            authority = Authority.of(asked or "")
+            if authority is None:
+                return _problem(HTTPStatus.BAD_REQUEST, "the Host header is no host name")
+            if not hosts.allow(authority.host, _local_address(request)):
+                return _problem(
+                    HTTPStatus.MISDIRECTED_REQUEST,
+                    f"this receiver does not answer for {authority.host[:255]}; if that is one of its names, "
+                    "add it to server.allowed_hosts",
+                )
+        return await handler(request)
+
+    return middleware
+
+
+def _local_address(request: web.Request) -> str:
+    sockname = request.transport.get_extra_info("sockname") if request.transport else None
+    return str(sockname[0]) if isinstance(sockname, tuple) else ""
+
+
+async def name_server(request: web.Request, response: web.StreamResponse) -> None:
+    """Say what answers, without the versions that aiohttp would add."""
+    del request
+    response.headers[hdrs.SERVER] = SERVER
+
+
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every failure as application/problem+json."""
@@ -173,14 +212,19 @@ def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = N
     )
 
 
-def create_receiver(secret: str, log: Path | None = None) -> web.Application:
+def create_receiver(
+    secret: str, log: Path | None = None, *, hosts: AllowedHosts | None = None
+) -> web.Application:
     """Return the receiver; new events are appended to `log` as lines of JSON.
 
+    It may be asked for `hosts`; unless said, for those of a server on loopback.
     Raises `ConfigError` where the secret is none; so does its start where the log cannot be used.
     """
     if not is_signing_secret(secret):
         raise ConfigError.of("--secret", "it is no signing secret", "give whsec_ and base64")
-    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY)
+    guard = refuse_other_sites(hosts or AllowedHosts("127.0.0.1"))
+    app = web.Application(middlewares=[problems, guard], client_max_size=MAX_BODY)
+    app.on_response_prepare.append(name_server)
     app[SECRET] = secret
     app[JOURNAL] = Journal(log)
     app.cleanup_ctx.append(_load)

@@ -25,6 +25,8 @@ class Bench:
         self.faults: set[int] = set()
         #: places in a batch of images that fail
         self.failing: set[int] = set()
+        #: what is raised where it is at fault
+        self.fault: Exception = RuntimeError("a fault of ours")
         #: whether it wants more, and that it was asked
         self.hungry = True
         self.asked = asyncio.Event()
@@ -53,7 +55,7 @@ class Bench:
         if gate is not None:
             await gate.wait()
         if task.seq in self.faults:
-            raise RuntimeError("a fault of ours")
+            raise self.fault
         if task.seq in self.failing:
             return failed(task.batch_id, task.seq)
         return done(task.batch_id, task.seq)
@@ -147,6 +149,22 @@ async def test_fault_of_the_service_fails_the_image_and_not_the_batch(
     assert ended is not None
     assert (ended.status, ended.completed, ended.failed) == (BatchStatus.PARTIAL, 2, 1)
     assert "a fault of ours" in caplog.text
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("can't start new thread"), OSError(24, "no"), MemoryError()])
+async def test_image_that_lacks_something_of_this_machine_says_so(
+    fault: Exception, database: Database, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(database)
+    bench.faults, bench.fault = {0}, fault
+    batch = await batch_of(["a"])
+    async with dispatcher(database, bench) as at_work:
+        at_work.begin(batch.id)
+        await ends.until(1)
+    (image,) = await database.images(batch.id, after=-1, limit=1)
+    assert image.fault is not None
+    assert image.fault.code == "storage"
+    assert "limit of its machine" in image.fault.message
 
 
 async def test_stop_begins_no_further_image_and_records_those_in_flight(

@@ -8,6 +8,7 @@ import pytest
 
 from resizer.catalog import CatalogReader, Header
 from resizer.catalog.encoding import CHUNK
+from resizer.catalog.reader import MAX_MISSING
 from resizer.models import Product
 
 A, B, C = "https://a/1.jpg", "https://a/2.jpg", "https://a/3.jpg"
@@ -133,9 +134,20 @@ def test_spaces_before_a_quote_that_is_of_no_delimiter_mean_nothing(read: Read) 
     assert product.cells == ("1", " SKU1", A, 'a, "b" c')
 
 
-def test_short_rows_are_filled_up(read: Read) -> None:
+def test_short_rows_stay_short(read: Read) -> None:
+    """The result fills them up."""
     _, products = read(f"{HEADER.strip()},Note\n1,SKU1,{A}\n2,SKU2\n")
-    assert [product.cells for product in products] == [("1", "SKU1", A, ""), ("2", "SKU2", "", "")]
+    assert [product.cells for product in products] == [("1", "SKU1", A), ("2", "SKU2")]
+    assert [product.urls for product in products] == [(A,), ()]
+
+
+def test_a_short_row_is_read_where_the_image_column_is_beyond_its_end(read: Read) -> None:
+    _, products = read(f"SKU,Note,No,Images\nSKU1\n\nSKU2,,2\nSKU3,,,{A}\n")
+    assert [(product.name, product.serial, product.urls) for product in products] == [
+        ("SKU1", "", ()),
+        ("SKU2", "2", ()),
+        ("SKU3", "", (A,)),
+    ]
 
 
 def test_a_product_without_images_is_kept(read: Read) -> None:
@@ -153,6 +165,18 @@ def test_urls_of_unnamed_columns_move_into_the_image_cell(read: Read) -> None:
     assert header.columns == ("No", "", "Images", "Product")
     assert product.cells == ("1", "", f"{A},{B};{C},ftp://x/y , http://", "SKU1")
     assert product.urls == (A, B, C, "ftp://x/y", "http://")
+
+
+def test_a_row_is_filled_up_to_the_image_cell_for_a_url_that_is_moved_there(read: Read) -> None:
+    between = ",x" * (MAX_MISSING - 1)
+    _, (product,) = read(f"No,,SKU{between},Images\n1,{A},SKU1\n")
+    assert product.cells == ("1", "", "SKU1", *[""] * (MAX_MISSING - 1), A)
+    assert product.urls == (A,)
+
+
+def test_white_space_in_an_unnamed_column_is_dropped(read: Read) -> None:
+    _, (product,) = read(f"No,,Images,SKU\n1, ,{A},SKU1, \n")
+    assert product.cells == ("1", "", A, "SKU1")
 
 
 def test_an_unquoted_cell_is_put_together_as_it_was_written(read: Read) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from resizer.catalog import MAX_PROBLEMS, CatalogReader
+from resizer.catalog.faults import MAX_CELL, MAX_ROW
 from resizer.catalog.header import MAX_COLUMNS
-from resizer.catalog.rows import BLOCK, MAX_CELL, MAX_ROW
+from resizer.catalog.reader import MAX_MISSING
+from resizer.catalog.rows import BLOCK
 from resizer.errors import CatalogError, Problem
 
 A, B = "https://a/1.jpg", "https://a/2.jpg"
@@ -49,6 +51,13 @@ def refuse(tmp_path: Path) -> Refuse:
         ),
         pytest.param(f"{HEADER}1,SKU1,https://a/w_1,h_1/a.jpg\n", 2, 4, '"h_1/a.jpg"', id="unquoted comma"),
         pytest.param(f"No,,SKU,Images\n1,x,a,{A}\n", 2, 2, "in line 1", id="text in unnamed column"),
+        pytest.param(
+            f"No,,SKU{',x' * MAX_MISSING},Images\n1,{A},a\n2,,b{',' * MAX_MISSING},{A}\n",
+            2,
+            2,
+            "too long before",
+            id="too far to be moved",
+        ),
         pytest.param(f'{HEADER}1,SKU1,"{A}\n', 2, 3, "never closed", id="open quote"),
         pytest.param(
             f'{HEADER}1,SKU1,{A}\n2,"SKU2,{A}\n3,SKU3,{A}\n', 3, 2, "never closed", id="open in the middle"
@@ -109,6 +118,17 @@ def test_reading_goes_on_after_a_problem(refuse: Refuse) -> None:
         (8, 2),
         (9, 2),
     ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("blank", ["", ",,", '""', "  "])
+def test_lines_are_right_after_many_blank_ones(refuse: Refuse, blank: str, end: str) -> None:
+    many = (blank + end) * 1000
+    broken = f'4,"d\n" x,{A}'
+    problems = refuse(
+        f'{many}{HEADER}{many}1,a,"{A}{many}"{end}{many}2,,{A}{end}{many}{broken}{end}{many}3,,{A}'
+    )
+    assert [problem.line for problem in problems] == [4003, 5004, 6006]
 
 
 def test_what_is_true_of_the_whole_file_comes_first(refuse: Refuse) -> None:
@@ -172,6 +192,9 @@ def test_products_come_up_to_the_first_problem(tmp_path: Path) -> None:
             3,
             "quote may be",
             id="not the short one",
+        ),
+        pytest.param(
+            f"{HEADER}{chr(10) * 99}{' ' * (MAX_CELL + 1)}\n\n", 101, 1, "characters; split", id="blank cell"
         ),
         pytest.param(f"{HEADER}1,a,{A}{',' * MAX_ROW}\n", 2, 1, f"{MAX_ROW:,}", id="long row"),
         pytest.param(

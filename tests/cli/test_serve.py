@@ -154,10 +154,10 @@ async def test_second_server_on_a_database_is_refused(tmp_path: Path) -> None:
 
 NO_REQUESTS = (
     b"nonsense\r\n\r\n",
-    b"GET /ping HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
-    b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /ping HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
-    b"GET /ping HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+    b"GET /ping HTTP/1.1\r\nHost: localhost\r\nContent-Length: many\r\n\r\n",
+    b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET /ping HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+    b"GET /ping HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
 )
 
 

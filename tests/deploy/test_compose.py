@@ -30,6 +30,7 @@ ANSWERS = 5
 FILLED_IN = {
     "RESIZER_SERVER__API_TOKENS": "a,b",
     "RESIZER_SERVER__PUBLIC_URL": "https://images.example.com",
+    "RESIZER_SERVER__ALLOWED_HOSTS": "server,img.example.com",
     "REDIS_PASSWORD": "0f1e2d3c",
     "AWS_ACCESS_KEY_ID": "resizer",
     "AWS_SECRET_ACCESS_KEY": "4b5a6978",
@@ -126,6 +127,13 @@ def test_each_variable_is_a_key_of_the_configuration(name: str, monkeypatch: pyt
             else:
                 assert (settings.engine.kind, settings.storage.kind) == ("local", "local")
             assert seconds(service["stop_grace_period"]) > settings.queue.shutdown_grace + ANSWERS
+
+
+@both
+def test_other_containers_may_ask_by_the_name_of_the_service(name: str) -> None:
+    for each, service in own_services(name).items():
+        if service.get("command") != ["worker"]:
+            assert filled_in(service["environment"]["RESIZER_SERVER__ALLOWED_HOSTS"], {}) == each
 
 
 @both

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from programs import DEPLOY, PATIENCE, output_of, program
-from proxies import CADDY, NGINX, SMALL_UPLOAD, Start, caddy, caddy_environment, nginx, nginx_files
+from proxies import CADDY, NAME, NGINX, SMALL_UPLOAD, Start, caddy, caddy_environment, nginx, nginx_files
 
 import photos
 from origin import Answer, Origin
@@ -28,7 +28,8 @@ both = pytest.mark.parametrize("start", [nginx, caddy])
 
 @pytest.fixture
 async def service(serve: Serve) -> Client:
-    return await serve(server={"trusted_proxies": LOOPBACK, "max_upload_size": SMALL_UPLOAD})
+    server = {"trusted_proxies": LOOPBACK, "allowed_hosts": [NAME], "max_upload_size": SMALL_UPLOAD}
+    return await serve(server=server)
 
 
 def port_of(service: Client) -> int:
@@ -98,6 +99,40 @@ async def test_urls_are_of_the_proxys_name_and_scheme(
         async with session.get(image["output_url"]) as response:
             assert response.status == 200
             assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
+@both
+@pytest.mark.parametrize(
+    "server",
+    [{"public_url": f"https://{NAME}"}, {"allowed_hosts": [NAME]}],
+    ids=["public_url", "allowed_hosts"],
+)
+async def test_own_page_passes_and_pages_of_others_do_not(
+    server: dict[str, Any], start: Start, serve: Serve, tmp_path: Path
+) -> None:
+    data = catalogue([("A", "http://127.0.0.1:1/a.jpg")])
+    service = await serve(server=server)
+    async with start(tmp_path / "proxy", port_of(service)) as proxy, proxy.client() as session:
+        for headers, status in (
+            ({"Origin": proxy.origin}, 202),
+            ({"Sec-Fetch-Site": "same-origin"}, 202),
+            ({"Origin": "https://evil.example"}, 403),
+            ({"Origin": "null"}, 403),
+            ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ):
+            async with session.post("/upload", data=form(data), headers=headers) as response:
+                assert response.status == status, headers
+
+
+async def test_nginx_passes_the_host_on_to_be_refused(serve: Serve, tmp_path: Path) -> None:
+    """It takes any name where it has one server alone; Caddy knows only its own."""
+    service = await serve(server={"public_url": f"https://{NAME}"})
+    async with (
+        nginx(tmp_path / "proxy", port_of(service)) as proxy,
+        proxy.client() as session,
+        session.get("/ping", headers={"Host": "evil.example"}) as response,
+    ):
+        await problem(response, 421)
 
 
 @both

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import gc
 import os
 import select
@@ -11,6 +12,7 @@ from pathlib import Path
 import child_functions as child
 import pytest
 
+from process import PATIENCE
 from resizer.config import CompressSettings
 from resizer.engine.pool import CompressPool
 from resizer.errors import CompressCrash, CompressTimeout, HttpStatusError
@@ -272,6 +274,38 @@ async def test_children_take_no_signal_but_the_last(pool: CompressPool) -> None:
         os.kill(pid, signal.SIGTERM)
     assert set(await asyncio.gather(*(pool.run(os.getpid) for _ in range(20)))) == set(pids)
     assert pool.restarts == 0
+
+
+@pytest.mark.parametrize(
+    "needed, error",
+    [
+        ("concurrent.futures.process._ExecutorManagerThread.start", RuntimeError("can't start new thread")),
+        ("os.pipe", OSError(errno.EMFILE, "Too many open files")),
+    ],
+)
+async def test_a_process_that_cannot_be_started_for_now_is_started_later(
+    needed: str,
+    error: Exception,
+    pool: CompressPool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("resizer.engine.pool.START_PAUSE", 0.01)
+    with monkeypatch.context() as patch:
+        patch.setattr(needed, refuse)
+        for pid in pool.pids:
+            kill_and_wait(pid)
+        waiting = pool.submit(os.getpid)
+        async with asyncio.timeout(PATIENCE):
+            while caplog.text.count("cannot be started") < 3:  # noqa: ASYNC110 - the pool brings it about
+                await asyncio.sleep(0.01)
+        assert not waiting.done()
+    assert await waiting in pool.pids
+    told = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert all(each is error for each in told)
 
 
 def open_files() -> int:

@@ -19,10 +19,12 @@ from resizer.errors import (
     BlockedAddress,
     ConnectFailure,
     DnsFailure,
+    ErrorCode,
     FetchTimeout,
     HttpStatusError,
     ImageError,
     InvalidUrl,
+    OutOfResources,
     StorageFailure,
     TlsFailure,
     TooLarge,
@@ -295,6 +297,50 @@ async def test_full_disk_is_a_storage_failure(
     found = await fault(tmp_path, url, retries=3)
     assert isinstance(found, StorageFailure)
     assert found.attempts == 1
+
+
+LACKING = [errno.EMFILE, errno.ENFILE, errno.ENOMEM]
+
+
+@pytest.mark.parametrize("number", LACKING)
+async def test_what_this_machine_lacks_is_waited_for_and_is_no_try(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr("resizer.images.fetcher.SHORTAGE_PAUSE", 0.001)
+    url = origin.add("a", Answer(body=IMAGE))
+    system, refused = os.open, iter(range(5))
+
+    def refuse(*arguments: Any, **options: Any) -> int:
+        if next(refused, None) is None:
+            return system(*arguments, **options)
+        raise OSError(number, os.strerror(number))
+
+    settings = FetchSettings(allow_networks=LOOPBACK, retries=0)
+    async with Fetcher(settings, spool=tmp_path / "spool") as fetching:
+        with monkeypatch.context() as lacking:
+            lacking.setattr(os, "open", refuse)
+            async with fetching.fetch(url) as fetched:
+                assert fetched.path.read_bytes() == IMAGE
+                assert fetched.attempts == 1
+
+
+@pytest.mark.parametrize("number", LACKING)
+async def test_what_this_machine_lacks_for_long_is_not_called_a_fault_of_the_host(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr("resizer.images.fetcher.SHORTAGE_PAUSE", 0.001)
+    url = origin.add("a", Answer(body=IMAGE))
+    settings = FetchSettings(allow_networks=LOOPBACK, retries=0, timeout=0.2)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    async with Fetcher(settings, spool=tmp_path / "spool") as fetching:
+        monkeypatch.setattr(socket, "socket", refuse)
+        with pytest.raises(OutOfResources, match=r"limit of its machine: .*; (raise|free)") as caught:
+            async with fetching.fetch(url):
+                pytest.fail("it was fetched")
+        assert caught.value.code is ErrorCode.STORAGE
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

@@ -1,18 +1,21 @@
 import asyncio
 import errno
+import gc
 import os
 import pickle
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import aiofiles.os
 import pytest
 
+from resizer.durable import sync_folder
 from resizer.errors import ConfigError, StorageFailure
 from resizer.storage import local
 from resizer.storage.local import LocalStorage
@@ -23,6 +26,7 @@ NAME = "0123456789abcdef0123456789abcdef.jpg"
 OWNER = """
 import asyncio, os, sys
 from pathlib import Path
+from typing import Any
 from resizer.storage.local import LocalStorage
 
 async def main():
@@ -202,6 +206,29 @@ async def test_a_folder_that_cannot_be_synced_fails_all_that_are_new_in_it(
         assert all(isinstance(end, StorageFailure) for end in ends)
 
 
+@pytest.mark.parametrize("before", ["resizer.storage.local.sync_folder", "os.fsync"])
+async def test_file_waits_for_a_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    """Where only the folder could not be synced the file has its name already."""
+    real: Callable[[Any], None] = sync_folder if "sync_folder" in before else os.fsync
+    refused = iter(range(3))
+
+    def refuse(what: Any) -> None:
+        if next(refused, None) is not None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        real(what)
+
+    monkeypatch.setattr(local, "PAUSE", 0.001)
+    monkeypatch.setattr(before, refuse)
+    async with LocalStorage(tmp_path) as storage:
+        draft = written(storage)
+        await storage.put(draft, NAME)
+        assert await storage.find(NAME) == tmp_path / NAME
+        assert not draft.exists()
+    assert next(refused, None) is None
+
+
 @pytest.mark.parametrize(
     "number, message",
     [
@@ -209,7 +236,8 @@ async def test_a_folder_that_cannot_be_synced_fails_all_that_are_new_in_it(
         (errno.EDQUOT, "quota of {folder}"),
         (errno.EACCES, "no permission to write to {folder}"),
         (errno.EROFS, "disk of {folder} is mounted read-only"),
-        (errno.EMFILE, "Too many open files"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ESTALE, os.strerror(errno.ESTALE)),
     ],
 )
 async def test_a_fault_of_the_disk_is_told_to_a_person(
@@ -219,6 +247,7 @@ async def test_a_fault_of_the_disk_is_told_to_a_person(
         raise OSError(number, os.strerror(number))
 
     async with LocalStorage(tmp_path) as storage:
+        monkeypatch.setattr(local, "PATIENCE", 0.0)
         monkeypatch.setattr(os, "fsync", fail)
         draft = written(storage)
         with pytest.raises(StorageFailure) as caught:
@@ -307,3 +336,21 @@ async def test_a_folder_of_a_files_name_is_not_sent(tmp_path: Path) -> None:
 async def test_drafts_need_an_open_storage(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="not open"):
         LocalStorage(tmp_path).draft()
+
+
+async def test_a_listing_that_is_cancelled_leaves_no_folder_open(tmp_path: Path) -> None:
+    """What stays open is a warning, and so an error here."""
+    async with LocalStorage(tmp_path) as storage:
+
+        async def list_all() -> None:
+            async with aclosing(storage.names()) as pages:
+                async for _ in pages:
+                    pass
+
+        for steps in range(12):
+            listing = asyncio.create_task(list_all())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            listing.cancel()
+            await asyncio.gather(listing, return_exceptions=True)
+    gc.collect()

@@ -256,7 +256,7 @@ async def test_any_other_name_is_answered_404(name: str, serve: Serve) -> None:
     client = await serve()
     url = client.make_url("/")
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(f"GET /compressed/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET /compressed/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert b" 404 " in (await reader.readline())
     writer.close()
 

@@ -35,7 +35,8 @@ FORWARDED = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "img.example.com"
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    async with stage(tmp_path_factory.mktemp("data")) as opened:
+    server = {"allowed_hosts": ["shop.example.com", "[2001:db8::1]"]}
+    async with stage(tmp_path_factory.mktemp("data"), server=server) as opened:
         yield opened
 
 
@@ -112,7 +113,7 @@ async def test_image_is_shown_to_everybody(guarded: Stage) -> None:
 async def test_urls_name_the_host_that_was_asked(service: Stage) -> None:
     assert await addresses(service) == {service.root}
     assert await addresses(service, Host="shop.example.com:8443") == {"http://shop.example.com:8443"}
-    assert await addresses(service, Host="[::1]:80") == {"http://[::1]:80"}
+    assert await addresses(service, Host="[2001:db8::1]:80") == {"http://[2001:db8::1]:80"}
 
 
 async def test_forwarded_headers_count_from_a_trusted_proxy_alone(guarded: Stage, service: Stage) -> None:

@@ -1,8 +1,6 @@
 """Many clients at once, against the service as a process of its own."""
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import aiohttp
@@ -13,7 +11,8 @@ from service import catalogue, form
 from wire import PATIENCE, Wire
 
 CSV = catalogue([("One", "nonsense://example.com/a.jpg")])
-POST = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 10000\r\n\r\nS. No."
+START = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+POST = START + b"Content-Length: 10000\r\n\r\nS. No."
 #: what a connection begins with before it stops, and what it is told
 HALF_OPEN = {
     b"": b"",
@@ -80,10 +79,7 @@ async def test_half_open_connections_are_closed_and_hold_up_nobody(
 async def test_hundred_posts_with_one_key_make_one_request(tmp_path: Path) -> None:
     """Each over a connection of its own, all with their body half sent before the first ends."""
     body = CSV + b"2,Two,\r\n" * 1000
-    start = (
-        f"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: {len(body)}\r\n"
-        "Idempotency-Key: one\r\n\r\n"
-    ).encode()
+    start = START + f"Content-Length: {len(body)}\r\nIdempotency-Key: one\r\n\r\n".encode()
     async with server(tmp_path) as process, aiohttp.ClientSession() as session:
         url = await process.url()
         wires = [await Wire.to(int(url.rpartition(":")[2])) for _ in range(100)]
@@ -97,27 +93,3 @@ async def test_hundred_posts_with_one_key_make_one_request(tmp_path: Path) -> No
         assert len((await get_json(session, f"{url}/requests"))["data"]) == 1
         for wire in wires:
             wire.writer.close()
-
-
-def test_limit_of_open_files_is_raised_as_far_as_the_system_lets_it() -> None:
-    """In a process of its own, whose limit falls from case to case and which nobody can raise again.
-
-    3,280 is what the defaults need.
-    """
-    program = """
-import logging, resource, sys
-from resizer.cli.descriptors import allow_descriptors, descriptors_needed
-from resizer.config import load_settings
-logging.basicConfig(stream=sys.stdout, format="warned: %(message)s")
-for hard in 4096, 3280, 1000:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
-    allow_descriptors(descriptors_needed(load_settings()))
-    print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-"""
-    finished = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True, env={}
-    )
-    first, second, warning, third = finished.stdout.splitlines()
-    assert (first, second, third) == ("3280", "3280", "1000")
-    assert warning.startswith("warned: ")
-    assert "server.max_connections" in warning

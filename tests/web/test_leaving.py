@@ -69,14 +69,14 @@ async def test_place_is_free_as_soon_as_who_waits_has_left(
         target = path.format(request_id).encode()
         wires = [await Wire.to(port) for _ in range(2)]
         for wire in wires:
-            await wire.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n")
+            await wire.send(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n")
         await until(2, batches)
         wires[0].writer.close()
         cast(asyncio.Transport, wires[1].writer.transport).abort()
         await until(0, batches)
         inside = [await Wire.to(port) for _ in range(2)]
         for wire in inside:
-            await wire.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            await wire.send(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await wire.reply()).status == 200
             wire.writer.close()
     assert errors_in(caplog.records) == []
@@ -88,18 +88,24 @@ async def test_connection_serves_on_after_a_wait_and_a_stream(tmp_path: Path, or
     async with service(tmp_path) as (port, batches):
         request_id = await uploaded(port, origin)
         async with await Wire.to(port) as wire:
-            head = b"GET /status/" + request_id.encode() + b" HTTP/1.1\r\nHost: x\r\nPrefer: wait=60\r\n\r\n"
+            head = (
+                b"GET /status/"
+                + request_id.encode()
+                + b" HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=60\r\n\r\n"
+            )
             await wire.send(head)
             await until(1, batches)
             batches.stop_taking()
             assert (await wire.reply()).status == 200
-            await wire.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            await wire.send(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await wire.reply()).status == 200
-            await wire.send(b"GET /requests/" + request_id.encode() + b"/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            await wire.send(
+                b"GET /requests/" + request_id.encode() + b"/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            )
             async with asyncio.timeout(PATIENCE):
                 told = await wire.reader.readuntil(b"\r\n0\r\n\r\n")
             assert b"event: progress" in told
-            await wire.send(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            await wire.send(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await wire.reply()).status == 200
 
 
@@ -127,7 +133,9 @@ async def test_who_takes_no_events_is_ended_and_no_events_pile_up(
         monkeypatch.setattr(batches, "batch", changing)
         async with await Wire.to(port) as stuck:
             cast(asyncio.Transport, stuck.writer.transport).pause_reading()
-            await stuck.send(b"GET /requests/" + request_id.encode() + b"/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            await stuck.send(
+                b"GET /requests/" + request_id.encode() + b"/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            )
             await until(1, batches)
             await until(0, batches)
         # what the system holds for both sides, and no more

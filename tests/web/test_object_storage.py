@@ -50,6 +50,7 @@ async def test_image_goes_to_the_store_and_out_through_the_service(
     assert headers["Content-Type"] == "image/jpeg"
     assert headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
     tag = headers["ETag"]
 
     async def asked(**fields: str) -> tuple[int, bytes, str | None]:

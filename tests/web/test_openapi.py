@@ -98,7 +98,7 @@ async def test_open_paths_of_the_document_are_open(serve: Serve) -> None:
 
 
 async def test_server_is_the_one_that_was_asked(serve: Serve) -> None:
-    client = await serve()
+    client = await serve(server={"allowed_hosts": ["images.example"]})
     document = await fetched(client, Host="images.example:81")
     assert [each["url"] for each in document["servers"]] == ["http://images.example:81"]
 

@@ -212,7 +212,7 @@ async def test_who_leaves_ends_the_fetch(
         path = f"/requests/{request_id}/images/{{}}/original"
         wires = [await Wire.to(service.port) for _ in range(AT_ONCE)]
         for wire in wires:
-            await wire.send(f"GET {path.format(0)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await wire.send(f"GET {path.format(0)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await origin.arrived("/a.jpg", 1 + AT_ONCE)
         for wire in wires:
             wire.writer.close()
@@ -247,7 +247,7 @@ async def test_who_reads_slowly_holds_up_nobody(tmp_path: Path, origin: Origin) 
         path = f"/requests/{request_id}/images/{{}}/original"
         wires = [await Wire.to(service.port) for _ in range(2 * AT_ONCE)]
         for wire in wires:
-            await wire.send(f"GET {path.format(0)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await wire.send(f"GET {path.format(0)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await origin.arrived("/a.jpg", 1 + len(wires))
         async with service.session.get(path.format(1)) as response:
             assert response.status == 200

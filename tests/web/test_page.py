@@ -209,7 +209,7 @@ async def test_no_path_leads_out_of_the_pages_files(path: str, tmp_path: Path) -
     """As they came, byte by byte: a client would tidy them up."""
     app = create_app(settings_for(tmp_path, server={"api_tokens": ["secret"]}))
     async with listening(app) as port, await Wire.to(port) as wire:
-        await wire.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await wire.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         (await wire.reply()).problem(404)
 
 

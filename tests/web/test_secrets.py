@@ -51,7 +51,7 @@ async def closed(tmp_path: Path) -> AsyncIterator[tuple[web.Application, int]]:
 
 
 def asked(method: str, path: str, headers: list[bytes]) -> bytes:
-    start = [f"{method} {path} HTTP/1.1".encode(), b"Host: x", b"Content-Length: 0"]
+    start = [f"{method} {path} HTTP/1.1".encode(), b"Host: localhost", b"Content-Length: 0"]
     return b"\r\n".join([*start, *headers, b"", b""])
 
 
@@ -192,10 +192,10 @@ async def test_log_and_answers_hold_no_secret(log_format: str, tmp_path: Path, o
             await call("GET", "/nowhere?q=querysecret")
             await call("GET", f"/nowhere?token={OTHER}")
             for odd in (
-                f"GET /ping HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\0\r\n\r\n",
-                f"GET /ping HTTP/1.1\r\nHost: x\r\nAuthorization Bearer {TOKEN}\r\n\r\n",
-                f"GET /ping HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}{'x' * 9000}\r\n\r\n",
-                f"GET /ping?token={TOKEN}{'x' * 9000} HTTP/1.1\r\nHost: x\r\n\r\n",
+                f"GET /ping HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\0\r\n\r\n",
+                f"GET /ping HTTP/1.1\r\nHost: localhost\r\nAuthorization Bearer {TOKEN}\r\n\r\n",
+                f"GET /ping HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}{'x' * 9000}\r\n\r\n",
+                f"GET /ping?token={TOKEN}{'x' * 9000} HTTP/1.1\r\nHost: localhost\r\n\r\n",
                 f"nonsense {TOKEN}\r\n\r\n",
             ):
                 async with await Wire.to(int(url.rpartition(":")[2])) as wire:

@@ -19,7 +19,7 @@ from resizer.web.protocol import TAKING_SPANS, Protocol
 from service import catalogue, settings_for
 from wire import PATIENCE, Wire, errors_in, listening
 
-GET = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CSV = catalogue([("One", "nonsense://example.com/a.jpg")])
 #: seconds
 TIMEOUT = 0.4
@@ -27,7 +27,7 @@ TIMEOUT = 0.4
 
 def post(length: int, path: str = "/upload", **headers: str) -> bytes:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    fields = {"Host": "x", "Content-Type": "text/csv", "Content-Length": str(length), **given}
+    fields = {"Host": "localhost", "Content-Type": "text/csv", "Content-Length": str(length), **given}
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode()
 
@@ -78,7 +78,7 @@ async def test_who_sends_nothing_is_closed_without_a_word(tmp_path: Path) -> Non
         assert await wire.closed() == b""
 
 
-@pytest.mark.parametrize("begun", [b"G", b"GET /ping HTTP/1.1\r\nHost: x\r\nX-Half", GET[:-2]])
+@pytest.mark.parametrize("begun", [b"G", b"GET /ping HTTP/1.1\r\nHost: localhost\r\nX-Half", GET[:-2]])
 async def test_half_a_header_is_answered_408_and_closed(begun: bytes, tmp_path: Path) -> None:
     async with service(tmp_path) as port, await Wire.to(port) as wire:
         await wire.send(begun)
@@ -113,7 +113,7 @@ async def test_half_a_header_in_one_packet_with_a_request_is_answered_408(
 ) -> None:
     whole = CHUNKED + body if body else GET
     async with service(tmp_path) as port, await Wire.to(port) as wire:
-        await wire.send(whole + b"GET /ping HTTP/1.1\r\nHost: x\r\n")
+        await wire.send(whole + b"GET /ping HTTP/1.1\r\nHost: localhost\r\n")
         await wire.reply()
         (await wire.reply()).problem(408)
         assert await wire.closed() == b""
@@ -167,7 +167,7 @@ async def test_body_that_nobody_reads_is_not_waited_for_long(tmp_path: Path) -> 
 
 
 async def test_slow_body_behind_an_upgrade_that_is_declined_is_answered_408(tmp_path: Path) -> None:
-    upgrade = b"GET /ping HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    upgrade = b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     async with service(tmp_path) as port, await Wire.to(port) as wire:
         await wire.send(upgrade + post(10_000) + CSV)
         assert (await wire.reply()).status == 200
@@ -316,7 +316,7 @@ async def test_who_never_reads_its_answer_is_closed(
     limits = {"request_timeout": TIMEOUT, "max_connections": 1}
     async with listening(endless, **limits) as port, await Wire.to(port) as stuck:
         cast(asyncio.Transport, stuck.writer.transport).pause_reading()
-        await stuck.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await stuck.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         await served(port)
     assert errors_in(caplog.records) == []
 
@@ -330,7 +330,7 @@ async def test_who_reads_slowly_is_not_closed(path: str, endless: web.Applicatio
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 20_000)
             slow.setblocking(False)  # noqa: FBT003 - so it is called
             await loop.sock_connect(slow, ("127.0.0.1", port))
-            await loop.sock_sendall(slow, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await loop.sock_sendall(slow, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             began = loop.time()
             while loop.time() < began + 2 * TAKING_SPANS * TIMEOUT:
                 assert await loop.sock_recv(slow, 4_000)
@@ -358,7 +358,7 @@ async def test_place_is_taken_for_as_long_as_someone_works_for_who_has_gone() ->
     app.router.add_get("/ping", ping)
     async with listening(app, max_connections=1) as port:
         async with await Wire.to(port) as gone:
-            await gone.send(b"GET /work HTTP/1.1\r\nHost: x\r\n\r\n")
+            await gone.send(b"GET /work HTTP/1.1\r\nHost: localhost\r\n\r\n")
             async with asyncio.timeout(PATIENCE):
                 await at_work.wait()
             cast(asyncio.Transport, gone.writer.transport).abort()

@@ -266,8 +266,8 @@ async def test_upload_cut_off_midway_leaves_nothing(serve: Serve, tmp_path: Path
     url = client.make_url("/upload")
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(
-        b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 1000000\r\n\r\n"
-        + catalogue([("One", "https://example.com/a.jpg")])
+        b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+        b"Content-Length: 1000000\r\n\r\n" + catalogue([("One", "https://example.com/a.jpg")])
     )
     await writer.drain()
     writer.write_eof()
@@ -394,7 +394,9 @@ async def test_key_that_is_not_ascii_is_refused(serve: Serve) -> None:
     client = await serve()
     url = client.make_url("/")
     reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(b"POST /upload HTTP/1.1\r\nHost: x\r\nIdempotency-Key: \xe4\r\nContent-Length: 0\r\n\r\n")
+    writer.write(
+        b"POST /upload HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: \xe4\r\nContent-Length: 0\r\n\r\n"
+    )
     assert b" 422 " in await reader.readline()
     writer.close()
 

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, AppRunner, Request
 from pytest_aiohttp.plugin import AiohttpClient
 
+from resizer.cross_site import AllowedHosts
 from resizer.errors import ConfigError
 from resizer.webhooks.receiver import KEPT, MAX_BODY, create_receiver
 from resizer.webhooks.signing import sign
@@ -223,3 +224,33 @@ async def test_log_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
 def test_receiver_refuses_what_is_no_secret(secret: str) -> None:
     with pytest.raises(ConfigError, match="--secret"):
         create_receiver(secret)
+
+
+@pytest.mark.parametrize("path", ["/events", "/ping", "/nowhere"])
+async def test_events_are_shown_under_the_receivers_own_hosts_alone(
+    path: str, aiohttp_client: AiohttpClient
+) -> None:
+    hosts = AllowedHosts("127.0.0.1", ["hooks.example"])
+    client = await aiohttp_client(create_receiver(SECRET, hosts=hosts))
+    for host in ("localhost:1", "hooks.example", "127.0.0.1"):
+        async with client.get(path, headers={"Host": host}) as response:
+            assert response.status in {200, 404}
+            assert response.headers["Server"] == "resizer"
+    for host, status in (("evil.example:8081", 421), ("[::1]", 421), ("a b", 400)):
+        async with client.get(path, headers={"Host": host}) as response:
+            assert response.status == status
+            assert response.content_type == "application/problem+json"
+            assert response.headers["Server"] == "resizer"
+
+
+async def test_sender_may_use_any_host_but_is_no_page(aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(create_receiver(SECRET))
+    for fields, status in (
+        ({"Host": "receiver.internal"}, 204),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ):
+        headers = {**sign(SECRET, "msg_1", int(time.time()), event()), **fields}
+        async with client.post("/webhook", data=event().encode(), headers=headers) as response:
+            assert response.status == status, fields

@@ -55,8 +55,6 @@ def compress(data: bytes, *, recipe: Recipe, max_pixels: int) -> Encoded:
             # a small source with many frames would fill as many large canvases
             check_pixels(*plan.size, getattr(image, "n_frames", 1) if animated else 1, max_pixels)
         if animated:
-            if plan.on_ground:
-                plan = replace(plan, may_keep=False)
             result = animate(image, plan)
         else:
             result, plan = _still(image, data, plan)
@@ -125,14 +123,11 @@ def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan) -> tuple[bytes, 
         box = drafted[1] if drafted else None
     image.load()
     depth = data[24] if plan.kind is Format.PNG else BYTE
-    if depth > BYTE and plan.lossless_png and plan.may_keep and not (plan.on_ground and has_alpha(image)):
+    if depth > BYTE and plan.lossless_png and plan.may_keep:
         return NOTHING, plan  # what has 16 bits cannot be written again without loss
     pixels = plain(image, plan.kind, depth)
-    if has_alpha(pixels):
-        if plan.on_ground:
-            plan = replace(plan, may_keep=False)
-        elif plan.may_be_png:
-            plan = replace(plan, target=Format.PNG)
+    if plan.may_be_png and has_alpha(pixels):
+        plan = replace(plan, target=Format.PNG)
     pixels, profile = grounded(*coloured(placed(pixels, plan, box), profile, plan.target), plan)
     if plan.target is Format.GIF:
         return write_gif([(straight(pixels), 0.0)], plan, loop=None, clear=has_alpha(pixels)), plan

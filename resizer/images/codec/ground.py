@@ -24,7 +24,7 @@ def grounded(image: Image.Image, profile: bytes | None, plan: Plan) -> tuple[Ima
     The image is of one of the modes that can be written, its colours as `profile` says.
     """
     pads = plan.layout.pads
-    covers = has_alpha(image) and (plan.on_ground or plan.target is Format.JPEG)
+    covers = has_alpha(image) and plan.target is Format.JPEG
     if not (pads or covers):
         return image, profile
     image = straight(image)

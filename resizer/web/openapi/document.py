@@ -4,7 +4,8 @@ from http import HTTPStatus
 
 from resizer.bodies import Json
 from resizer.config import Settings
-from resizer.errors import DatabaseFailure
+from resizer.cross_site import SAFE_METHODS
+from resizer.errors import CrossOrigin, DatabaseFailure, HostNotAllowed, OutOfResources
 from resizer.version import VERSION
 from resizer.web.auth import OPEN_PATHS, OPEN_PREFIXES
 from resizer.web.openapi.events import webhooks
@@ -112,7 +113,9 @@ def _described(operation: Operation, closed_to_strangers: bool) -> Json:  # noqa
         described["parameters"] = list(operation.parameters)
     if operation.body is not None:
         described["requestBody"] = operation.body
-    shared = {"400": "Unreadable", "500": "Fault", "503": "Busy"}
+    shared = {"400": "Unreadable", "421": "OtherHost", "500": "Fault", "503": "Busy"}
+    if operation.method.upper() not in SAFE_METHODS:
+        shared["403"] = "OtherOrigin"
     if closed_to_strangers and is_open(operation.path):
         described["security"] = []
     elif closed_to_strangers:
@@ -131,11 +134,14 @@ def _shared_answers(closed_to_strangers: bool) -> dict[str, Json]:  # noqa: FBT0
         "Unreadable": _problem(
             400, [ABOUT_BLANK], "It cannot be read as a request, or its `Host` is no host name."
         ),
+        "OtherHost": _problem(421, [urn("host-not-allowed")], str(HostNotAllowed.__doc__)),
+        "OtherOrigin": _problem(403, [urn("cross-origin")], str(CrossOrigin.__doc__)),
         "Fault": _problem(500, [ABOUT_BLANK], "A fault of the service; its log has the details."),
         "Busy": _problem(
             503,
-            [urn("too-many-connections"), urn("database-unavailable")],
+            [urn("too-many-connections"), urn("out-of-resources"), urn("database-unavailable")],
             f"`{urn('too-many-connections')}`: the server has as many connections open as it may.\n\n"
+            f"`{urn('out-of-resources')}`: {OutOfResources.__doc__}\n\n"
             f"`{urn('database-unavailable')}`: {DatabaseFailure.__doc__}",
             headers={"Retry-After": retry},
         ),

@@ -5,7 +5,7 @@ from resizer.errors import BatchNotFound, NotFinished, OptionError, OriginalUnav
 from resizer.storage.base import CONTENT_TYPES
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import Operation, answer, header, parameter_ref, sent_header
-from resizer.web.openapi.shared import DISPOSITION, ETAG, NO_CACHE, NOSNIFF
+from resizer.web.openapi.shared import CONFINED, DISPOSITION, ETAG, NO_CACHE, NOSNIFF
 
 ID = parameter_ref("RequestId")
 FILE_HEADERS = {
@@ -21,7 +21,7 @@ IMAGE_HEADERS = {
     "Accept-Ranges": header("Parts can be asked for.", {"const": "bytes"}),
     "Last-Modified": header("When it was made.", {"type": "string"}),
 }
-SENT = {**IMAGE_HEADERS, "X-Content-Type-Options": NOSNIFF}
+SENT = {**IMAGE_HEADERS, "X-Content-Type-Options": NOSNIFF, "Content-Security-Policy": CONFINED}
 PART = r"^bytes \d+-\d+/\d+$"
 #: images need no schema: they are what their type says
 IMAGE_TYPES: Json = {kind: {} for kind in sorted(CONTENT_TYPES.values())}
@@ -117,9 +117,7 @@ ORIGINAL = Operation(
             headers={
                 "Cache-Control": header("For a look at it, and the next.", {"const": "private, max-age=600"}),
                 "X-Content-Type-Options": NOSNIFF,
-                "Content-Security-Policy": header(
-                    "It loads and runs nothing.", {"const": "default-src 'none'; sandbox"}
-                ),
+                "Content-Security-Policy": CONFINED,
                 "Cross-Origin-Resource-Policy": header("For pages of this server.", {"const": "same-origin"}),
             },
         )

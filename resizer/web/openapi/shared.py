@@ -62,6 +62,7 @@ ETAG = header(
 )
 NO_CACHE = header("Ask again each time.", {"const": "no-cache"})
 NOSNIFF = header("It is what its `Content-Type` says.", {"const": "nosniff"})
+CONFINED = header("It loads and runs nothing.", {"const": "default-src 'none'; sandbox"})
 DISPOSITION = header(
     "The name to save it under, after that of the uploaded CSV (RFC 6266).",
     {"type": "string", "pattern": "^attachment; filename="},

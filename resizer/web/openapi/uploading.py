@@ -67,7 +67,7 @@ OPTIONS: dict[str, tuple[str, Json]] = {
     ),
     "background": (
         (
-            "What is around a padded image, and behind what is transparent there and in JPEG: `white`, a "
+            "What is around a padded image, and behind what was transparent in a JPEG: `white`, a "
             "colour as `#rrggbb`, or `none`, which is transparent where the format can be, else white. In a "
             "query `#` is written `%23`."
         ),

@@ -49,7 +49,8 @@ export class Shape {
     const padded = this.fit.value === "pad", jpeg = this.format.value === "jpeg";
     this.place.hidden = !padded && !jpeg;
     this.colour.hidden = this.ground.value !== "colour";
-    const where = padded ? "Around images, and behind what is transparent." : "Behind what is transparent.";
+    const around = jpeg ? "Around images, and behind what is transparent." : "Around images.";
+    const where = padded ? around : "Behind what is transparent.";
     const clear = jpeg ? "White: a JPEG has no transparency." : "White where a format has no transparency.";
     write(this.means, this.ground.value === "none" ? clear : where);
   }
