@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from benchmarks import (
     status,
 )
 from benchmarks.corpus import default_folder
+from benchmarks.loops import EFFORT
 from benchmarks.machine import description
 from benchmarks.options import Options, Part
 
@@ -53,6 +55,8 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := [name for name in given.parts if name not in PARTS]:
         parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    if given.effort:
+        os.environ[EFFORT] = given.effort
     options = Options(
         corpus=given.corpus.resolve(),
         images=given.images,
