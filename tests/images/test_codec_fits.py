@@ -262,7 +262,9 @@ def test_every_mode_of_a_source_is_cropped_and_padded(kind: str, fit: str) -> No
             size = box if fit == "pad" or box == (20, 20) else (30, 30)
             assert opened(result.data).size == (result.width, result.height) == size
             if fit == "pad":
-                assert all(near(corner, (32, 192, 96, 255), 8) for corner in corners(opened(result.data)))
+                # a block of WebP reaches into the picture, which is 20 pixels wide
+                most = 14 if wanted == "webp" else 8
+                assert all(near(corner, (32, 192, 96, 255), most) for corner in corners(opened(result.data)))
 
 
 @pytest.mark.parametrize("clear", [True, False])
