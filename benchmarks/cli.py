@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import (
     dead_host,
     distributed,
+    fidelity,
     growth,
     intake,
     million,
@@ -18,6 +20,7 @@ from benchmarks import (
     status,
 )
 from benchmarks.corpus import default_folder
+from benchmarks.loops import EFFORT
 from benchmarks.machine import description
 from benchmarks.options import Options, Part
 
@@ -32,6 +35,7 @@ PARTS: dict[str, Part] = {
     "dead-host": dead_host.run,
     "distributed": distributed.run,
     "startup": startup.run,
+    "pictures": fidelity.run,
 }
 
 
@@ -45,9 +49,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--quick", action="store_true", help="few of everything: shows only that it works")
     parser.add_argument("--profile", action="store_true", help="where the server's time goes; pipeline only")
+    parser.add_argument(
+        "--crops", type=Path, help="write what `pictures` has made into this folder, enlarged"
+    )
     given = parser.parse_args()
     if unknown := [name for name in given.parts if name not in PARTS]:
         parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    if given.effort:
+        os.environ[EFFORT] = given.effort
     options = Options(
         corpus=given.corpus.resolve(),
         images=given.images,
@@ -55,6 +64,7 @@ def main() -> None:
         most=given.most or (30 if given.quick else 10_000),
         quick=given.quick,
         profile=given.profile,
+        crops=given.crops,
     )
     machine = description()
     print(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()), flush=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -14,11 +14,19 @@ from resizer.config import CompressSettings
 from resizer.engine.child import Child, in_child
 from resizer.engine.local import memory_limit
 from resizer.images.codec import compress_file
+from resizer.recipe import Effort
 
 CORES = len(os.sched_getaffinity(0))
 #: files given to a process at once, so that it never waits for the next; as many as the service gives
 IN_HAND = 2
-SETTINGS = CompressSettings()
+#: the service heeds it, too
+EFFORT = "RESIZER_COMPRESS__EFFORT"
+
+
+@cache
+def settings() -> CompressSettings:
+    """Return them as shipped, but for the effort that the environment asks for."""
+    return CompressSettings(effort=Effort(os.environ.get(EFFORT, Effort.BALANCED)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,12 +59,12 @@ class Loop:
 
 
 @contextmanager
-def plain_loop() -> Iterator[Loop]:
-    """Plain Pillow: the limit of the processor."""
+def plain_loop(*, optimize: bool = False) -> Iterator[Loop]:
+    """Plain Pillow; optimizing, it makes JPEGs of the size of ours."""
     executors = [ProcessPoolExecutor(1, mp_context=get_context("spawn")) for _ in range(CORES)]
     try:
         pids = [executor.submit(os.getpid).result() for executor in executors]
-        yield Loop(executors=executors, pids=pids, work=compress_plainly)
+        yield Loop(executors=executors, pids=pids, work=partial(compress_plainly, optimize=optimize))
     finally:
         for executor in executors:
             executor.shutdown()
@@ -65,7 +73,7 @@ def plain_loop() -> Iterator[Loop]:
 @contextmanager
 def codec_loop() -> Iterator[Loop]:
     """Our codec in children that are started as those of the service's pool are."""
-    children = [Child.start(memory_limit(SETTINGS)) for _ in range(CORES)]
+    children = [Child.start(memory_limit(settings())) for _ in range(CORES)]
     try:
         yield Loop(
             executors=[child.executor for child in children],
@@ -83,8 +91,8 @@ def compress_as_service(source: Path, target: Path) -> int:
         str(source),
         str(target),
         stem=source.stem,
-        recipe=SETTINGS.recipe(),
-        max_pixels=SETTINGS.max_pixels,
+        recipe=settings().recipe(),
+        max_pixels=settings().max_pixels,
     )
     (end,), _ = in_child(1, [call])
     if end.error is not None:

@@ -18,6 +18,8 @@ class Options:
     #: few of everything: shows that it works, and no more
     quick: bool
     profile: bool
+    #: where crops of `pictures` are written
+    crops: Path | None = None
 
     def count(self, usual: int, quick: int) -> int:
         """Return how many images a part takes that usually takes so many."""

@@ -1,10 +1,11 @@
 """Plain Pillow, our codec alone and the whole service over the same files, in rounds of one run of each.
 
-(a) plain Pillow (open, exif_transpose, save) and (b) our codec as a child of the pool runs it read files and
-write files, in as many processes as cores, in the same simple loop. (c) is the service from the upload to the
-final status, with the settings as shipped; its images come from a host on loopback. All processes are started
-before and have compressed a few images. In each round the image host puts another comment into each
-image (see `origin`): the service compresses the same bytes only once, and these it has never seen.
+(a) plain Pillow (open, exif_transpose, save), (o) the same with `optimize=True` and (b) our codec as a child
+of the pool runs it read files and write files, in as many processes as cores, in the same simple loop. (c) is
+the service from the upload to the final status, with the settings as shipped but for `--effort`; its images
+come from a host on loopback. All processes are started before and have compressed a few images. In each round
+the image host puts another comment into each image (see `origin`): the service compresses the same bytes only
+once, and these it has never seen.
 """
 
 import statistics

@@ -7,8 +7,8 @@ from PIL import Image, ImageOps
 QUALITY = 50  # as the service's default
 
 
-def compress_plainly(source: Path, target: Path) -> int:
+def compress_plainly(source: Path, target: Path, *, optimize: bool = False) -> int:
     """Compress from one file to another; returns the number of bytes written."""
     with Image.open(source) as image:
-        ImageOps.exif_transpose(image).save(target, quality=QUALITY)
+        ImageOps.exif_transpose(image).save(target, quality=QUALITY, optimize=optimize)
     return target.stat().st_size

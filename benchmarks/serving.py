@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import resizer
+from benchmarks.loops import EFFORT
 from benchmarks.processes import descendants
 
 CODE = Path(resizer.__file__).parent.parent
@@ -104,7 +105,9 @@ def started(
 
 def environment() -> dict[str, str]:
     """Return the variables for a process of the code that is measured, whatever else is installed."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RESIZER_")}
+    kept = {
+        name: value for name, value in os.environ.items() if name == EFFORT or not name.startswith("RESIZER_")
+    }
     return kept | {
         "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys((CODE, BENCHMARKS)))),
         "RESIZER_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",

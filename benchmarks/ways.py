@@ -18,9 +18,19 @@ from benchmarks.serving import Service, service
 #: images of the start that is not counted
 WARM = 8
 #: by name, in the order in which each round runs them
-TITLES = {"plain": "(a) plain Pillow", "codec": "(b) our codec alone", "service": "(c) the service"}
+TITLES = {
+    "plain": "(a) plain Pillow",
+    "optimized": "(o) the same, optimize=True",
+    "codec": "(b) our codec alone",
+    "service": "(c) the service",
+}
 #: what each ratio is of
-RATIOS = {"b/a": ("codec", "plain"), "c/a": ("service", "plain"), "c/b": ("service", "codec")}
+RATIOS = {
+    "b/a": ("codec", "plain"),
+    "c/a": ("service", "plain"),
+    "c/o": ("service", "optimized"),
+    "c/b": ("service", "codec"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +66,7 @@ def all_ways(corpus: Corpus, folder: Path) -> Iterator[dict[str, Way]]:
     with ExitStack() as stack:
         loops = {
             "plain": stack.enter_context(plain_loop()),
+            "optimized": stack.enter_context(plain_loop(optimize=True)),
             "codec": stack.enter_context(codec_loop()),
         }
         host = stack.enter_context(origin(corpus.paths))
