@@ -23,6 +23,7 @@ from benchmarks.corpus import default_folder
 from benchmarks.loops import EFFORT
 from benchmarks.machine import description
 from benchmarks.options import Options, Part
+from resizer.recipe import Effort
 
 PARTS: dict[str, Part] = {
     "pipeline": pipeline.run,
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=default_folder(), help="where images are kept")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--quick", action="store_true", help="few of everything: shows only that it works")
+    parser.add_argument("--effort", choices=list(Effort), help="of codec and service in pipeline and sizes")
     parser.add_argument("--profile", action="store_true", help="where the server's time goes; pipeline only")
     parser.add_argument(
         "--crops", type=Path, help="write what `pictures` has made into this folder, enlarged"

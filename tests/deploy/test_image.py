@@ -89,7 +89,9 @@ def test_the_wheel_finds_all_that_it_is_made_from() -> None:
 def test_what_is_installed_first_are_the_dependencies(tmp_path: Path) -> None:
     command = next(rest for name, rest in instructions() if name == "RUN" and "tomllib" in rest)
     python, _, pip = command.partition(" && ")
-    assert pip.startswith("pip --python /opt/resizer install --no-binary pyvips --requirement requirements.txt")
+    assert pip.startswith(
+        "pip --python /opt/resizer install --no-binary pyvips --requirement requirements.txt"
+    )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shell = program("sh", package="dash")
     output_of(shell, "-c", f"cd {tmp_path} && {python.replace('python ', f'{sys.executable} ', 1)}")

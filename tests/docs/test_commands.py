@@ -22,6 +22,9 @@ NOT_TYPED = {
     ".venv/bin/pip install -e '.[dev]' && .venv/bin/python -m benchmarks --json figures.json": (
         "takes an hour; tests/test_benchmarks.py runs --quick"
     ),
+    ".venv/bin/pip install -e '.[dev]' && .venv/bin/python -m benchmarks pictures --crops crops": (
+        "takes ten minutes; tests/test_benchmarks.py runs --quick"
+    ),
 }
 #: exit codes other than 0: one image of the README's catalogue is missing
 CODES = {
