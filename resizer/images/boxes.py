@@ -68,6 +68,17 @@ def primary_kind(data: bytes) -> bytes | None:
     return None
 
 
+def item_texts(data: bytes) -> Iterator[bytes]:
+    """Give the type of each item with its name and content type, as far as they can be read."""
+    with suppress(ValueError, IndexError, struct.error):
+        for start, end in bodies(data, 0, len(data), b"meta"):
+            for first, last in bodies(data, start + 4, end, b"iinf"):
+                for name, at, stop in walk(data, first + (6 if data[first] == 0 else 8), last):
+                    if name == b"infe" and data[at] >= TYPED:
+                        # behind version and flags, its number, and whether it is protected
+                        yield data[at + (10 if data[at] >= WIDE_NUMBERS else 8) : stop]
+
+
 def nclx(data: bytes) -> tuple[int, int] | None:
     """Return primaries and transfer as the container tells them for what is shown. Raises nothing."""
     with suppress(ValueError, IndexError, struct.error):

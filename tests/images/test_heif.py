@@ -147,3 +147,12 @@ def test_without_the_extra_the_message_names_it() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "HEIC is not supported" in ended.stdout
     assert "pip install 'resizer[heif]'" in ended.stdout
+
+
+@needs_extra
+def test_part_whose_type_is_no_text_is_damage_and_ends_no_process() -> None:
+    """The library below takes an invalid text for one, and ends the process."""
+    data = FILES["exif_only"]
+    at = data.index(b"Exif", data.index(b"iinf"))
+    with pytest.raises(CorruptImage):
+        pressed(data[:at] + b"\xff\xff\x7f\0" + data[at + 4 :])

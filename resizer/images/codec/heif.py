@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import ImageFile
 
-from resizer.errors import UnsupportedFormat
+from resizer.errors import CorruptImage, UnsupportedFormat
 from resizer.images import boxes
 
 try:
@@ -37,5 +37,16 @@ def open_heif(data: bytes) -> ImageFile.ImageFile:
         raise UnsupportedFormat("a HEIF sequence without a still picture")
     if kind is not None and kind not in KINDS:
         raise UnsupportedFormat(f"a HEIF of {kind.decode('ascii', 'replace')!r}")
+    if not all(map(_is_text, boxes.item_texts(data))):
+        # pi-heif 1.4 ends the process at one
+        raise CorruptImage("the name of a part is no text")
     image: ImageFile.ImageFile = pi_heif.HeifImageFile(BytesIO(data))
     return image
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
