@@ -45,7 +45,7 @@ class Fit(StrEnum):
 def background_from(text: str) -> str:
     """Return the one spelling of a background. Raises `ValueError`."""
     if not BACKGROUND.fullmatch(text):
-        raise ValueError(f"it is not {BACKGROUND_EXPECTED}")
+        raise ValueError("it names no colour")
     return WHITE if text.lower() == "#ffffff" else text.lower()
 
 

@@ -124,6 +124,7 @@ def test_wrong_file_is_refused_by_full_name_with_the_remedy(
     wrong = wrong_keys()
     assert list(wrong) == [key]
     assert remedy in wrong[key]
+    assert "Value error" not in wrong[key]
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,10 @@ def _wrong_key(error: Mapping[str, Any]) -> WrongKey:
         return WrongKey(key=key, problem="it is no section", remedy=f"write its keys below [{key}]")
     # the message of a library may repeat the value
     secret = key in SECRET_KEYS
-    shown = f"{MASK} is not possible" if secret else f"{error['input']!r} is not possible ({error['msg']})"
+    reason = error["msg"].removeprefix(
+        "Value error, "
+    )  # which pydantic puts before the messages of validators
+    shown = f"{MASK} is not possible" if secret else f"{error['input']!r} is not possible ({reason})"
     return WrongKey(key=key, problem=shown, remedy=f"expected {expected}")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pictures import animated, opened, photo, pressed, saved
+from PIL import Image
 
 from resizer.images.codec import effort as efforts
 from resizer.images.codec.effort import OCTREE, STEPS, Jpeg, setting_for
@@ -52,11 +53,21 @@ def test_very_large_image_takes_the_next_faster_setting(target: Format, frames: 
 def test_frames_of_an_animation_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
 
-    def noting(target: Format, effort: Effort, pixels: int, *, frames: int = 1) -> int:
+    def noting(target: Format, effort: Effort, pixels: int, *, frames: int, clear: bool) -> int:
         asked.append((pixels, frames))
-        return setting_for(target, effort, pixels, frames=frames)
+        return setting_for(target, effort, pixels, frames=frames, clear=clear)
 
     monkeypatch.setattr(efforts, "setting_for", noting)
     data = animated([photo(40, 30, seed=seed) for seed in range(5)], "WEBP", duration=50)
     assert opened(pressed(data, max_width=20).data).n_frames == 5
     assert asked == [(20 * 15, 5)]
+
+
+@pytest.mark.parametrize("clear", [False, True], ids=["opaque", "with-transparency"])
+def test_transparency_takes_the_faster_setting_of_webp_from_a_smaller_size_on(*, clear: bool) -> None:
+    picture = photo(1200, 900)
+    if clear:
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    method = SETTINGS[Format.WEBP][Effort.BALANCED if clear else Effort.SMALL]
+    expected = saved(picture, "WEBP", quality=50, method=method)
+    assert pressed(saved(picture, "PNG"), Format.WEBP, effort=Effort.SMALL).data == expected

@@ -36,6 +36,8 @@ class Step(NamedTuple):
     still: float
     #: pixels of an animation, all its frames counted: of each frame several candidates are encoded
     animated: float
+    #: pixels of a still image with transparency, where that takes longer
+    clear: float = UNLIMITED
 
 
 # A setting is taken up to where the worst image, noise, takes it some 14 s of CPU, which is half of the
@@ -45,6 +47,7 @@ class Step(NamedTuple):
 #     2            0.4   1.7    0.9   3.0    2.0   5.1    0.6   1.5
 #     5            1.1   2.8    2.4   6.5    5.4  35      1.3   3.2
 #     6            1.3   7.6    2.9  17      6.5 112     22     8.5
+#     6, with transparency: 1 MP 5.5 10; an animation of 1 MP 13
 #   AVIF, speed
 #     9            0.7   2.2    1.7   5.1    3.2  10.5    0.5   2.6
 #     8            1.5   7.5    3.7  20      5.5  35     0.5   3.1
@@ -59,7 +62,8 @@ class Step(NamedTuple):
 #     octree                                    3.9   4.0
 #
 # PNG's last step falls off so far in looks that the one before it may take 19 s of noise.
-# WebP starts over and over where one part of the file outgrows a limit of the format.
+# WebP starts over and over where one part of the file outgrows a limit of the format, and at method 6 tries
+# every way there is to pack alpha. Frames of an animation get alpha also where they repeat the one before.
 #: from the slowest to the fastest
 STEPS: Final[dict[Format, tuple[Step, ...]]] = {
     Format.JPEG: (
@@ -73,7 +77,7 @@ STEPS: Final[dict[Format, tuple[Step, ...]]] = {
         Step(Effort.FAST, OCTREE, UNLIMITED, UNLIMITED),
     ),
     Format.WEBP: (
-        Step(Effort.SMALL, 6, 16_000_000, 4_000_000),
+        Step(Effort.SMALL, 6, 16_000_000, 1_000_000, clear=1_000_000),
         Step(Effort.BALANCED, 5, 25_000_000, 25_000_000),
         Step(Effort.FAST, 2, UNLIMITED, UNLIMITED),
     ),
@@ -85,21 +89,28 @@ STEPS: Final[dict[Format, tuple[Step, ...]]] = {
 }
 
 
-def setting_for(target: Format, effort: Effort, pixels: int, *, frames: int = 1) -> int:
-    """Return the encoder's setting for an image of so many pixels a frame."""
+def setting_for(target: Format, effort: Effort, pixels: int, *, frames: int = 1, clear: bool = False) -> int:
+    """Return the encoder's setting for an image of so many pixels a frame; `clear`: with transparency."""
     fast_enough = EFFORTS[: EFFORTS.index(effort) + 1]
     return next(
         step.setting
         for step in STEPS[target]
-        if step.effort in fast_enough and pixels * frames <= (step.animated if frames > 1 else step.still)
+        if step.effort in fast_enough and pixels * frames <= _most(step, frames=frames, clear=clear)
     )
 
 
-def options_for(plan: Plan, *, frames: int = 1) -> dict[str, Any]:
+def options_for(plan: Plan, *, frames: int = 1, clear: bool = False) -> dict[str, Any]:
     """Return what Pillow's encoder of WebP or AVIF takes; nothing for another target."""
     if plan.target not in (Format.WEBP, Format.AVIF):
         return {}
-    setting = setting_for(plan.target, plan.effort, plan.size[0] * plan.size[1], frames=frames)
+    pixels = plan.size[0] * plan.size[1]
+    setting = setting_for(plan.target, plan.effort, pixels, frames=frames, clear=clear)
     if plan.target is Format.WEBP:
         return {"quality": plan.quality, "method": setting}
     return {"quality": plan.quality, "speed": setting, "max_threads": 1, "advanced": EXACT_ALPHA}
+
+
+def _most(step: Step, *, frames: int, clear: bool) -> float:
+    if frames > 1:
+        return step.animated
+    return min(step.still, step.clear) if clear else step.still

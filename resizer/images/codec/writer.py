@@ -5,7 +5,7 @@ from PIL import Image
 from resizer.images.codec import jpeg, png, vips
 from resizer.images.codec.chroma import has_thin_colours
 from resizer.images.codec.effort import options_for
-from resizer.images.codec.pixels import straight
+from resizer.images.codec.pixels import has_alpha, straight
 from resizer.images.codec.saving import saved
 from resizer.images.formats import Format
 from resizer.images.plan import Plan
@@ -25,7 +25,7 @@ def encode(
     image = straight(image)
     if plan.target is Format.JPEG:
         return jpeg.write(image, profile, plan, halved=halved)
-    options = options_for(plan)
+    options = options_for(plan, clear=has_alpha(image))
     if not halved and has_thin_colours(image):
         if plan.target is Format.AVIF:
             options["subsampling"] = "4:4:4"
