@@ -176,9 +176,8 @@ def _wrong_key(error: Mapping[str, Any]) -> WrongKey:
         return WrongKey(key=key, problem="it is no section", remedy=f"write its keys below [{key}]")
     # the message of a library may repeat the value
     secret = key in SECRET_KEYS
-    reason = error["msg"].removeprefix(
-        "Value error, "
-    )  # which pydantic puts before the messages of validators
+    # pydantic puts this before the messages of validators
+    reason = error["msg"].removeprefix("Value error, ")
     shown = f"{MASK} is not possible" if secret else f"{error['input']!r} is not possible ({reason})"
     return WrongKey(key=key, problem=shown, remedy=f"expected {expected}")
 
