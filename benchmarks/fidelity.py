@@ -25,7 +25,7 @@ from resizer.images.codec import compress
 from resizer.recipe import Effort, OutputFormat, Recipe
 
 ENOUGH_PIXELS: Final = 10**8
-TRIES: Final = 2  # of which the quicker one counts
+TRIES: Final = 2  # the quicker one counts
 FURTHER: Final = 8  # steps of quality to the second one that is tried
 HEADER: Final = ["", "bytes", "CPU", "ssimulacra2", "least", "butteraugli", "bytes at its ssimulacra2"]
 NOTE: Final = (

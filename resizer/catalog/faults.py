@@ -1,4 +1,4 @@
-"""Say which cell of a row is at fault, and what the client is told of it."""
+"""Find the cell of a row that cannot be read, and say why."""
 
 import re
 from enum import StrEnum
@@ -13,7 +13,7 @@ _QUOTES = re.compile('"+')
 
 
 class Fault(StrEnum):
-    """Why a row cannot be read, as the client is told."""
+    """Why a row cannot be read, in the words that the client gets."""
 
     OPEN = 'the quote that opens this cell is never closed; put a " at the end of the cell'
     AFTER = (
@@ -25,7 +25,7 @@ class Fault(StrEnum):
     ROW = f"the row has more than {MAX_ROW:,} characters; split it, or close a quote that was left open"
 
 
-#: after these it cannot be told any more where a row begins
+#: after these the start of the next row is unknown
 FATAL = frozenset({Fault.CELL, Fault.QUOTED_CELL, Fault.ROW})
 
 
