@@ -73,9 +73,8 @@ class Plan:
 
     @property
     def only_recompresses(self) -> bool:
-        """Whether it is a JPEG, and stays the same JPEG but for its quality."""
-        same = self.turn == UPRIGHT and self.size == self.upright
-        return self.kind is self.target is Format.JPEG and same
+        """Whether a JPEG stays one of the same size; it may be turned upright."""
+        return self.kind is self.target is Format.JPEG and self.size == self.upright
 
     @property
     def drawn_before_turn(self) -> Size:

@@ -138,7 +138,8 @@ def _still(image: ImageFile.ImageFile, data: bytes, plan: Plan, space: Space) ->
     if plan.only_recompresses and not must_convert(image.mode, profile):
         decoded = decode(data, mode=image.mode, size=image.size)
         if decoded:
-            return encode(decoded, profile_of(image.mode, profile), plan, len(data), halved=halved), plan
+            upright = placed(decoded, plan)
+            return encode(upright, profile_of(image.mode, profile), plan, len(data), halved=halved), plan
     box = None
     if plan.layout.shrinks:
         width, height = plan.whole_before_turn
