@@ -37,6 +37,13 @@ def test_colour_profile_is_kept(source: str, wanted: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", WANTED)
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP"])
+def test_padding_behind_a_profile_is_not_copied(source: str, wanted: str) -> None:
+    data = saved(photo(), source, icc_profile=srgb() + bytes(200_000))
+    assert icc(pressed(data, wanted).data) == srgb()
+
+
+@pytest.mark.parametrize("wanted", WANTED)
 def test_colour_profile_of_a_palette_is_kept(wanted: str) -> None:
     assert icc(pressed(saved(photo().quantize(32), "PNG", icc_profile=srgb()), wanted).data) == srgb()
 

@@ -8,6 +8,7 @@ from PIL import Image, ImageCms
 from resizer.images.codec.reader import UNREADABLE
 
 LARGEST: Final = 4 * 2**20  # bytes; printers' profiles reach 3 MB
+HEADER: Final = 128  # bytes; no profile is shorter
 GREY_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "La"})
 INTENT: Final = ImageCms.Intent.RELATIVE_COLORIMETRIC
 FLAGS: Final = ImageCms.Flags.BLACKPOINTCOMPENSATION
@@ -21,6 +22,12 @@ def opened(profile: bytes | None) -> ImageCms.ImageCmsProfile | None:
         return ImageCms.ImageCmsProfile(BytesIO(profile))
     except UNREADABLE:
         return None
+
+
+def without_padding(profile: bytes) -> bytes:
+    """Cut what follows a profile's end, which its first four bytes give (ICC.1:2022, 7.2.2)."""
+    length = int.from_bytes(profile[:4], "big")
+    return profile[:length] if HEADER <= length < len(profile) else profile
 
 
 def is_usable(profile: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 from PIL import Image
 
 from resizer.images import boxes, png
-from resizer.images.codec.icc import GREY_MODES, is_usable
+from resizer.images.codec.icc import GREY_MODES, is_usable, without_padding
 from resizer.images.codec.profiles import (
     BT709,
     SRGB_CURVE,
@@ -80,7 +80,7 @@ class Space:
 
 def space_of(image: Image.Image, data: bytes, kind: Format) -> Space:
     """Return the space; the more exact statement counts where a source holds several."""
-    icc = image.info.get("icc_profile") or None
+    icc = without_padding(image.info.get("icc_profile") or b"") or None
     if kind is Format.PNG:
         told = png.colours(data)
         if told.cicp and (space := _of_cicp(*told.cicp)):
