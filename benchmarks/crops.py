@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.metrics import GROUNDS, on_ground
 from benchmarks.samples import as_jpeg
-from resizer.images.codec import compress
+from resizer.compress.codec import compress
 from resizer.recipe import Effort, OutputFormat, Recipe
 
 SIDE: Final = 110  # pixels of a crop

@@ -21,7 +21,7 @@ from benchmarks.options import Options
 from benchmarks.plain import QUALITY
 from benchmarks.rivals import Rivals, Way, Written
 from benchmarks.tables import Cell, show
-from resizer.images.codec import compress
+from resizer.compress.codec import compress
 from resizer.recipe import Effort, OutputFormat, Recipe
 
 ENOUGH_PIXELS: Final = 10**8

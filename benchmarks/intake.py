@@ -13,12 +13,12 @@ from benchmarks.processes import MIB, cpu_ms, high_water_mib
 from benchmarks.serving import catalogue, service
 from benchmarks.shapes import PRODUCT_ROWS, SHAPES
 from benchmarks.tables import Cell, show
-from resizer.batches.intake import IntakeDesk, Submission
+from resizer.catalog.content import InMemory
 from resizer.config import QueueSettings
-from resizer.content import InMemory
 from resizer.database import open_database
 from resizer.errors import CatalogError
 from resizer.models import OutputFormat, Recipe
+from resizer.pipeline.importing import IntakeDesk, Submission
 
 SIZES = (10_000, 100_000, 1_000_000)
 QUICK = (1_000,)

@@ -10,10 +10,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.plain import compress_plainly
+from resizer.compress.child import Child, in_child
+from resizer.compress.codec import compress_file
 from resizer.config import CompressSettings
-from resizer.engine.child import Child, in_child
-from resizer.engine.local import memory_limit
-from resizer.images.codec import compress_file
+from resizer.pipeline.image import memory_limit
 from resizer.recipe import Effort
 
 CORES = len(os.sched_getaffinity(0))

@@ -11,26 +11,26 @@ from pathlib import Path
 
 from aiohttp import web
 
-from resizer import failpoints
-from resizer.allocator import keep_freed_memory
-from resizer.batches import announcer, open_batches
+from resizer.compress.calls import missing_encoders
+from resizer.compress.pool import CompressPool
 from resizer.config import Settings
 from resizer.data_folder import take_folder, take_worker_folder
 from resizer.database import Database, open_database
 from resizer.engine.base import Engine
-from resizer.engine.calls import missing_encoders
-from resizer.engine.local import LocalEngine, memory_limit
-from resizer.engine.pool import CompressPool
 from resizer.errors import ConfigError
-from resizer.images.fetcher import Fetcher
-from resizer.images.originals import Originals
+from resizer.fetch.fetcher import Fetcher
+from resizer.fetch.originals import Originals
 from resizer.metrics import Metrics, Standing, watch_loop
 from resizer.models import Outcome
+from resizer.pipeline import announcer, open_batches
+from resizer.pipeline.image import LocalEngine, memory_limit
 from resizer.storage.base import Storage
 from resizer.storage.local import LocalStorage
+from resizer.support import failpoints
+from resizer.support.allocator import keep_freed_memory
 from resizer.web import setup_web
+from resizer.web.api.uploads import check_spool
 from resizer.web.keys import BATCHES, CHECKS, METRICS, ORIGINALS, SETTINGS, STANDING, STORAGE
-from resizer.web.uploads import check_spool
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret
 

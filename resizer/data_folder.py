@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from resizer.config import Settings
-from resizer.durable import make_folder, remove_old_drafts
 from resizer.errors import ConfigError, DatabaseUnusable, DataFolderInUse, disk_fault
+from resizer.support.atomic_file import make_folder, remove_old_drafts
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,11 @@ def test_what_would_begin_too_late_is_left_out_and_named(
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", "-rs", *plugins, "--budget", budget, "-n", workers, "."],
         # without the plugins that this does not need, it is quick
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(Path(__file__).parent)},
+        env={
+            **os.environ,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONPATH": str(Path(__file__).parent / "support"),
+        },
         cwd=tmp_path,
         check=False,
         capture_output=True,

@@ -33,7 +33,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a locked database for a moment only, and try again soon."""
     pragmas = (*PRAGMAS, "PRAGMA busy_timeout = 20")
     monkeypatch.setattr("resizer.database.database.PRAGMAS", pragmas)
-    monkeypatch.setattr("resizer.batches.dispatcher.RECORD_BACKOFF", (0.05, 0.2))
+    monkeypatch.setattr("resizer.pipeline.scheduler.RECORD_BACKOFF", (0.05, 0.2))
 
 
 def database_of(client: Client) -> Database:

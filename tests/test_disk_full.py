@@ -56,7 +56,7 @@ def small_disk(tmp_path: Path) -> Iterator[Tmpfs]:
 
 @pytest.fixture(autouse=True)
 def quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resizer.batches.dispatcher.RECORD_BACKOFF", (0.05, 0.2))
+    monkeypatch.setattr("resizer.pipeline.scheduler.RECORD_BACKOFF", (0.05, 0.2))
 
 
 async def stored_elsewhere(serve: Serve, tmp_path: Path, disk: Disk, **sections: dict[str, Any]) -> Client:
@@ -285,8 +285,8 @@ async def test_upload_leaves_others_the_space_to_go_on(
     small_disk: Tmpfs, serve: Serve, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused before the disk is full: what it wrote goes again, and images under way are recorded."""
-    monkeypatch.setattr("resizer.database.intake.RESERVED_PART", 2)
-    monkeypatch.setattr("resizer.batches.intake.CHUNK", 2000)
+    monkeypatch.setattr("resizer.database.imports.RESERVED_PART", 2)
+    monkeypatch.setattr("resizer.pipeline.importing.CHUNK", 2000)
     file = small_disk.folder / "resizer.db"
     client = await serve(database={"path": str(file)}, fetch={"timeout": 60})
     gate = asyncio.Event()

@@ -21,10 +21,10 @@ from origin import Answer, Origin
 from process import Process
 from resizer.app import create_app
 from resizer.cli.logs import JsonFormatter, ShortageFilter, TextFormatter
+from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
-from resizer.engine.pool import CompressPool
 from resizer.errors import CompressCrash
-from resizer.log_context import TieFilter, tied_to
+from resizer.support.log_context import TieFilter, tied_to
 from service import SECRET, Inbox, catalogue, form, settings_for
 from wire import Wire, listening
 
@@ -311,7 +311,7 @@ async def test_lines_of_the_service_are_json_tied_by_request_and_free_of_queries
     for request_id in ids:
         mine = [each for each in log if each.get("request_id") == request_id]
         (settled,) = [each for each in mine if "completed" in each]
-        assert settled["logger"] == "resizer.batches.batches"
+        assert settled["logger"] == "resizer.pipeline.lifecycle"
         assert (settled["status"], settled["images"], settled["completed"], settled["failed"]) == (
             "partial", 2, 1, 1,
         )  # fmt: skip

@@ -11,9 +11,9 @@ import pytest
 import photos
 from origin import Answer, Origin
 from resizer.app import DATABASE
+from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
 from resizer.database import Database
-from resizer.engine.pool import CompressPool
 from resizer.errors import CompressCrash, DatabaseFailure, ErrorCode
 from resizer.metrics import LAG_EVERY, Metrics, Standing, watch_loop
 from resizer.models import FINAL, BatchStatus
@@ -306,7 +306,7 @@ async def test_counts_are_told_while_the_database_is_at_fault(
     hangs: bool, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await serve()
-    monkeypatch.setattr("resizer.web.metrics.PATIENCE", 0.05)
+    monkeypatch.setattr("resizer.web.api.metrics.PATIENCE", 0.05)
 
     async def look() -> None:
         if hangs:

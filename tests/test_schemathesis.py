@@ -27,7 +27,7 @@ CONFIG = """\
 include-operation-id = "getOriginal"
 checks.not_a_server_error.expected-statuses = ["2xx", "4xx", "502"]
 """
-HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
+HOOKS = Path(__file__).parent / "support" / "schemathesis_hooks.py"
 
 
 async def report_of(

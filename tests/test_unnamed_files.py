@@ -19,8 +19,8 @@ from process import PATIENCE, Process, get_json, ran, server
 from resizer.cli import check
 from resizer.config import load_settings
 from resizer.database import Database, unnamed_among
-from resizer.failpoints import EXIT_CODE, VARIABLE, Point
 from resizer.storage.base import Storage
+from resizer.support.failpoints import EXIT_CODE, VARIABLE, Point
 from service import catalogue, form
 
 ARMED = {VARIABLE: Point.RENAMED}

@@ -1,9 +1,9 @@
 """Read the client's CSV, and write it again with what became of its images."""
 
 from resizer.catalog.header import Header
+from resizer.catalog.parsing import CatalogReader
 from resizer.catalog.problems import MAX_PROBLEMS
-from resizer.catalog.reader import CatalogReader
+from resizer.catalog.result import ResultWriter, Slot
 from resizer.catalog.urls import split_urls
-from resizer.catalog.writer import ResultWriter, Slot
 
 __all__ = ["MAX_PROBLEMS", "CatalogReader", "Header", "ResultWriter", "Slot", "split_urls"]

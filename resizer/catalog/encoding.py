@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
+from resizer.catalog.content import Content
 from resizer.catalog.problems import Problems
-from resizer.content import Content
 
 CHUNK = 1 << 20  # bytes read at once
 END_MARKS = 128  # bytes; CP/M filled a file's last block of 128 with 0x1A, and some exports still end in one

@@ -9,10 +9,10 @@ from io import IncrementalNewlineDecoder, StringIO
 from itertools import chain, islice
 from typing import BinaryIO
 
+from resizer.catalog.content import Content
 from resizer.catalog.encoding import Text
 from resizer.catalog.faults import AT_ONCE, FATAL, MAX_CELL, MAX_ROW, Fault, broken_cell
 from resizer.catalog.problems import Problems
-from resizer.content import Content
 
 BLOCK = 1 << 16  # bytes read at once
 

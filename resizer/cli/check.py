@@ -12,7 +12,6 @@ import click
 from rich.filesize import decimal
 
 from resizer.app import open_storage
-from resizer.batches import GRACE, Remover, unnamed_files
 from resizer.cli.options import configured, settings_from
 from resizer.config import Settings
 from resizer.data_folder import is_in_use, own_folder
@@ -26,6 +25,7 @@ from resizer.database import (
     unnamed_among,
 )
 from resizer.errors import ConfigError, ResizerError
+from resizer.pipeline import GRACE, Remover, unnamed_files
 from resizer.storage.base import Storage
 
 SOUND, FAULTY = 0, 1

@@ -3,9 +3,9 @@
 import logging
 import resource
 
-from resizer.batches.dispatcher import MOST_WORKERS
+from resizer.compress.pool import cores
 from resizer.config import Settings
-from resizer.engine.pool import cores
+from resizer.pipeline.scheduler import MOST_WORKERS
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from aiohttp import BadContentDispositionHeader, BadContentDispositionParam
 
 from resizer.config import LogSettings
 from resizer.errors import shortage
-from resizer.log_context import TieFilter
-from resizer.seldom import Seldom
+from resizer.support.log_context import TieFilter
+from resizer.support.log_throttle import Seldom
 
 #: logger of one line an HTTP request, at debug
 ACCESS = "resizer.access"

@@ -9,7 +9,7 @@ from resizer.cli.descriptors import within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, settings_from
 from resizer.cli.serving import serve
-from resizer.cross_site import ANY_HOST, AllowedHosts
+from resizer.support.cross_site import ANY_HOST, AllowedHosts
 from resizer.webhooks.receiver import create_receiver
 from resizer.webhooks.signing import load_secret
 

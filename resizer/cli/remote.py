@@ -19,10 +19,10 @@ import aiohttp
 import tenacity
 import yarl
 
-from resizer.durable import replacing
 from resizer.errors import Problem, ServerRefused, ServerUnreachable
 from resizer.models import BatchStatus
-from resizer.retry_after import seconds_to_wait
+from resizer.support.atomic_file import replacing
+from resizer.support.retry_after import seconds_to_wait
 from resizer.version import VERSION
 
 Body = dict[str, Any]

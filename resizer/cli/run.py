@@ -13,19 +13,19 @@ import click
 from aiohttp import web
 from rich.console import Console
 
-from resizer.allocator import collect_seldom
 from resizer.app import create_app
-from resizer.batches import Batches, Submission
 from resizer.cli.descriptors import within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, recipe_options, settings_from
 from resizer.cli.progress import show_progress, summary
 from resizer.cli.serving import stop_on_signals
 from resizer.config import Settings
-from resizer.durable import sync_folder
 from resizer.errors import CatalogError, DatabaseFailure, NoSpace, StorageFailure, disk_fault
 from resizer.models import Batch, BatchStatus, ImageStatus
-from resizer.threads import start_threads
+from resizer.pipeline import Batches, Submission
+from resizer.support.allocator import collect_seldom
+from resizer.support.atomic_file import sync_folder
+from resizer.support.threads import start_threads
 from resizer.web.keys import BATCHES, STORAGE
 
 logger = logging.getLogger(__name__)

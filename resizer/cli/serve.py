@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from resizer.cli.options import configured, settings_from
+from resizer.compress.child import warm_up
 from resizer.config import check_exposure
-from resizer.engine.child import warm_up
 
 
 @click.command("serve")

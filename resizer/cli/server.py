@@ -3,12 +3,12 @@
 import asyncio
 import logging
 
-from resizer.allocator import collect_seldom
 from resizer.app import create_app
 from resizer.cli.descriptors import BY_WORKER, within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.serving import serve, take_free_port
 from resizer.config import ALL_ADDRESSES, Settings
+from resizer.support.allocator import collect_seldom
 
 logger = logging.getLogger(__name__)
 

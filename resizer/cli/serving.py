@@ -12,10 +12,10 @@ from aiohttp import web
 from resizer.cli.logs import ACCESS
 from resizer.config import ServerSettings
 from resizer.errors import ConfigError
-from resizer.threads import start_threads
-from resizer.web.door import Door
-from resizer.web.listener import Listener
-from resizer.web.protocol import Protocol
+from resizer.support.threads import start_threads
+from resizer.web.connection.door import Door
+from resizer.web.connection.listener import Listener
+from resizer.web.connection.protocol import Protocol
 
 logger = logging.getLogger(__name__)
 

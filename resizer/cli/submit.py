@@ -19,9 +19,9 @@ from resizer.cli.options import configured, recipe_options, settings_from
 from resizer.cli.progress import show_progress, summary
 from resizer.cli.remote import RemoteServer, Standing
 from resizer.config import Settings
-from resizer.durable import check_replaceable
 from resizer.errors import ServerRefused, ServerUnreachable
 from resizer.models import BatchStatus
+from resizer.support.atomic_file import check_replaceable
 
 #: exit codes (contract, section 2); 130 is the shell's for an interruption
 ALL_COMPRESSED, SOME_FAILED, BAD_INPUT, NOT_REACHABLE, INTERRUPTED = 0, 1, 2, 3, 130

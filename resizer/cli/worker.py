@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from resizer.allocator import collect_seldom
 from resizer.app import run_worker
 from resizer.cli.descriptors import BY_IMAGE, within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, settings_from
+from resizer.support.allocator import collect_seldom
 
 
 @click.command("worker")

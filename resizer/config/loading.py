@@ -20,8 +20,8 @@ from resizer.config.sections import (
     ServerSettings,
     Settings,
 )
-from resizer.cross_site import ANY_HOST
 from resizer.errors import ConfigError, WrongKey
+from resizer.support.cross_site import ANY_HOST
 
 DEFAULT_FILE = Path("config.toml")
 #: keys whose values are never shown; of a URL it is its credentials and query that are secret

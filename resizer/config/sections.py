@@ -19,7 +19,6 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from resizer.cross_site import ANY_HOST, Authority, host_of
 from resizer.recipe import (
     BACKGROUND_EXPECTED,
     WHITE,
@@ -29,6 +28,7 @@ from resizer.recipe import (
     Recipe,
     background_from,
 )
+from resizer.support.cross_site import ANY_HOST, Authority, host_of
 
 ENV_PREFIX = "RESIZER_"
 Network = IPv4Network | IPv6Network

@@ -1,5 +1,6 @@
 """State in SQLite: every statement, and the one writer."""
 
+from resizer.database.cached_results import is_fresh, ran_beside
 from resizer.database.copies import (
     Contents,
     back_up,
@@ -13,8 +14,7 @@ from resizer.database.copies import (
 )
 from resizer.database.database import Database, ResultRow, open_database
 from resizer.database.deliveries import Deliveries
-from resizer.database.intake import Intake, NewBatch
-from resizer.database.known import is_fresh, ran_beside
+from resizer.database.imports import Intake, NewBatch
 from resizer.database.outcomes import Announce, NewDelivery
 
 __all__ = [

@@ -13,8 +13,8 @@ from pathlib import Path
 from resizer.database.migrations import MIGRATIONS, step
 from resizer.database.reader import DAMAGED, OUT_OF_SPACE, reason_of
 from resizer.database.removal import NOTE_ORPHANS, SELECT_UNNAMED, UPDATE_COLLECTS_SINCE
-from resizer.durable import replacing
 from resizer.errors import DatabaseUnusable
+from resizer.support.atomic_file import replacing
 
 INTEGRITY = "PRAGMA integrity_check(10)"
 FOREIGN_KEYS = "PRAGMA foreign_key_check"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import aiosqlite
 
+from resizer.database.cached_results import KnownUrls
 from resizer.database.deliveries import Deliveries
-from resizer.database.intake import SUM_PENDING, Intake, NewBatch, check_space, find_by_key
-from resizer.database.known import KnownUrls
+from resizer.database.imports import SUM_PENDING, Intake, NewBatch, check_space, find_by_key
 from resizer.database.migrations import MIGRATIONS, migrate
 from resizer.database.outcomes import Announce, Outcomes
 from resizer.database.reader import DAMAGED, Reader, reason_of
@@ -27,10 +27,10 @@ from resizer.database.rows import (
     batch_from,
     image_from,
 )
-from resizer.durable import make_folder
 from resizer.errors import DatabaseFailure, DatabaseUnusable, disk_fault
 from resizer.metrics import Metrics
 from resizer.models import Batch, BatchStatus, Image, ImageStatus, Outcome, Recipe, Task
+from resizer.support.atomic_file import make_folder
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol, Self, TypeVar
 import aiosqlite
 
 from resizer.database.reader import typed
-from resizer.failpoints import Point, reach
 from resizer.metrics import Metrics
 from resizer.models import Batch, Outcome
+from resizer.support.failpoints import Point, reach
 
 logger = logging.getLogger(__name__)
 

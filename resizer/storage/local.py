@@ -18,11 +18,11 @@ from typing import Self
 
 import aiofiles.os
 
-from resizer.durable import lasting_name, make_folder, sync_folder
 from resizer.errors import ConfigError, StorageFailure, disk_fault, shortage
-from resizer.failpoints import Point, reach
 from resizer.storage.base import NAME, PAGE
-from resizer.waiting import to_its_end
+from resizer.support.atomic_file import lasting_name, make_folder, sync_folder
+from resizer.support.failpoints import Point, reach
+from resizer.support.shielded import to_its_end
 
 logger = logging.getLogger(__name__)
 

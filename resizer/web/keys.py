@@ -6,9 +6,9 @@ from typing import BinaryIO, Protocol
 
 from aiohttp import web
 
-from resizer.batches import Batches
 from resizer.config import Settings
 from resizer.metrics import Metrics, Standing
+from resizer.pipeline import Batches
 from resizer.storage.base import Storage
 
 #: raises a `ResizerError` where the part cannot do its work

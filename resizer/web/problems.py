@@ -37,7 +37,7 @@ from resizer.errors import (
     UploadTooLarge,
     shortage,
 )
-from resizer.seldom import Seldom
+from resizer.support.log_throttle import Seldom
 
 logger = logging.getLogger(__name__)
 

@@ -6,34 +6,34 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from resizer.batches import Submission
-from resizer.bodies import status_url, upload_body
+from resizer.pipeline import Submission
+from resizer.schemas import status_url, upload_body
 from resizer.storage.base import CACHE_CONTROL
 from resizer.version import SERVER
-from resizer.web.access_log import REQUEST_ID, tie_log
 from resizer.web.answers import answer_json
-from resizer.web.archive import archive
-from resizer.web.auth import require_token
-from resizer.web.cors import Cors
-from resizer.web.cross_site import CrossSite
-from resizer.web.docs import docs
-from resizer.web.events import events
-from resizer.web.files import send_image
-from resizer.web.health import healthz, readyz
+from resizer.web.api.archive import archive
+from resizer.web.api.events import events
+from resizer.web.api.files import send_image
+from resizer.web.api.health import healthz, readyz
+from resizer.web.api.metrics import count_answers, metrics
+from resizer.web.api.objects import ObjectResponse, send_object
+from resizer.web.api.options import check_box, query_options, recipe_from, webhook_url_from
+from resizer.web.api.origin import links_for
+from resizer.web.api.original import original
+from resizer.web.api.parameters import flag, idempotency_key
+from resizer.web.api.requests import cancel, delete, deliveries, images, requests, retry, send_again, status
+from resizer.web.api.results import send_csv
+from resizer.web.api.uploads import check_expectation, receive_upload
+from resizer.web.connection.access_log import REQUEST_ID, tie_log
+from resizer.web.connection.auth import require_token
+from resizer.web.connection.cors import Cors
+from resizer.web.connection.cross_site import CrossSite
+from resizer.web.connection.methods import answer_methods
 from resizer.web.keys import BATCHES, SETTINGS, STORAGE
-from resizer.web.methods import answer_methods
-from resizer.web.metrics import count_answers, metrics
-from resizer.web.objects import ObjectResponse, send_object
 from resizer.web.openapi import openapi
-from resizer.web.options import check_box, query_options, recipe_from, webhook_url_from
-from resizer.web.origin import links_for
-from resizer.web.original import original
+from resizer.web.openapi.docs import docs
 from resizer.web.page import Page
-from resizer.web.parameters import flag, idempotency_key
 from resizer.web.problems import RETRY_SOON, answer_problems
-from resizer.web.requests import cancel, delete, deliveries, images, requests, retry, send_again, status
-from resizer.web.results import send_csv
-from resizer.web.uploads import check_expectation, receive_upload
 
 
 def setup_web(app: web.Application) -> None:

@@ -15,14 +15,14 @@ from typing import Protocol, Self
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, wait_exponential
 
-from resizer.addresses import AddressPolicy, open_session, parse_url, redact, translate
 from resizer.config import WebhookSettings
 from resizer.errors import DatabaseFailure, FetchTimeout, HttpStatusError, ImageError, NoSpace
-from resizer.failpoints import Point, reach
-from resizer.log_context import tied_to
+from resizer.fetch.addresses import AddressPolicy, open_session, parse_url, redact, translate
 from resizer.metrics import Metrics
 from resizer.models import Attempt, Delivery, DeliveryStatus
-from resizer.retry_after import seconds_to_wait
+from resizer.support.failpoints import Point, reach
+from resizer.support.log_context import tied_to
+from resizer.support.retry_after import seconds_to_wait
 from resizer.version import VERSION
 from resizer.webhooks.signing import sign
 

@@ -17,8 +17,8 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from resizer.config import is_signing_secret
-from resizer.cross_site import SAFE_METHODS, AllowedHosts, Authority, asked_for, comes_from_elsewhere
 from resizer.errors import ConfigError, SignatureError
+from resizer.support.cross_site import SAFE_METHODS, AllowedHosts, Authority, asked_for, comes_from_elsewhere
 from resizer.version import SERVER
 from resizer.webhooks.signing import verify
 

@@ -14,8 +14,8 @@ from typing import Any
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from resizer.config import WebhookSettings, is_signing_secret
-from resizer.durable import make_folder, sync_folder
 from resizer.errors import ConfigError, SignatureError, disk_fault
+from resizer.support.atomic_file import make_folder, sync_folder
 
 SECRET_FILE = "webhook.secret"  # noqa: S105 - its name, not its content
 PREFIX = "whsec_"

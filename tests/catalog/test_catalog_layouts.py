@@ -8,7 +8,7 @@ import pytest
 
 from resizer.catalog import CatalogReader, Header
 from resizer.catalog.encoding import CHUNK
-from resizer.catalog.reader import MAX_MISSING
+from resizer.catalog.parsing import MAX_MISSING
 from resizer.models import Product
 
 A, B, C = "https://a/1.jpg", "https://a/2.jpg", "https://a/3.jpg"

@@ -8,7 +8,7 @@ import pytest
 from resizer.catalog import MAX_PROBLEMS, CatalogReader
 from resizer.catalog.faults import MAX_CELL, MAX_ROW
 from resizer.catalog.header import MAX_COLUMNS
-from resizer.catalog.reader import MAX_MISSING
+from resizer.catalog.parsing import MAX_MISSING
 from resizer.catalog.rows import BLOCK
 from resizer.errors import CatalogError, Problem
 

@@ -12,7 +12,7 @@ import pytest
 
 from outcomes import done, failed
 from resizer.database import Database, Intake, NewBatch, NewDelivery, open_database
-from resizer.database.intake import TOGETHER, host_of
+from resizer.database.imports import TOGETHER, host_of
 from resizer.database.migrations import MIGRATIONS, step
 from resizer.errors import DatabaseFailure, DatabaseUnusable, ErrorCode, IdempotencyConflict, QueueFull
 from resizer.models import (

@@ -11,10 +11,10 @@ from PIL import Image
 
 import photos
 from resizer.catalog import CatalogReader, ResultWriter, Slot
-from resizer.images.codec import compress, heif
+from resizer.compress.codec import compress, heif
 from resizer.models import OutputFormat, Recipe
 
-HEIC = ROOT / "tests" / "images" / "heic"
+HEIC = ROOT / "tests" / "compress" / "heic"
 FORMATS = read(ROOT / "docs" / "formats.md")
 ROW = re.compile(r"^\| ([A-Z][\w, ]+) \| (.+) \|$", re.MULTILINE)
 

@@ -20,7 +20,7 @@ from shop import Shop
 from kin import descendants
 from origin import Origin
 from process import Process, ran, server
-from resizer.failpoints import EXIT_CODE, VARIABLE, Point
+from resizer.support.failpoints import EXIT_CODE, VARIABLE, Point
 from service import SECRET
 
 #: days after which requests go; those that are to go have their end put back by twice as much

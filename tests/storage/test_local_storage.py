@@ -15,10 +15,10 @@ from typing import Any
 import aiofiles.os
 import pytest
 
-from resizer.durable import sync_folder
 from resizer.errors import ConfigError, StorageFailure
 from resizer.storage import local
 from resizer.storage.local import LocalStorage
+from resizer.support.atomic_file import sync_folder
 
 NAME = "0123456789abcdef0123456789abcdef.jpg"
 

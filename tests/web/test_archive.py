@@ -12,7 +12,7 @@ import pytest
 
 import photos
 from origin import Answer, Origin
-from resizer.web import archive as archives
+from resizer.web.api import archive as archives
 from resizer.web.keys import BATCHES, STORAGE
 from service import Client, catalogue, form, images, problem, settled, upload
 

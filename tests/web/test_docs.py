@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from resizer.web.docs import STYLE
-from resizer.web.docs.html import paragraphs, tag
+from resizer.web.openapi.docs import STYLE
+from resizer.web.openapi.docs.html import paragraphs, tag
 from service import Client, problem
 
 Serve = Callable[..., Awaitable[Client]]

@@ -12,9 +12,9 @@ import pytest
 
 import photos
 from origin import Answer, Origin
-from resizer.batches.following import PACE
 from resizer.errors import DatabaseFailure
-from resizer.web import events
+from resizer.pipeline.following import PACE
+from resizer.web.api import events
 from resizer.web.keys import BATCHES
 from service import Client, catalogue, problem, settled, upload
 from wire import PATIENCE, errors_in

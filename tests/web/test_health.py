@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from full_disk import read_only
-from resizer.engine.pool import CompressPool
+from resizer.compress.pool import CompressPool
 from resizer.errors import DatabaseFailure, NoSpace, ResizerError, StorageFailure
+from resizer.web.api.uploads import SMALL
 from resizer.web.keys import CHECKS, STORAGE
-from resizer.web.uploads import SMALL
 from service import Client, catalogue, form, problem
 
 Serve = Callable[..., Awaitable[Client]]
@@ -56,7 +56,7 @@ async def test_part_at_fault_is_named(part: str, error: ResizerError, serve: Ser
 
 
 async def test_part_that_does_not_answer_is_at_fault(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resizer.web.health.PATIENCE", 0.05)
+    monkeypatch.setattr("resizer.web.api.health.PATIENCE", 0.05)
     client = await serve()
     checks = client.server.app[CHECKS]  # type: ignore[attr-defined]
     # the others answer at once, however slow the machine

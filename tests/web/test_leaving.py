@@ -13,7 +13,7 @@ import pytest
 
 from origin import Answer, Origin
 from resizer.app import create_app
-from resizer.batches import Batches
+from resizer.pipeline import Batches
 from resizer.web.keys import BATCHES
 from service import catalogue, form, settings_for
 from wire import PATIENCE, Wire, errors_in, listening
@@ -114,7 +114,7 @@ async def test_who_takes_no_events_is_ended_and_no_events_pile_up(
 ) -> None:
     """Each status is huge and changes all the time; the client never reads."""
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("resizer.batches.following.PACE", 0)
+    monkeypatch.setattr("resizer.pipeline.following.PACE", 0)
     async with service(tmp_path, request_timeout=0.4) as (port, batches):
         request_id = await uploaded(port, origin)
         batch = await batches.batch(request_id)

@@ -13,8 +13,8 @@ from resizer.config import load_settings
 from resizer.errors import ErrorCode
 from resizer.models import FINAL, BatchStatus, ImageStatus
 from resizer.version import VERSION
+from resizer.web.api.parameters import LONGEST_WAIT
 from resizer.web.openapi import describe
-from resizer.web.parameters import LONGEST_WAIT
 from resizer.web.problems import PROBLEMS
 from service import Client, problem
 

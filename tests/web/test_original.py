@@ -12,7 +12,7 @@ from acceptance import UNKNOWN, stage
 
 import photos
 from origin import Answer, Origin
-from resizer.images.originals import AT_ONCE
+from resizer.fetch.originals import AT_ONCE
 from service import Client, catalogue, images, problem, settled, upload
 from wire import Wire, errors_in
 

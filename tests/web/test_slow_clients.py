@@ -14,8 +14,8 @@ from aiohttp.base_protocol import BaseProtocol
 from test_upload import requests_made
 
 from resizer.app import create_app
-from resizer.web.pace import MIN_RATE, Pace
-from resizer.web.protocol import TAKING_SPANS, Protocol
+from resizer.web.connection.pace import MIN_RATE, Pace
+from resizer.web.connection.protocol import TAKING_SPANS, Protocol
 from service import catalogue, settings_for
 from wire import PATIENCE, Wire, errors_in, listening
 

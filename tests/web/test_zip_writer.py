@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from resizer.web.zip_writer import PIECE, ZipWriter
+from resizer.web.api.zip_writer import PIECE, ZipWriter
 
 #: seconds since the epoch
 NOON = 1_767_268_800.0

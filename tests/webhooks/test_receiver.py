@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, AppRunner, Request
 from pytest_aiohttp.plugin import AiohttpClient
 
-from resizer.cross_site import AllowedHosts
 from resizer.errors import ConfigError
+from resizer.support.cross_site import AllowedHosts
 from resizer.webhooks.receiver import KEPT, MAX_BODY, create_receiver
 from resizer.webhooks.signing import sign
 

@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
 from resizer.config import Settings
-from resizer.images.fetcher import MAX_RETRY_AFTER
+from resizer.fetch.fetcher import MAX_RETRY_AFTER
 
 logger = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from resizer.config import Settings
-from resizer.durable import lasting_name
 from resizer.engine.celery.broker import BEAT, CANCEL, RESULT, TASK, celery_app, redis_client
 from resizer.engine.celery.losses import Losses
 from resizer.engine.celery.messages import Message, Result, message_of, outcome_from
 from resizer.errors import BrokerDown, ConfigError, NoWorkers, TaskFailed, disk_fault
 from resizer.models import Outcome, Task
 from resizer.storage.base import Storage
+from resizer.support.atomic_file import lasting_name
 
 logger = logging.getLogger(__name__)
 

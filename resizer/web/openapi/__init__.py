@@ -4,9 +4,9 @@ import json
 
 from aiohttp import hdrs, web
 
+from resizer.web.api.origin import links_for
 from resizer.web.keys import SETTINGS
 from resizer.web.openapi.document import describe
-from resizer.web.origin import links_for
 
 __all__ = ["describe", "openapi"]
 

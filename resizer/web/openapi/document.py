@@ -2,12 +2,12 @@
 
 from http import HTTPStatus
 
-from resizer.bodies import Json
 from resizer.config import Settings
-from resizer.cross_site import SAFE_METHODS
 from resizer.errors import CrossOrigin, DatabaseFailure, HostNotAllowed, OutOfResources
+from resizer.schemas import Json
+from resizer.support.cross_site import SAFE_METHODS
 from resizer.version import VERSION
-from resizer.web.auth import OPEN_PATHS, OPEN_PREFIXES
+from resizer.web.connection.auth import OPEN_PATHS, OPEN_PREFIXES
 from resizer.web.openapi.events import webhooks
 from resizer.web.openapi.following import FOLLOWING
 from resizer.web.openapi.parts import (

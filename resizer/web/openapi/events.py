@@ -1,7 +1,7 @@
 """The webhooks that the service sends, described."""
 
-from resizer.bodies import Json
 from resizer.models import FINAL, BatchStatus
+from resizer.schemas import Json
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import answer, sent_header
 from resizer.web.openapi.schemas import closed, ref, time

@@ -1,16 +1,5 @@
 """One request as a client would see it: the document's examples, made by the code that makes answers."""
 
-from resizer.bodies import (
-    Json,
-    Links,
-    delivery_body,
-    event_body,
-    image_body,
-    page_body,
-    status_body,
-    upload_body,
-    webhook_body,
-)
 from resizer.errors import HttpStatusError
 from resizer.models import (
     Attempt,
@@ -24,6 +13,17 @@ from resizer.models import (
     ImageStatus,
     OutputFormat,
     Recipe,
+)
+from resizer.schemas import (
+    Json,
+    Links,
+    delivery_body,
+    event_body,
+    image_body,
+    page_body,
+    status_body,
+    upload_body,
+    webhook_body,
 )
 
 #: stands in for the service; names under .example belong to nobody

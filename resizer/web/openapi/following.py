@@ -2,6 +2,8 @@
 
 from resizer.errors import AlreadyFinal, BatchNotFound, NothingToRetry, NothingToSend, OptionError
 from resizer.models import BatchStatus, ImageStatus
+from resizer.web.api.parameters import LONGEST_WAIT
+from resizer.web.api.requests import IMAGES_PAGE, REQUESTS_PAGE
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import (
     Operation,
@@ -16,8 +18,6 @@ from resizer.web.openapi.parts import (
 )
 from resizer.web.openapi.schemas import ref
 from resizer.web.openapi.shared import ETAG, LINKS, LOCATION, NO_CACHE, RETRY_AFTER
-from resizer.web.parameters import LONGEST_WAIT
-from resizer.web.requests import IMAGES_PAGE, REQUESTS_PAGE
 
 ID = parameter_ref("RequestId")
 #: one event of the stream

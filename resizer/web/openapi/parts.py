@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from resizer.bodies import Json
 from resizer.errors import ResizerError
+from resizer.schemas import Json
 from resizer.web.problems import PROBLEM_JSON, PROBLEMS
 
 #: error → what it is to be found under in the document

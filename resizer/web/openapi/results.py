@@ -1,7 +1,7 @@
 """What a request leaves, described: the result, the archive and the images."""
 
-from resizer.bodies import Json
 from resizer.errors import BatchNotFound, NotFinished, OptionError, OriginalUnavailable, StorageFailure
+from resizer.schemas import Json
 from resizer.storage.base import CONTENT_TYPES
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import Operation, answer, header, parameter_ref, sent_header

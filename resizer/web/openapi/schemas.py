@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Any
 
-from resizer.bodies import Json
 from resizer.errors import ErrorCode
 from resizer.models import FINAL, BatchStatus, DeliveryStatus, Effort, Fit, ImageStatus, OutputFormat
+from resizer.schemas import Json
 from resizer.storage.base import CONTENT_TYPES, EXTENSIONS
 
 #: as the service makes them

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from resizer.bodies import Json
+from resizer.schemas import Json
 from resizer.web.openapi.parts import (
     Operation,
     answer,

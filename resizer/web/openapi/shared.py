@@ -1,6 +1,6 @@
 """Parameters, headers and links that several operations share, by the name they have in the document."""
 
-from resizer.bodies import Json
+from resizer.schemas import Json
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import header, or_empty, query
 from resizer.web.openapi.schemas import FILE_NAME, UUID

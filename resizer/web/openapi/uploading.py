@@ -1,6 +1,5 @@
 """`POST /upload` described."""
 
-from resizer.bodies import Json
 from resizer.errors import (
     BodyTooSlow,
     CatalogError,
@@ -17,6 +16,9 @@ from resizer.errors import (
 )
 from resizer.models import Effort, Fit, OutputFormat
 from resizer.recipe import BACKGROUND
+from resizer.schemas import Json
+from resizer.web.api.options import MAX_SIDE
+from resizer.web.api.parameters import LONGEST_KEY
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import (
     Operation,
@@ -29,8 +31,6 @@ from resizer.web.openapi.parts import (
     sent_header,
 )
 from resizer.web.openapi.shared import LINKS, LOCATION
-from resizer.web.options import MAX_SIDE
-from resizer.web.parameters import LONGEST_KEY
 
 OPTIONS: dict[str, tuple[str, Json]] = {
     "webhook_url": (

@@ -1,0 +1,1 @@
+"""Compress images in child processes."""

@@ -1,0 +1,1 @@
+"""Read image containers byte by byte, without decoding a pixel."""

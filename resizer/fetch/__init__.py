@@ -1,0 +1,1 @@
+"""Download images within limits, from addresses that are allowed."""

@@ -1,0 +1,297 @@
+"""Download one image within a size and time budget."""
+
+import asyncio
+import base64
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin
+
+import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_exponential, wait_random
+from yarl import URL
+
+from resizer.config import FetchSettings
+from resizer.errors import (
+    FetchTimeout,
+    HttpStatusError,
+    ImageError,
+    InvalidUrl,
+    OutOfResources,
+    TooLarge,
+    TooManyRedirects,
+)
+from resizer.fetch.addresses import AddressPolicy, open_session, parse_url, redact, translate
+from resizer.fetch.host_throttle import Courtesy
+from resizer.fetch.spool import PIECE, Place, Room, write_spool
+from resizer.fetch.validators import conditions, learnt
+from resizer.models import Source
+from resizer.support.log_throttle import Seldom
+from resizer.support.retry_after import seconds_to_wait
+from resizer.version import VERSION
+
+logger = logging.getLogger(__name__)
+
+BACKOFF = 0.5  # seconds before the second try; doubles with each further one
+MAX_BACKOFF = 30.0  # seconds
+MAX_RETRY_AFTER = 120.0  # seconds; who asks for more is not waited for, so that a request ends in its time
+SHORTAGE_PAUSE = 0.5  # seconds until another look whether there are descriptors, threads, memory
+#: what servers answer that do not understand a condition; then it is left out
+CONDITION_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.PRECONDITION_FAILED})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: a Content-Range from the first byte on: the last one, and how many there are
+WHOLE_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
+#: no format by name: of an origin that offers several, the URL's own is wanted
+ACCEPT = "image/*, */*;q=0.8"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """A downloaded file; whether it is an image, nobody has looked yet."""
+
+    path: Path
+    #: bytes, decompressed
+    size: int
+    #: tries made
+    attempts: int
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unchanged:
+    """What the origin says of an image that is as it was known."""
+
+    #: tries made
+    attempts: int
+    source: Source
+
+
+class Fetcher:
+    """Downloads to files in a folder, from `async with` to its end."""
+
+    def __init__(self, settings: FetchSettings, *, spool: Path, backoff: float = BACKOFF) -> None:
+        self._settings = settings
+        self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
+        self._hosts = Courtesy(per_host=settings.per_host)
+        self._room = Room(spool)
+        self._worth_a_line = Seldom()
+        self._backoff = wait_exponential(multiplier=backoff, max=MAX_BACKOFF) + wait_random(0, backoff)
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._room.folder.mkdir, parents=True, exist_ok=True)
+        self._session = open_session(
+            self._policy,
+            # one try may be several requests, so its whole time is kept in `_hop`
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._settings.connect_timeout),
+            limit_per_host=self._settings.per_host,
+            headers={
+                "Accept": ACCEPT,
+                "Accept-Encoding": "identity",
+                "User-Agent": self._settings.user_agent or f"resizer/{VERSION}",
+            },
+            # also the most that one step of aiohttp's decompression gives, whatever a bomb holds
+            read_bufsize=PIECE,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    @asynccontextmanager
+    async def fetch(self, url: str, *, retries: int | None = None) -> AsyncIterator[Fetched]:
+        """Download what the URL gives to a file that is gone on leaving. Raises `ImageError`.
+
+        With `retries` so many further tries rather than fetch.retries, and no wait for descriptors.
+        """
+        async with self.fetch_if_changed(url, None, retries=retries) as fetched:
+            assert isinstance(fetched, Fetched)  # noqa: S101 - it was asked for without a condition
+            yield fetched
+
+    @asynccontextmanager
+    async def fetch_if_changed(
+        self, url: str, known: Source | None, *, retries: int | None = None
+    ) -> AsyncIterator[Fetched | Unchanged]:
+        """Do the same, unless the origin says that the image is as it was `known`."""
+        target = parse_url(url)
+        patience = self._settings.timeout if retries is None else 0.0
+        retries = self._settings.retries if retries is None else retries
+        async with self._room.place() as place:
+            yield await self._with_patience(patience, partial(self._fetch, target, place, known, retries))
+
+    async def _with_patience(
+        self, seconds: float, fetch: Callable[[], Awaitable[Fetched | Unchanged]]
+    ) -> Fetched | Unchanged:
+        """Wait for what this machine lacks, for so long: it is no try at the host."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while True:
+            try:
+                return await fetch()
+            except OutOfResources as error:
+                if loop.time() + SHORTAGE_PAUSE > until:
+                    raise
+                if self._worth_a_line():
+                    logger.warning("images wait until there is room: %s", error.reason)
+            await asyncio.sleep(SHORTAGE_PAUSE)
+
+    async def _fetch(self, url: URL, place: Place, known: Source | None, retries: int) -> Fetched | Unchanged:
+        try:
+            # most need no other try, nor what it takes to count them
+            return await self._told_try(url, place, known, number=1)
+        except ImageError as error:
+            first = error
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception(_worth_another_try),
+                stop=stop_after_attempt(retries + 1),
+                wait=self._pause,
+                reraise=True,
+            ):
+                with attempt:
+                    number = attempt.retry_state.attempt_number
+                    if number == 1:
+                        raise first
+                    return await self._told_try(url, place, known, number=number)
+        finally:
+            del first  # it would hold this frame, and this frame it
+        raise AssertionError("the last try returns or raises")
+
+    async def _told_try(
+        self, url: URL, place: Place, known: Source | None, *, number: int
+    ) -> Fetched | Unchanged:
+        try:
+            size, source = await self._try(url, place, known)
+        except ImageError as error:
+            error.attempts = number
+            logger.debug("try %d to fetch %s failed: %s", number, redact(url), error)
+            raise
+        if size is None:
+            return Unchanged(attempts=number, source=source)
+        return Fetched(path=place.path, size=size, attempts=number, source=source)
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome and state.outcome.exception()
+        asked = error.retry_after if isinstance(error, ImageError) else None
+        return max(self._backoff(state), asked or 0.0)
+
+    async def _try(self, url: URL, place: Place, known: Source | None) -> tuple[int | None, Source]:
+        """Go the whole way from the first host to the last byte; returns the size, None where unchanged."""
+        first_host = url.host or ""
+        seconds = self._settings.timeout
+        loop = asyncio.get_running_loop()
+        credentials: dict[URL, str] = {}
+        first = url
+        redirects = 0
+        while redirects <= self._settings.max_redirects:
+            if url.user is not None:
+                credentials[url.origin()] = _basic(url)
+            location = None if url == first else str(url.with_user(None))
+            asked = known if known and known.can_be_asked and known.location == location else None
+            headers = conditions(asked) if asked else {}
+            if credentials and (authorization := credentials.get(url.origin())):
+                headers["Authorization"] = authorization
+            async with self._hosts.place(url):
+                # waiting for the place is no fault of the host
+                began = loop.time()
+                try:
+                    end = await self._hop(url, place, headers, seconds, asked)
+                except HttpStatusError as error:
+                    if asked is None or error.http_status not in CONDITION_REFUSED:
+                        raise
+                    known = None
+                    continue
+                finally:
+                    seconds -= loop.time() - began
+            if isinstance(end, URL):
+                url = end
+                redirects += 1
+                continue
+            size, source = end
+            return size, replace(source, location=location) if location else source
+        raise TooManyRedirects(first_host, self._settings.max_redirects)
+
+    async def _hop(
+        self, url: URL, place: Place, headers: Mapping[str, str], seconds: float, asked: Source | None
+    ) -> URL | tuple[int | None, Source]:
+        """Make one request; returns where it redirects to, or the size of the body kept and what it is.
+
+        The size is None where the origin says that the body is as it was `asked` about.
+        """
+        host = url.host or ""
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._session.get(
+                    url.with_user(None) if "@" in url.raw_authority else url,
+                    headers=headers,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                if response.status in REDIRECTS and "Location" in response.headers:
+                    return _redirected(url, response.headers["Location"])
+                if response.status == HTTPStatus.NOT_MODIFIED and asked:
+                    return None, learnt(response.headers, asked.digest, before=asked)
+                if not 200 <= response.status <= 299 or _is_a_part(response):  # noqa: PLR2004
+                    raise self._status_error(url, response)
+                return await self._keep(response, place)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise FetchTimeout(host, self._settings.connect_timeout, "fetch.connect_timeout") from error
+        except TimeoutError as error:
+            raise FetchTimeout(host, self._settings.timeout, "fetch.timeout") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise translate(error, url, self._policy) from error
+
+    async def _keep(self, response: aiohttp.ClientResponse, place: Place) -> tuple[int, Source]:
+        limit = self._settings.max_size
+        if (response.content_length or 0) > limit:
+            raise TooLarge(limit)
+        size = 0
+        async with write_spool(place) as spool:
+            async for chunk in response.content.iter_any():
+                size += len(chunk)
+                if size > limit:
+                    raise TooLarge(limit)
+                await spool.add(chunk)
+        return size, learnt(response.headers, spool.digest)
+
+    def _status_error(self, url: URL, response: aiohttp.ClientResponse) -> HttpStatusError:
+        asked = seconds_to_wait(response.headers.get("Retry-After", ""))
+        error = HttpStatusError(url.host or "", response.status, asked)
+        if asked and _worth_another_try(error):
+            self._hosts.pause(url, asked)
+        return error
+
+
+def _worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, ImageError) and error.passing and (error.retry_after or 0.0) <= MAX_RETRY_AFTER
+
+
+def _is_a_part(response: aiohttp.ClientResponse) -> bool:
+    """Whether a range was answered, which nobody asked for: a part of an image may look like one."""
+    if response.status != HTTPStatus.PARTIAL_CONTENT:
+        return False
+    whole = WHOLE_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    return whole is None or int(whole[1]) + 1 != int(whole[2])
+
+
+def _redirected(url: URL, location: str) -> URL:
+    try:
+        return parse_url(urljoin(str(url.with_user(None)), location))
+    except InvalidUrl as error:
+        raise InvalidUrl(f"in the redirect of {url.host}, {error.reason}") from error
+    except ValueError as error:
+        raise InvalidUrl(f"in the redirect of {url.host}, it cannot be read") from error
+
+
+def _basic(url: URL) -> str:
+    return "Basic " + base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()

@@ -1,1 +1,0 @@
-"""One image: fetch it, compress it."""

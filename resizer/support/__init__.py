@@ -1,0 +1,1 @@
+"""Plumbing with names of the trade."""

@@ -1,0 +1,1 @@
+"""Handlers of requests, and the bodies that they answer with."""

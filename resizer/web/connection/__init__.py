@@ -1,0 +1,1 @@
+"""Connections: clocks, limits, and who may connect."""

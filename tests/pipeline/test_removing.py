@@ -1,0 +1,191 @@
+"""Deleted batches go with their files, unless somebody still uses them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from outcomes import MakeBatch, done, failed
+from resizer.database import Database, open_database
+from resizer.errors import BatchNotFound, FileRemoved, StorageFailure
+from resizer.models import Batch
+from resizer.pipeline.removing import Remover
+from resizer.pipeline.results import result_csv
+from resizer.storage.local import LocalStorage
+
+
+@pytest.fixture
+async def storage(tmp_path: Path) -> AsyncIterator[LocalStorage]:
+    async with LocalStorage(tmp_path / "compressed") as opened:
+        yield opened
+
+
+def name(seq: int) -> str:
+    return f"{seq:032x}.jpg"
+
+
+async def stored(storage: LocalStorage, *seqs: int) -> None:
+    for seq in seqs:
+        draft = storage.draft()
+        draft.write_bytes(b"image")
+        await storage.put(draft, name(seq))
+
+
+async def there(storage: LocalStorage, *seqs: int) -> list[int]:
+    return [seq for seq in seqs if await storage.find(name(seq))]
+
+
+async def ended(database: Database, batch_of: MakeBatch, storage: LocalStorage, *seqs: int) -> Batch:
+    """A batch of four images, of which these are completed, each with its file."""
+    batch = await batch_of(["h"] * 4)
+    await stored(storage, *seqs)
+    for seq in range(4):
+        await database.settle(done(batch.id, seq) if seq in seqs else failed(batch.id, seq))
+    return batch
+
+
+@asynccontextmanager
+async def removing(database: Database, storage: LocalStorage) -> AsyncIterator[Remover]:
+    async with Remover(database, storage) as remover:
+        yield remover
+
+
+async def rows(database: Database) -> int:
+    """Return how many rows there are that a batch has made."""
+    tables = ("batches", "products", "images", "deliveries", "idempotency_keys", "orphans")
+    counts = " + ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+
+    async def count(connection: object) -> int:
+        ((found,),) = await connection.execute_fetchall(f"SELECT {counts}")  # type: ignore[attr-defined]
+        return int(found)
+
+    return await database.writer.run(count)
+
+
+async def test_files_go_with_the_last_batch_that_uses_them(
+    database: Database, batch_of: MakeBatch, storage: LocalStorage
+) -> None:
+    one = await ended(database, batch_of, storage, 0, 1, 2)
+    two = await ended(database, batch_of, storage, 1, 2, 3)
+    async with removing(database, storage) as remover:
+        assert await database.removal.forget(one.id)
+        assert await database.batch(one.request_id) is None
+        await remover.through()
+        assert await there(storage, 0, 1, 2, 3) == [1, 2, 3]
+        assert not await database.removal.forget(one.id)
+        assert await database.removal.forget(two.id)
+        await remover.through()
+        assert await there(storage, 0, 1, 2, 3) == []
+    assert await rows(database) == 0
+
+
+async def test_the_next_start_goes_on_with_what_is_left(
+    batch_of: MakeBatch, database: Database, storage: LocalStorage, tmp_path: Path
+) -> None:
+    batch = await ended(database, batch_of, storage, 0, 1)
+    await database.removal.forget(batch.id)
+    await database.removal.delete_some(batch.id)  # its images, and then the power goes
+    async with (
+        open_database(tmp_path / "resizer.db", lambda _: ()) as again,
+        removing(again, storage) as remover,
+    ):
+        await remover.through()
+        assert await rows(again) == 0
+    assert await there(storage, 0, 1) == []
+
+
+async def test_what_cannot_be_deleted_is_kept_in_mind(
+    database: Database, batch_of: MakeBatch, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = await ended(database, batch_of, storage, 0, 1)
+    delete = storage.delete
+
+    async def refused(file: str) -> None:
+        if file == name(0):
+            raise StorageFailure("it may not be written to")
+        await delete(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "delete", refused)
+        async with removing(database, storage) as remover:
+            await database.removal.forget(batch.id)
+            await remover.through()
+    assert await there(storage, 0, 1) == [0]
+    async with removing(database, storage) as remover:
+        await remover.through()
+    assert await there(storage, 0, 1) == []
+    assert await rows(database) == 0
+
+
+async def test_no_outcome_is_recorded_with_a_file_that_was_removed_meanwhile(
+    database: Database, batch_of: MakeBatch, storage: LocalStorage
+) -> None:
+    """A task that found the file there may be slower than the one that deletes it."""
+    old = await ended(database, batch_of, storage, 0)
+    batch = await batch_of(["h"] * 2)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    async with removing(database, storage) as remover:
+        await database.removal.forget(old.id)
+        await remover.through()
+        with pytest.raises(FileRemoved):
+            await database.settle(done(batch.id, 0), begun=begun)
+        # what was stored again, or is not about that file, is recorded
+        await stored(storage, 0)
+        await database.settle(done(batch.id, 0), begun=begun)
+        await database.settle(failed(batch.id, 1), begun=begun)
+    after = await database.batch_by_id(batch.id)
+    assert after is not None
+    assert (after.status, after.completed, after.failed) == ("partial", 1, 1)
+
+
+async def test_no_outcome_is_recorded_with_a_file_that_is_about_to_go(
+    database: Database, batch_of: MakeBatch, storage: LocalStorage
+) -> None:
+    old = await ended(database, batch_of, storage, 0)
+    batch = await batch_of(["h"])
+    removal = database.removal
+    await removal.forget(old.id)
+    while await removal.delete_some(old.id):
+        pass
+    names, _ = await removal.condemn(after="", limit=10)
+    assert names == [name(0)]
+    with pytest.raises(FileRemoved):
+        await database.settle(done(batch.id, 0), begun=asyncio.get_running_loop().time())
+    await removal.removed([], kept=names)
+    # it was kept after all, and with the image it is used again
+    await database.settle(done(batch.id, 0), begun=asyncio.get_running_loop().time())
+    assert await removal.condemn(after="", limit=10) == ([], name(0))
+    assert await removal.condemn(after="", limit=10) == ([], None)
+    assert await there(storage, 0) == [0]
+
+
+async def test_a_file_of_an_image_that_was_deleted_before_it_was_done_goes_too(
+    database: Database, batch_of: MakeBatch, storage: LocalStorage
+) -> None:
+    batch = await batch_of(["h"] * 2)
+    other = await ended(database, batch_of, storage, 1)
+    async with removing(database, storage) as remover:
+        await database.removal.forget(batch.id)
+        await remover.through()
+        await stored(storage, 0)
+        # they come too late; the second file is used by another batch
+        await database.settle(done(batch.id, 0))
+        await database.settle(done(batch.id, 1))
+        await remover.through()
+    assert await there(storage, 0, 1) == [1]
+    assert await database.batch_by_id(other.id) is not None
+
+
+async def test_a_result_does_not_end_as_if_whole_when_its_batch_is_deleted(
+    database: Database, batch_of: MakeBatch, storage: LocalStorage
+) -> None:
+    batch = await ended(database, batch_of, storage, 0, 1, 2, 3)
+    pieces = result_csv(database, batch, files_url="http://service/compressed")
+    assert (await anext(pieces)).startswith(b"S. No.")
+    await database.removal.forget(batch.id)
+    with pytest.raises(BatchNotFound):
+        async for _ in pieces:
+            pass
