@@ -9,7 +9,18 @@ from pathlib import Path
 import resizer
 
 ROOT = Path(resizer.__file__).parent
-BASE = {"support", "version", "errors", "recipe", "config", "models", "metrics", "naming", "containers"}
+BASE = {
+    "events",
+    "support",
+    "version",
+    "errors",
+    "recipe",
+    "config",
+    "models",
+    "metrics",
+    "naming",
+    "containers",
+}
 
 #: room → rooms that it may import; docs/architecture.md draws the same
 MAY_IMPORT = {
@@ -23,6 +34,7 @@ MAY_IMPORT = {
     "containers": {"errors"},
     "config": {"support", "models", "errors", "recipe"},
     "metrics": {"models", "errors", "version"},
+    "events": {"models"},
     "schemas": {"models", "recipe"},
     "catalog": {"models", "errors"},
     "fetch": BASE,

@@ -1,0 +1,51 @@
+"""A typed channel for what other rooms must hear of; `app` subscribes to it, and nobody else."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from resizer.models import Batch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsChanged:
+    """A commit changed these batches."""
+
+    batch_ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFinished:
+    """A commit gave this batch its final status, or set it back and gave it a new one."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class FilesUnused:
+    """A commit noted files that perhaps no image uses."""
+
+
+Event = RequestsChanged | RequestFinished | FilesUnused
+E = TypeVar("E", RequestsChanged, RequestFinished, FilesUnused)
+
+
+class Events:
+    """Calls the subscribers of an event's type, in the order in which they subscribed."""
+
+    def __init__(self) -> None:
+        self._subscribers: dict[type, list[Callable[[Any], object]]] = {}
+
+    def subscribe(self, kind: type[E], subscriber: Callable[[E], object]) -> None:
+        self._subscribers.setdefault(kind, []).append(subscriber)
+
+    def publish(self, event: Event) -> None:
+        """Call each subscriber; an error in one is logged and keeps the event from none."""
+        for subscriber in self._subscribers.get(type(event), ()):
+            try:
+                subscriber(event)
+            except Exception:
+                logger.exception("cannot handle %s", type(event).__name__)
