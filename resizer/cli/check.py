@@ -25,7 +25,8 @@ from resizer.database import (
     unnamed_among,
 )
 from resizer.errors import ConfigError, ResizerError
-from resizer.pipeline import GRACE, Remover, unnamed_files
+from resizer.pipeline.collector import GRACE, unnamed_files
+from resizer.pipeline.remover import Remover
 from resizer.storage.base import Storage
 
 SOUND, FAULTY = 0, 1

@@ -22,7 +22,8 @@ from resizer.cli.serving import stop_on_signals
 from resizer.config import Settings
 from resizer.errors import CatalogError, DatabaseFailure, NoSpace, StorageFailure, disk_fault
 from resizer.models import Batch, BatchStatus, ImageStatus
-from resizer.pipeline import Batches, Submission
+from resizer.pipeline.importing import Submission
+from resizer.pipeline.requests import Requests
 from resizer.support.allocator import collect_seldom
 from resizer.support.atomic_file import sync_folder
 from resizer.support.threads import start_threads

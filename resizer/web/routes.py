@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from resizer.pipeline import Submission
+from resizer.pipeline.importing import Submission
 from resizer.schemas import status_url, upload_body
 from resizer.storage.base import CACHE_CONTROL
 from resizer.version import SERVER

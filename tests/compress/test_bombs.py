@@ -20,7 +20,7 @@ from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
 from resizer.errors import CompressTimeout
 from resizer.models import OutputFormat, Recipe
-from resizer.pipeline.image import memory_limit
+from resizer.compress.memory import memory_limit
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="asks the kernel how large a process is"

@@ -21,7 +21,7 @@ from resizer.config import CompressSettings
 from resizer.containers.formats import Format, sniff
 from resizer.errors import ErrorCode, ImageError
 from resizer.models import Compressed, OutputFormat
-from resizer.pipeline.image import memory_limit
+from resizer.compress.memory import memory_limit
 from service import catalogue, form
 
 logger = logging.getLogger(__name__)
