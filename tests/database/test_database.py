@@ -12,7 +12,7 @@ import pytest
 
 from outcomes import done, failed
 from resizer.database import Database, Intake, NewBatch, NewDelivery, open_database
-from resizer.database.imports import TOGETHER, host_of
+from resizer.database.imports import TOGETHER
 from resizer.database.migrations import MIGRATIONS, step
 from resizer.errors import DatabaseFailure, DatabaseUnusable, ErrorCode, IdempotencyConflict, QueueFull
 from resizer.models import (
@@ -29,6 +29,7 @@ from resizer.models import (
     Product,
     Recipe,
 )
+from resizer.support.host_key import HostKey
 
 
 def announce(batch: Batch) -> Iterator[NewDelivery]:
@@ -215,7 +216,8 @@ async def test_every_row_of_a_large_csv_is_kept_as_it_came(tmp_path: Path) -> No
         )
     ]
     with closing(sqlite3.connect(tmp_path / "resizer.db")) as connection:
-        assert all(host == host_of(url) for url, host in connection.execute("SELECT url, host FROM images"))
+        hosts = connection.execute("SELECT url, host FROM images")
+        assert all(host == HostKey.of(url) for url, host in hosts)
         assert all(
             text == json.dumps(json.loads(text), ensure_ascii=False)
             for (text,) in connection.execute("SELECT cells FROM products")
@@ -566,21 +568,6 @@ async def test_migration_that_fails_leaves_the_file_as_it_was(
     async with opened(tmp_path) as database:
         assert len(await database.unfinished()) == 1
     assert rows(tmp_path, "sqlite_master WHERE name = 'more'") == 0
-
-
-@pytest.mark.parametrize(
-    "url, host",
-    [
-        ("http://a.example/1.jpg", "a.example"),
-        ("https://A.Example:8443/x?y#z", "a.example:8443"),
-        ("http://user:pass@h/", "h"),
-        ("http://h?q=/@x", "h"),
-        ("http://[::1]:80/x", "[::1]:80"),
-        ("not a url", ""),
-    ],
-)
-def test_hosts_are_told_apart(url: str, host: str) -> None:
-    assert host_of(url) == host
 
 
 async def test_outcome_that_cannot_be_written_fails_alone(database: Database) -> None:
