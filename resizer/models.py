@@ -12,6 +12,7 @@ __all__ = [
     "Attempt",
     "Batch",
     "BatchStatus",
+    "CachedResult",
     "Compressed",
     "Delivery",
     "DeliveryStatus",
@@ -20,7 +21,6 @@ __all__ = [
     "Fit",
     "Image",
     "ImageStatus",
-    "Known",
     "Outcome",
     "OutputFormat",
     "Product",
@@ -123,7 +123,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class CachedResult:
     """What is already there of a task: its source as of the last time, and the file made of it."""
 
     source: Source
@@ -141,7 +141,7 @@ class Task:
     seq: int
     url: str
     recipe: Recipe
-    known: Known | None = None
+    known: CachedResult | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

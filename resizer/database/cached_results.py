@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from resizer.database.reader import Reader
 from resizer.database.rows import compressed_from, source_from
-from resizer.models import Batch, Compressed, Known, Source
+from resizer.models import Batch, CachedResult, Compressed, Source
 from resizer.naming import key_of_url, stem_of
 
 #: seconds before a batch was made within which what another batch that ran beside it has learnt is as good
@@ -41,7 +41,7 @@ class KnownUrls:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def of(self, batch: Batch, urls: Iterable[str]) -> dict[str, Known]:
+    async def of(self, batch: Batch, urls: Iterable[str]) -> dict[str, CachedResult]:
         """Return what is known of these URLs for the batch's recipe; URLs that nobody knows are left out."""
         keys = {key_of_url(url): url for url in urls}
         sources: dict[str, tuple[Source, bool]] = {}
@@ -54,7 +54,7 @@ class KnownUrls:
             return {}
         files = await self._files({stem_of(source.digest, batch.recipe) for source, _ in sources.values()})
         return {
-            url: Known(source=source, compressed=files[stem], fresh=fresh)
+            url: CachedResult(source=source, compressed=files[stem], fresh=fresh)
             for url, (source, fresh) in sources.items()
             if (stem := stem_of(source.digest, batch.recipe)) in files
         }

@@ -15,7 +15,7 @@ from resizer.errors import ImageError, PoolDown
 from resizer.fetch.downloads import Downloads
 from resizer.fetch.fetcher import Fetched, Fetcher, Unchanged
 from resizer.metrics import Metrics
-from resizer.models import Compressed, Fault, Known, Outcome, Recipe, Task
+from resizer.models import CachedResult, Compressed, Fault, Outcome, Recipe, Task
 from resizer.naming import stem_of
 from resizer.storage.base import Storage
 from resizer.support.failpoints import Point, reach
@@ -95,12 +95,14 @@ class LocalEngine:
         if not self._pool.pids:
             raise PoolDown
 
-    def _fetch(self, url: str, known: Known | None) -> AbstractAsyncContextManager[Fetched | Unchanged]:
+    def _fetch(
+        self, url: str, known: CachedResult | None
+    ) -> AbstractAsyncContextManager[Fetched | Unchanged]:
         if known is None or not known.source.can_be_asked:
             return self._downloads.fetch(url)
         return self._fetcher.fetch_if_changed(url, known.source)
 
-    async def _still_there(self, known: Known | None) -> Known | None:
+    async def _still_there(self, known: CachedResult | None) -> CachedResult | None:
         if known is None or await self._storage.find(known.compressed.filename) is None:
             return None
         return known

@@ -10,7 +10,7 @@ from resizer.database import is_fresh, ran_beside
 from resizer.engine.base import Engine
 from resizer.errors import ErrorCode
 from resizer.metrics import Metrics
-from resizer.models import Known, Outcome, Recipe, Task
+from resizer.models import CachedResult, Outcome, Recipe, Task
 from resizer.pipeline.image_cursor import Feed
 
 #: outcomes remembered; what is older the database knows, but a page of images was read before it did
@@ -158,10 +158,10 @@ class Sharing:
         )
 
 
-def _known(outcome: Outcome) -> Known | None:
+def _known(outcome: Outcome) -> CachedResult | None:
     if outcome.compressed is None or outcome.source is None:
         return None
-    return Known(source=outcome.source, compressed=outcome.compressed, fresh=True)
+    return CachedResult(source=outcome.source, compressed=outcome.compressed, fresh=True)
 
 
 def _of(outcome: Outcome, task: Task) -> Outcome:
