@@ -35,7 +35,7 @@ SELECT_FILES = """
 """
 
 
-class KnownUrls:
+class CachedResults:
     """Looks up what earlier images have left."""
 
     def __init__(self, reader: Reader) -> None:

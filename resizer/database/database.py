@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from resizer.database.cached_results import KnownUrls
+from resizer.database.cached_results import CachedResults
 from resizer.database.deliveries import Deliveries
 from resizer.database.imports import SUM_PENDING, Intake, NewBatch, check_space, find_by_key
 from resizer.database.migrations import MIGRATIONS, migrate
@@ -136,7 +136,7 @@ class Database:
         self.outcomes = outcomes
         self.writer = outcomes.writer
         self.deliveries = Deliveries(reader, self.writer)
-        self.known = KnownUrls(reader)
+        self.known = CachedResults(reader)
         self.removal = Removal(reader, outcomes)
 
     async def batch(self, request_id: str) -> Batch | None:
