@@ -136,7 +136,7 @@ class Database:
         self.outcomes = outcomes
         self.writer = outcomes.writer
         self.deliveries = Deliveries(reader, self.writer)
-        self.known = CachedResults(reader)
+        self.cached_results = CachedResults(reader)
         self.removal = Removal(reader, outcomes)
 
     async def batch(self, request_id: str) -> Batch | None:

@@ -133,7 +133,7 @@ class Feed:
                 self._apart.setdefault(host, self._cursor)
 
     async def _with_known(self, batch: Batch, rows: list[tuple[str, Task]]) -> list[tuple[str, Task]]:
-        known = await self._database.known.of(batch, [task.url for _, task in rows])
+        known = await self._database.cached_results.of(batch, [task.url for _, task in rows])
         if not known:
             return rows
         return [

@@ -506,7 +506,7 @@ async def test_a_database_of_the_first_schema_is_taken_over(tmp_path: Path) -> N
         assert image.compressed is not None
         (delivery,) = await database.deliveries.due_deliveries(6.0, limit=10)
         assert (delivery.earlier_tries, delivery.request_id) == (0, "old")
-        assert await database.known.of(batch, ["http://h/a"]) == {}
+        assert await database.cached_results.of(batch, ["http://h/a"]) == {}
         assert await database.removal.forget(batch.id)
 
 
