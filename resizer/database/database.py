@@ -18,7 +18,7 @@ from resizer.database.cached_results import CachedResults
 from resizer.database.deliveries import Deliveries
 from resizer.database.imports import SUM_PENDING, Intake, NewBatch, check_space, find_by_key
 from resizer.database.migrations import MIGRATIONS, migrate
-from resizer.database.outcomes import Announce, Outcomes
+from resizer.database.outcomes import Outcomes, WebhookEvents
 from resizer.database.reader import DAMAGED, Reader, reason_of
 from resizer.database.removal import Removal
 from resizer.database.rows import (
@@ -316,7 +316,7 @@ def _identity_of(path: Path) -> Identity:
 
 @asynccontextmanager
 async def open_database(
-    path: Path, announce: Announce, metrics: Metrics | None = None
+    path: Path, announce: WebhookEvents, metrics: Metrics | None = None
 ) -> AsyncIterator[Database]:
     """Open the database, made or migrated if need be. Raises `DatabaseUnusable`."""
     async with AsyncExitStack() as stack:

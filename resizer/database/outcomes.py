@@ -76,7 +76,7 @@ class NewDelivery:
 
 
 #: makes the webhook events of a batch that has just got its final status
-Announce = Callable[[Batch], Iterable[NewDelivery]]
+WebhookEvents = Callable[[Batch], Iterable[NewDelivery]]
 #: raises where the file of an outcome is gone, so that it must not be recorded
 CheckFile = Callable[[str], Awaitable[None]]
 
@@ -84,7 +84,7 @@ CheckFile = Callable[[str], Awaitable[None]]
 class Outcomes:
     """Writes what became of images; owns the writer, since outcomes are what most is written for."""
 
-    def __init__(self, connection: aiosqlite.Connection, announce: Announce, metrics: Metrics) -> None:
+    def __init__(self, connection: aiosqlite.Connection, announce: WebhookEvents, metrics: Metrics) -> None:
         self._announce = announce
         self.writer = Writer(connection, self._write, metrics)
         #: files that are about to be deleted: no outcome is recorded with one
