@@ -219,7 +219,7 @@ class Database:
         """Have it asked how many outcomes are still to come, by which it is told what a commit waits for."""
         self.outcomes.writer.in_flight = in_flight
 
-    async def settle(self, outcome: Outcome, *, begun: float = math.inf) -> None:
+    async def record(self, outcome: Outcome, *, begun: float = math.inf) -> None:
         """Record what became of an image by a task that was begun then, in loop time.
 
         An image that is not pending any more (cancelled meanwhile) is left as it is. Raises `FileRemoved`
@@ -228,7 +228,7 @@ class Database:
         if self.removal.is_doubtful(begun):
             await self.outcomes.settle_alone(outcome, self.removal.check)
         else:
-            await self.outcomes.settle(outcome)
+            await self.outcomes.record(outcome)
 
     async def waiting(
         self, batch_id: int, recipe: Recipe, *, after: int, limit: int, without_hosts: Collection[str] = ()

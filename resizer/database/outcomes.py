@@ -97,12 +97,12 @@ class Outcomes:
         """Give the writing connection what the statements here need."""
         await connection.create_function("url_key", 1, key_of_url, deterministic=True)
 
-    async def settle(self, outcome: Outcome) -> None:
+    async def record(self, outcome: Outcome) -> None:
         """Record what became of an image; what comes together is committed together.
 
         An image that is not pending any more (cancelled meanwhile) is left as it is.
         """
-        await self.writer.settle(outcome)
+        await self.writer.record(outcome)
 
     async def settle_alone(self, outcome: Outcome, check: CheckFile) -> None:
         """Do the same in an operation of its own, in which `check` looks at the file's name first."""

@@ -320,7 +320,7 @@ class Dispatcher:
         pause = first
         while True:
             try:
-                await self._database.settle(outcome, begun=begun)
+                await self._database.record(outcome, begun=begun)
             except FileRemoved:
                 raise
             except (DatabaseFailure, NoSpace) as error:

@@ -54,9 +54,9 @@ async def test_images_come_once_and_in_the_order_of_the_csv(database: Database, 
     assert feed.exhausted
 
 
-@pytest.mark.parametrize("settle", [True, False])
+@pytest.mark.parametrize("record", [True, False])
 async def test_every_image_comes_once_whatever_the_hosts(
-    database: Database, batch_of: MakeBatch, settle: bool
+    database: Database, batch_of: MakeBatch, record: bool
 ) -> None:
     """Images in flight still look waiting in the database: none of them may come again."""
     pattern = ["busy"] * 150 + ["rare"] + ["busy", "other"] * 60 + ["rare"] * 3 + ["other"] * 90
@@ -65,8 +65,8 @@ async def test_every_image_comes_once_whatever_the_hosts(
     feed = Feed(database, hosts, batch.id)
 
     async def end(host: str, seq: int) -> None:
-        if settle:
-            await database.settle(done(batch.id, seq))
+        if record:
+            await database.record(done(batch.id, seq))
         hosts.leave(host, answered=True)
 
     assert sorted(await seqs_of(feed, end)) == list(range(batch.images))
@@ -95,8 +95,8 @@ async def test_settled_images_are_passed_over_after_a_restart(
     database: Database, batch_of: MakeBatch
 ) -> None:
     batch = await batch_of(["one", "two", "three", "four"])
-    await database.settle(done(batch.id, 1))
-    await database.settle(done(batch.id, 3))
+    await database.record(done(batch.id, 1))
+    await database.record(done(batch.id, 3))
     feed = Feed(database, proven(), batch.id)
     seqs = [each[1].seq for each in [await feed.take(), await feed.take()] if each]
     assert seqs == [0, 2]
