@@ -10,7 +10,7 @@ from resizer.cli.logs import set_up_logging
 from resizer.config import Settings, load_settings
 from resizer.engine.base import Engine
 from resizer.engine.celery.node import Node
-from resizer.models import Compressed, Outcome, Source, Task
+from resizer.models import Compressed, OriginInfo, Outcome, Task
 from resizer.naming import stem_of
 from resizer.storage.base import Storage
 from resizer.storage.local import LocalStorage
@@ -34,7 +34,7 @@ class NoWork:
             input_bytes=1000,
             output_bytes=500,
         )
-        source = Source(digest=digest, etag='"an-etag-as-hosts-give-them"', asked_at=0.0)
+        source = OriginInfo(digest=digest, etag='"an-etag-as-hosts-give-them"', asked_at=0.0)
         return Outcome(batch_id=task.batch_id, seq=task.seq, attempts=1, compressed=compressed, source=source)
 
     async def check(self) -> None:

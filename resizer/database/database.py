@@ -14,11 +14,11 @@ from pathlib import Path
 
 import aiosqlite
 
-from resizer.database.cached_results import KnownUrls
+from resizer.database.cached_results import CachedResults
 from resizer.database.deliveries import Deliveries
 from resizer.database.imports import SUM_PENDING, Intake, NewBatch, check_space, find_by_key
 from resizer.database.migrations import MIGRATIONS, migrate
-from resizer.database.outcomes import Announce, Outcomes
+from resizer.database.outcomes import Outcomes, WebhookEvents
 from resizer.database.reader import DAMAGED, Reader, reason_of
 from resizer.database.removal import Removal
 from resizer.database.rows import (
@@ -136,7 +136,7 @@ class Database:
         self.outcomes = outcomes
         self.writer = outcomes.writer
         self.deliveries = Deliveries(reader, self.writer)
-        self.known = KnownUrls(reader)
+        self.cached_results = CachedResults(reader)
         self.removal = Removal(reader, outcomes)
 
     async def batch(self, request_id: str) -> Batch | None:
@@ -219,7 +219,7 @@ class Database:
         """Have it asked how many outcomes are still to come, by which it is told what a commit waits for."""
         self.outcomes.writer.in_flight = in_flight
 
-    async def settle(self, outcome: Outcome, *, begun: float = math.inf) -> None:
+    async def record(self, outcome: Outcome, *, begun: float = math.inf) -> None:
         """Record what became of an image by a task that was begun then, in loop time.
 
         An image that is not pending any more (cancelled meanwhile) is left as it is. Raises `FileRemoved`
@@ -228,7 +228,7 @@ class Database:
         if self.removal.is_doubtful(begun):
             await self.outcomes.settle_alone(outcome, self.removal.check)
         else:
-            await self.outcomes.settle(outcome)
+            await self.outcomes.record(outcome)
 
     async def waiting(
         self, batch_id: int, recipe: Recipe, *, after: int, limit: int, without_hosts: Collection[str] = ()
@@ -316,7 +316,7 @@ def _identity_of(path: Path) -> Identity:
 
 @asynccontextmanager
 async def open_database(
-    path: Path, announce: Announce, metrics: Metrics | None = None
+    path: Path, announce: WebhookEvents, metrics: Metrics | None = None
 ) -> AsyncIterator[Database]:
     """Open the database, made or migrated if need be. Raises `DatabaseUnusable`."""
     async with AsyncExitStack() as stack:

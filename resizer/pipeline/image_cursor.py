@@ -139,7 +139,7 @@ class ImageCursor:
         rows = await self._database.waiting(
             self.batch_id, batch.recipe, after=self._last, limit=PAGE, without_hosts=self._separate
         )
-        known = await self._with_known(batch, rows)
+        known = await self._with_cached(batch, rows)
         if rewound.done():
             return
         for host, task in known:
@@ -159,7 +159,7 @@ class ImageCursor:
             rows = await self._database.waiting_of_host(
                 self.batch_id, batch.recipe, host, after=after, limit=PAGE
             )
-            known = await self._with_known(batch, rows)
+            known = await self._with_cached(batch, rows)
             if rewound.done():
                 return
             self._separate[host] = rows[-1][1].seq if len(rows) == PAGE else None
@@ -170,8 +170,8 @@ class ImageCursor:
             elif len(rows) == PAGE:
                 self._due.add(host)
 
-    async def _with_known(self, batch: Batch, rows: list[tuple[str, Task]]) -> list[tuple[str, Task]]:
-        known = await self._database.known.of(batch, [task.url for _, task in rows])
+    async def _with_cached(self, batch: Batch, rows: list[tuple[str, Task]]) -> list[tuple[str, Task]]:
+        known = await self._database.cached_results.of(batch, [task.url for _, task in rows])
         if not known:
             return rows
         return [

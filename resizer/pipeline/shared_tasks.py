@@ -14,7 +14,7 @@ from resizer.engine.base import Engine
 from resizer.errors import ErrorCode
 from resizer.events import Events, FilesUnused
 from resizer.metrics import Metrics
-from resizer.models import Batch, Known, Outcome, Recipe, Task
+from resizer.models import Batch, CachedResult, Outcome, Recipe, Task
 from resizer.pipeline.image_cursor import ImageCursor
 from resizer.storage.claims import FileClaims
 
@@ -179,10 +179,10 @@ class SharedTasks:
         )
 
 
-def _known(outcome: Outcome) -> Known | None:
+def _known(outcome: Outcome) -> CachedResult | None:
     if outcome.compressed is None or outcome.source is None:
         return None
-    return Known(source=outcome.source, compressed=outcome.compressed, fresh=True)
+    return CachedResult(source=outcome.source, compressed=outcome.compressed, fresh=True)
 
 
 def _of(outcome: Outcome, task: Task) -> Outcome:

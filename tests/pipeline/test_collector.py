@@ -63,8 +63,8 @@ async def test_an_old_file_goes_unless_an_image_names_it(
     monkeypatch.setattr("resizer.storage.local.PAGE", 2)
     batch = await batch_of(["h"] * 2)
     await stored(storage, 0, 1, 2, 3, 4)
-    await database.settle(done(batch.id, 0))
-    await database.settle(done(batch.id, 1))
+    await database.record(done(batch.id, 0))
+    await database.record(done(batch.id, 1))
     aged(storage, 0, 1, 2, 3)
     (storage.folder / "notes.txt").write_text("not ours")
     os.utime(storage.folder / "notes.txt", (0, 0))
@@ -139,15 +139,15 @@ async def test_an_outcome_that_is_about_to_name_the_file_loses_nothing(
     collector = Collector(database, storage, remover)
     assert await collector.collect() == 2
     # recorded after the look and before the removal
-    await database.settle(done(batch.id, 1), begun=begun)
+    await database.record(done(batch.id, 1), begun=begun)
     async with remover:
         await remover.through()
         assert await there(storage, 0, 1) == [1]
         # recorded after the removal: refused, and so made again
         with pytest.raises(FileRemoved):
-            await database.settle(done(batch.id, 0), begun=begun)
+            await database.record(done(batch.id, 0), begun=begun)
         await stored(storage, 0)
-        await database.settle(done(batch.id, 0), begun=begun)
+        await database.record(done(batch.id, 0), begun=begun)
         assert await collector.collect(grace=0) == 0
         await remover.through()
     assert await there(storage, 0, 1) == [0, 1]
@@ -238,7 +238,7 @@ async def test_objects_of_a_bucket_are_collected_too(
     ):
         await bucket.check()
         await stored(bucket, 0, 1)
-        await database.settle(done(batch.id, 0))
+        await database.record(done(batch.id, 0))
         collector = Collector(database, bucket, remover)
         assert await collector.collect() == 0
         assert await collector.collect(grace=-60) == 1

@@ -8,6 +8,7 @@ from resizer.errors import ErrorCode
 from resizer.models import Outcome
 from resizer.pipeline.hosts import UNPROVEN, Places, answered
 from resizer.pipeline.image_cursor import MOST_HELD, PAGE, Feed
+from resizer.support.host_key import HostKey
 
 PER_HOST = 4
 WORKERS = 32
@@ -16,10 +17,15 @@ WORKERS = 32
 def proven(*names: str) -> Places:
     """Places at hosts that have all answered before."""
     places = Places(per_host=PER_HOST, workers=WORKERS)
-    for name in names:
+    for name in map(key, names):
         places.enter(name)
         places.leave(name, answered=True)
     return places
+
+
+def key(name: str) -> HostKey:
+    """Return the key of a host to which `batch_of` made URLs."""
+    return HostKey.of(f"http://{name}/")
 
 
 async def seqs_of(feed: Feed, end: Callable[[str, int], Awaitable[None]]) -> list[int]:
@@ -48,9 +54,9 @@ async def test_images_come_once_and_in_the_order_of_the_csv(database: Database, 
     assert feed.exhausted
 
 
-@pytest.mark.parametrize("settle", [True, False])
+@pytest.mark.parametrize("record", [True, False])
 async def test_every_image_comes_once_whatever_the_hosts(
-    database: Database, batch_of: MakeBatch, settle: bool
+    database: Database, batch_of: MakeBatch, record: bool
 ) -> None:
     """Images in flight still look waiting in the database: none of them may come again."""
     pattern = ["busy"] * 150 + ["rare"] + ["busy", "other"] * 60 + ["rare"] * 3 + ["other"] * 90
@@ -59,8 +65,8 @@ async def test_every_image_comes_once_whatever_the_hosts(
     feed = Feed(database, hosts, batch.id)
 
     async def end(host: str, seq: int) -> None:
-        if settle:
-            await database.settle(done(batch.id, seq))
+        if record:
+            await database.record(done(batch.id, seq))
         hosts.leave(host, answered=True)
 
     assert sorted(await seqs_of(feed, end)) == list(range(batch.images))
@@ -70,10 +76,10 @@ async def test_busy_host_does_not_hide_what_stands_behind_it(database: Database,
     batch = await batch_of(["dead"] * (MOST_HELD * 3) + ["alive"] * 3)
     feed = Feed(database, proven("dead", "alive"), batch.id)
     first = [await feed.take() for _ in range(PER_HOST + 3)]
-    assert [each and each[0] for each in first] == ["dead"] * PER_HOST + ["alive"] * 3
+    assert [each and each[0] for each in first] == [key("dead")] * PER_HOST + [key("alive")] * 3
     assert await feed.take() is None
     assert not feed.exhausted
-    assert feed.busy_hosts == ["dead"]
+    assert feed.busy_hosts == [key("dead")]
 
 
 async def test_no_more_images_of_a_host_are_handed_out_than_it_has_places(
@@ -89,8 +95,8 @@ async def test_settled_images_are_passed_over_after_a_restart(
     database: Database, batch_of: MakeBatch
 ) -> None:
     batch = await batch_of(["one", "two", "three", "four"])
-    await database.settle(done(batch.id, 1))
-    await database.settle(done(batch.id, 3))
+    await database.record(done(batch.id, 1))
+    await database.record(done(batch.id, 3))
     feed = Feed(database, proven(), batch.id)
     seqs = [each[1].seq for each in [await feed.take(), await feed.take()] if each]
     assert seqs == [0, 2]
@@ -108,7 +114,7 @@ async def test_many_dead_hosts_that_take_turns_hide_nothing(
     taken = []
     while (next_one := await feed.take()) is not None:
         taken.append(next_one[0])
-    assert taken.count("alive") == 2
+    assert taken.count(key("alive")) == 2
     assert len(taken) - 2 <= WORKERS // 2
 
 
@@ -135,7 +141,7 @@ def room(places: Places, host: str) -> int:
 
 def test_host_has_few_places_until_it_answers() -> None:
     places = proven("known")
-    assert room(places, "known") == PER_HOST
+    assert room(places, key("known")) == PER_HOST
     assert room(places, "new") == UNPROVEN
     places.leave("new", answered=True)
     assert room(places, "new") == PER_HOST - 1
@@ -152,11 +158,11 @@ def test_host_has_few_places_until_it_answers() -> None:
 )
 def test_host_that_is_away_has_one_place_until_it_answers(outcome: Outcome) -> None:
     places = proven("h")
-    places.enter("h")
-    places.leave("h", answered=answered(outcome))
-    assert room(places, "h") == 1
-    places.leave("h", answered=answered(done(1, 0)))
-    assert room(places, "h") == PER_HOST
+    places.enter(key("h"))
+    places.leave(key("h"), answered=answered(outcome))
+    assert room(places, key("h")) == 1
+    places.leave(key("h"), answered=answered(done(1, 0)))
+    assert room(places, key("h")) == PER_HOST
 
 
 @pytest.mark.parametrize(
@@ -170,15 +176,15 @@ def test_host_that_is_away_has_one_place_until_it_answers(outcome: Outcome) -> N
 def test_host_that_answers_badly_keeps_its_places(outcome: Outcome) -> None:
     places = proven("h")
     for _ in range(10):
-        places.enter("h")
-        places.leave("h", answered=answered(outcome))
-    assert room(places, "h") == PER_HOST
+        places.enter(key("h"))
+        places.leave(key("h"), answered=answered(outcome))
+    assert room(places, key("h")) == PER_HOST
 
 
 def test_hosts_in_doubt_leave_half_of_the_workers_to_the_others() -> None:
     places = proven("h")
     assert sum(room(places, f"dead{number}") for number in range(100)) == WORKERS // 2
-    assert room(places, "h") == PER_HOST
+    assert room(places, key("h")) == PER_HOST
     for number in range(WORKERS // 4):
         places.leave(f"dead{number}", answered=False)
     assert sum(room(places, f"other{number}") for number in range(100)) == WORKERS // 4

@@ -42,7 +42,7 @@ async def ended(database: Database, batch_of: MakeBatch, storage: LocalStorage, 
     batch = await batch_of(["h"] * 4)
     await stored(storage, *seqs)
     for seq in range(4):
-        await database.settle(done(batch.id, seq) if seq in seqs else failed(batch.id, seq))
+        await database.record(done(batch.id, seq) if seq in seqs else failed(batch.id, seq))
     return batch
 
 
@@ -131,11 +131,11 @@ async def test_no_outcome_is_recorded_with_a_file_that_was_removed_meanwhile(
         await database.removal.forget(old.id)
         await remover.through()
         with pytest.raises(FileRemoved):
-            await database.settle(done(batch.id, 0), begun=begun)
+            await database.record(done(batch.id, 0), begun=begun)
         # what was stored again, or is not about that file, is recorded
         await stored(storage, 0)
-        await database.settle(done(batch.id, 0), begun=begun)
-        await database.settle(failed(batch.id, 1), begun=begun)
+        await database.record(done(batch.id, 0), begun=begun)
+        await database.record(failed(batch.id, 1), begun=begun)
     after = await database.batch_by_id(batch.id)
     assert after is not None
     assert (after.status, after.completed, after.failed) == ("partial", 1, 1)
@@ -153,10 +153,10 @@ async def test_no_outcome_is_recorded_with_a_file_that_is_about_to_go(
     names, _ = await removal.condemn(after="", limit=10)
     assert names == [name(0)]
     with pytest.raises(FileRemoved):
-        await database.settle(done(batch.id, 0), begun=asyncio.get_running_loop().time())
+        await database.record(done(batch.id, 0), begun=asyncio.get_running_loop().time())
     await removal.removed([], kept=names)
     # it was kept after all, and with the image it is used again
-    await database.settle(done(batch.id, 0), begun=asyncio.get_running_loop().time())
+    await database.record(done(batch.id, 0), begun=asyncio.get_running_loop().time())
     assert await removal.condemn(after="", limit=10) == ([], name(0))
     assert await removal.condemn(after="", limit=10) == ([], None)
     assert await there(storage, 0) == [0]
@@ -172,8 +172,8 @@ async def test_a_file_of_an_image_that_was_deleted_before_it_was_done_goes_too(
         await remover.through()
         await stored(storage, 0)
         # they come too late; the second file is used by another batch
-        await database.settle(done(batch.id, 0))
-        await database.settle(done(batch.id, 1))
+        await database.record(done(batch.id, 0))
+        await database.record(done(batch.id, 1))
         await remover.through()
     assert await there(storage, 0, 1) == [1]
     assert await database.batch_by_id(other.id) is not None

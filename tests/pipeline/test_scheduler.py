@@ -380,7 +380,7 @@ async def test_database_that_fails_now_and_then_strands_no_batch(
     bench, ends = Bench(), Ends(database)
     batches = [await batch_of([f"a{n}", f"b{n}", f"c{n}"] * 10) for n in range(3)]
     calls = itertools.count()
-    for name in ("batch_by_id", "waiting", "waiting_of_host", "settle", "start"):
+    for name in ("batch_by_id", "waiting", "waiting_of_host", "record", "start"):
         monkeypatch.setattr(database, name, failing_at_times(getattr(database, name), calls))
     async with dispatcher(database, bench) as at_work:
         for batch in batches:
