@@ -196,10 +196,9 @@ async def pipeline(app: web.Application) -> AsyncIterator[None]:
         in_flight=app[IN_FLIGHT],
         revalidate=settings.fetch.revalidate,
     )
+    collector = app[COLLECTOR]
     importer = Importer(app[DATABASE], settings.queue)
-    lifecycle = Lifecycle(
-        app[DATABASE], importer, scheduler, app[REMOVER], events=events, metrics=metrics
-    )
+    lifecycle = Lifecycle(app[DATABASE], importer, scheduler, app[REMOVER], events=events, metrics=metrics)
     events.subscribe(RequestsChanged, lambda event: watchers.changed(event.batch_ids))
     events.subscribe(RequestFinished, lambda event: shared.ended(event.batch))
     events.subscribe(RequestFinished, lambda event: watchers.finished(event.batch.id))
@@ -209,13 +208,14 @@ async def pipeline(app: web.Application) -> AsyncIterator[None]:
     app[LIFECYCLE] = lifecycle
     app[REQUESTS] = Requests(app[DATABASE], watchers, settings)
     async with AsyncExitStack() as stack:
-        for resource in (shared, scheduler, lifecycle):
-            await stack.enter_async_context(resource)
+        await stack.enter_async_context(shared)
+        await stack.enter_async_context(scheduler)
+        await stack.enter_async_context(lifecycle)
         if app[RESUME]:
             await lifecycle.resume()
             seconds = settings.retention.seconds
             await stack.enter_async_context(Retention(app[DATABASE], lifecycle.forget, seconds=seconds))
-            await stack.enter_async_context(app[COLLECTOR])
+            await stack.enter_async_context(collector)
         yield
 
 
@@ -228,7 +228,7 @@ def open_storage(
     # a library of some weight, that most do without
     from resizer.storage.object_store import ObjectStorage  # noqa: PLC0415
 
-    return ObjectStorage(settings.storage, in_flight, drafts=drafts)
+    return ObjectStorage(settings.storage, drafts=drafts)
 
 
 @asynccontextmanager

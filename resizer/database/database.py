@@ -28,9 +28,11 @@ from resizer.database.rows import (
     image_from,
 )
 from resizer.errors import DatabaseFailure, DatabaseUnusable, disk_fault
+from resizer.events import Events, FilesUnused, RequestFinished, RequestsChanged
 from resizer.metrics import Metrics
 from resizer.models import Batch, BatchStatus, Image, ImageStatus, Outcome, Recipe, Task
 from resizer.support.atomic_file import make_folder
+from resizer.support.in_flight import InFlight
 
 logger = logging.getLogger(__name__)
 
@@ -316,7 +318,12 @@ def _identity_of(path: Path) -> Identity:
 
 @asynccontextmanager
 async def open_database(
-    path: Path, announce: WebhookEvents, metrics: Metrics | None = None
+    path: Path,
+    announce: WebhookEvents,
+    *,
+    events: Events | None = None,
+    in_flight: InFlight | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Database]:
     """Open the database, made or migrated if need be. Raises `DatabaseUnusable`."""
     async with AsyncExitStack() as stack:
@@ -341,5 +348,10 @@ async def open_database(
             raise DatabaseUnusable(str(path), reason_of(error)) from error
         outcomes = Outcomes(writing, announce, metrics or Metrics())
         database = Database(Reader(reader), outcomes, path=path, identity=identity)
+        events, in_flight = events or Events(), in_flight or InFlight()
+        database.writer.on_finished = lambda batch: events.publish(RequestFinished(batch))
+        database.writer.on_changed = lambda ids: events.publish(RequestsChanged(frozenset(ids)))
+        outcomes.on_unused = lambda: events.publish(FilesUnused())
+        database.writer.in_flight = lambda: in_flight.images
         await stack.enter_async_context(database.writer)
         yield database

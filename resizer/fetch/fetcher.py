@@ -30,10 +30,11 @@ from resizer.errors import (
     TooManyRedirects,
 )
 from resizer.fetch.addresses import AddressPolicy, open_session, parse_url, redact, translate
-from resizer.fetch.host_throttle import Courtesy
+from resizer.fetch.hosts import HostLimits
 from resizer.fetch.spool import PIECE, Place, Room, write_spool
 from resizer.fetch.validators import conditions, learnt
 from resizer.models import OriginInfo
+from resizer.support.host_key import HostKey
 from resizer.support.log_throttle import Seldom
 from resizer.support.retry_after import seconds_to_wait
 from resizer.version import VERSION
@@ -77,10 +78,12 @@ class Unchanged:
 class Fetcher:
     """Downloads to files in a folder, from `async with` to its end."""
 
-    def __init__(self, settings: FetchSettings, *, spool: Path, backoff: float = BACKOFF) -> None:
+    def __init__(
+        self, settings: FetchSettings, hosts: HostLimits, *, spool: Path, backoff: float = BACKOFF
+    ) -> None:
         self._settings = settings
         self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
-        self._hosts = Courtesy(per_host=settings.per_host)
+        self._hosts = hosts
         self._room = Room(spool)
         self._worth_a_line = Seldom()
         self._backoff = wait_exponential(multiplier=backoff, max=MAX_BACKOFF) + wait_random(0, backoff)
@@ -202,7 +205,7 @@ class Fetcher:
             headers = conditions(asked) if asked else {}
             if credentials and (authorization := credentials.get(url.origin())):
                 headers["Authorization"] = authorization
-            async with self._hosts.place(url):
+            async with self._hosts.connection(HostKey.of(str(url))):
                 # waiting for the place is no fault of the host
                 began = loop.time()
                 try:
@@ -270,7 +273,7 @@ class Fetcher:
         asked = seconds_to_wait(response.headers.get("Retry-After", ""))
         error = HttpStatusError(url.host or "", response.status, asked)
         if asked and _worth_another_try(error):
-            self._hosts.pause(url, asked)
+            self._hosts.pause(HostKey.of(str(url)), asked)
         return error
 
 

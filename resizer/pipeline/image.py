@@ -17,7 +17,7 @@ from resizer.fetch.downloads import Downloads
 from resizer.fetch.fetcher import Fetched, Fetcher, Unchanged
 from resizer.fetch.hosts import HostLimits, answered
 from resizer.metrics import Metrics
-from resizer.models import Compressed, Fault, CachedResult, Outcome, Recipe, Task
+from resizer.models import CachedResult, Compressed, Fault, Outcome, Recipe, Task
 from resizer.naming import stem_of
 from resizer.pipeline.image_cursor import ImageCursor
 from resizer.pipeline.shared_tasks import SharedTasks
@@ -159,7 +159,9 @@ class LocalEngine:
         await progress.claim(stem_of_name(known.compressed.filename))
         return known if await self._storage.find(known.compressed.filename) else None
 
-    def _fetch(self, url: str, known: CachedResult | None) -> AbstractAsyncContextManager[Fetched | Unchanged]:
+    def _fetch(
+        self, url: str, known: CachedResult | None
+    ) -> AbstractAsyncContextManager[Fetched | Unchanged]:
         if known is None or not known.source.can_be_asked:
             return self._downloads.fetch(url)
         return self._fetcher.fetch_if_changed(url, known.source)

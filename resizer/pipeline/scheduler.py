@@ -12,8 +12,8 @@ from resizer.engine.base import Engine
 from resizer.errors import DatabaseFailure, NoSpace
 from resizer.fetch.hosts import HostLimits
 from resizer.models import Task
-from resizer.pipeline.image_cursor import ImageCursor
 from resizer.pipeline.image import ImagePipeline
+from resizer.pipeline.image_cursor import ImageCursor
 from resizer.support.in_flight import InFlight
 from resizer.support.log_context import tied_to
 
@@ -150,7 +150,9 @@ class Scheduler:
         try:
             taken = await cursor.take()
         except (DatabaseFailure, NoSpace) as error:
-            logger.warning("cannot read the next image%s: %s; retrying in %g s", _of(cursor), error, READ_PAUSE)
+            logger.warning(
+                "cannot read the next image%s: %s; retrying in %g s", _of(cursor), error, READ_PAUSE
+            )
         except Exception:
             # a worker that ended would never be replaced
             logger.exception("cannot read the next image%s; retrying in %g s", _of(cursor), READ_PAUSE)

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from resizer.pipeline.removing import Remover
 
 from outcomes import MakeBatch, done
 from resizer.config import StorageSettings
 from resizer.database import Database
 from resizer.errors import FileRemoved, StorageFailure
 from resizer.pipeline.collector import GRACE, Collector
-from resizer.pipeline.removing import Remover
 from resizer.storage.base import Storage
 from resizer.storage.local import ABANDONED, LocalStorage
 from resizer.storage.object_store import ObjectStorage

@@ -1,12 +1,12 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
+from resizer.pipeline.hosts import UNPROVEN, Places, answered
 
 from outcomes import MakeBatch, done, failed
 from resizer.database import Database
 from resizer.errors import ErrorCode
 from resizer.models import Outcome
-from resizer.pipeline.hosts import UNPROVEN, Places, answered
 from resizer.pipeline.image_cursor import MOST_HELD, PAGE, Feed
 from resizer.support.host_key import HostKey
 

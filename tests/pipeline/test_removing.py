@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from resizer.pipeline.removing import Remover
 
 from outcomes import MakeBatch, done, failed
 from resizer.database import Database, open_database
 from resizer.errors import BatchNotFound, FileRemoved, StorageFailure
 from resizer.models import Batch
-from resizer.pipeline.removing import Remover
 from resizer.pipeline.results import result_csv
 from resizer.storage.local import LocalStorage
 

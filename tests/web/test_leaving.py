@@ -13,8 +13,8 @@ import pytest
 
 from origin import Answer, Origin
 from resizer.app import create_app
-from resizer.pipeline import Batches
-from resizer.web.keys import BATCHES
+from resizer.pipeline.requests import Requests
+from resizer.web.keys import REQUESTS
 from service import catalogue, form, settings_for
 from wire import PATIENCE, Wire, errors_in, listening
 
@@ -26,11 +26,11 @@ WAITING = [
 
 
 @asynccontextmanager
-async def service(folder: Path, **server: Any) -> AsyncIterator[tuple[int, Batches]]:
+async def service(folder: Path, **server: Any) -> AsyncIterator[tuple[int, Requests]]:
     """The service with its own protocol; yields its port and its batches."""
     app = create_app(settings_for(folder / "data", server=server))
     async with listening(app, **server) as port:
-        yield port, app[BATCHES]
+        yield port, app[REQUESTS]
 
 
 async def uploaded(port: int, origin: Origin) -> str:
@@ -46,13 +46,13 @@ async def uploaded(port: int, origin: Origin) -> str:
         return str((await response.json())["request_id"])
 
 
-def waiting(batches: Batches) -> int:
+def waiting(batches: Requests) -> int:
     """How many handlers wait for a commit."""
     watchers = batches.watchers
     return sum(map(len, [*watchers._waiting.values(), *watchers._following.values()]))  # noqa: SLF001
 
 
-async def until(count: int, batches: Batches) -> None:
+async def until(count: int, batches: Requests) -> None:
     async with asyncio.timeout(PATIENCE):
         while waiting(batches) != count:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)

@@ -20,8 +20,8 @@ from resizer.engine.celery.broker import BEAT, CANCEL, RESULT, TASK, celery_app,
 from resizer.engine.celery.losses import Losses
 from resizer.engine.celery.messages import Message, Result, message_of, outcome_from
 from resizer.errors import BrokerDown, ConfigError, NoWorkers, TaskFailed, disk_fault
-from resizer.models import Outcome, Task
 from resizer.events import Events, FilesUnused
+from resizer.models import Outcome, Task
 from resizer.storage.base import Storage
 from resizer.storage.claims import FileClaims, stem_of_name
 from resizer.support.atomic_file import lasting_name
@@ -135,7 +135,7 @@ class CeleryEngine:
         """Have a worker process one image. Raises `TaskFailed` where the worker met a fault of ours."""
         while True:
             deletions = self._claims.deletions
-            outcome = await self._run(task)
+            outcome = await self._process(task)
             if outcome.compressed is None:
                 return outcome
             name = outcome.compressed.filename
@@ -146,7 +146,7 @@ class CeleryEngine:
             logger.info("file %s was deleted in between; processing image %s again", name, task.seq)
             task = replace(task, known=None)
 
-    async def _run(self, task: Task) -> Outcome:
+    async def _process(self, task: Task) -> Outcome:
         flight = Flight(f"{self._run}{next(self._numbers)}", message_of(task))
         self.flights[flight.task_id] = flight
         self._to_send.append(flight)
