@@ -12,6 +12,7 @@ import pytest
 
 import photos
 from origin import Answer, Origin
+from resizer.app import stop
 from resizer.errors import DatabaseFailure
 from resizer.pipeline.following import PACE
 from resizer.web.api import events
@@ -197,7 +198,7 @@ async def test_stream_ends_without_done_when_the_service_stops(
     request_id, _ = await held_up(client, origin)
     async with stream(client, request_id) as told:
         assert await told.next()
-        client.app[REQUESTS].stop_taking()
+        await stop(client.app)
         assert "done" not in [event["event"] for event in await told.rest()]
     assert errors_in(caplog.records) == []
 
