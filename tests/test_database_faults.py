@@ -33,7 +33,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a locked database for a moment only, and try again soon."""
     pragmas = (*PRAGMAS, "PRAGMA busy_timeout = 20")
     monkeypatch.setattr("resizer.database.database.PRAGMAS", pragmas)
-    monkeypatch.setattr("resizer.pipeline.scheduler.RECORD_BACKOFF", (0.05, 0.2))
+    monkeypatch.setattr("resizer.pipeline.image.RECORD_PAUSE", (0.05, 0.2))
 
 
 def database_of(client: Client) -> Database:
@@ -115,7 +115,7 @@ async def test_database_that_cannot_be_written_is_told_and_nothing_is_lost(
             async with client.get("/readyz") as response:
                 assert (await problem(response, 503))["failing"] == ["database"]
             async with asyncio.timeout(PATIENCE):
-                while caplog.text.count("an outcome cannot be recorded") < 6:  # noqa: ASYNC110
+                while caplog.text.count("cannot record an outcome") < 6:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             for path in ("/ping", f"/status/{request_id}", f"/result/{request_id}?partial=1"):
                 async with client.get(path) as response:

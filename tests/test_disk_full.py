@@ -56,7 +56,7 @@ def small_disk(tmp_path: Path) -> Iterator[Tmpfs]:
 
 @pytest.fixture(autouse=True)
 def quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resizer.pipeline.scheduler.RECORD_BACKOFF", (0.05, 0.2))
+    monkeypatch.setattr("resizer.pipeline.image.RECORD_PAUSE", (0.05, 0.2))
 
 
 async def stored_elsewhere(serve: Serve, tmp_path: Path, disk: Disk, **sections: dict[str, Any]) -> Client:
@@ -103,7 +103,7 @@ async def slots(client: Client, request_id: str) -> list[list[str]]:
 async def unrecorded(log: pytest.LogCaptureFixture, times: int = 1) -> None:
     """Wait until recording an outcome has failed so often."""
     async with asyncio.timeout(PATIENCE):
-        while log.text.count("an outcome cannot be recorded") < times:  # noqa: ASYNC110  workers bring it about
+        while log.text.count("cannot record an outcome") < times:  # noqa: ASYNC110  workers bring it about
             await asyncio.sleep(0.01)
 
 
@@ -346,7 +346,7 @@ async def test_all_on_one_disk_that_is_full_time_and_again(
                 async with client.post("/upload", data=body, headers=headers) as response:
                     await problem(response, 507)
             disk.free()
-        assert "an outcome cannot be recorded" in caplog.text
+        assert "cannot record an outcome" in caplog.text
         while (await settled(client, request_id))["images"]["completed"] < 45:
             await retried(client, request_id)
             ends += 1
@@ -438,7 +438,7 @@ async def test_run_on_a_full_disk_says_so_and_goes_on_when_there_is_space(
             await origin.arrived("/a.jpg")
             disk.fill()
             gate.set()
-            await process.said("cannot be recorded.*no space left")
+            await process.said("cannot record an outcome.*no space left")
             disk.free()
             code, _ = await process.ended()
             assert code == 1
