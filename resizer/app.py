@@ -18,6 +18,7 @@ from resizer.data_folder import take_folder, take_worker_folder
 from resizer.database import Database, open_database
 from resizer.engine.base import Engine
 from resizer.errors import ConfigError
+from resizer.events import Events
 from resizer.fetch.fetcher import Fetcher
 from resizer.fetch.originals import Originals
 from resizer.metrics import Metrics, Standing, watch_loop
@@ -28,6 +29,7 @@ from resizer.storage.base import Storage
 from resizer.storage.local import LocalStorage
 from resizer.support import failpoints
 from resizer.support.allocator import keep_freed_memory
+from resizer.support.in_flight import InFlight
 from resizer.web import setup_web
 from resizer.web.api.uploads import check_spool
 from resizer.web.keys import BATCHES, CHECKS, METRICS, ORIGINALS, SETTINGS, STANDING, STORAGE
@@ -41,6 +43,8 @@ KEPT_MEMORY = 16 * 2**20
 
 DATABASE = web.AppKey("database", Database)
 ENGINE = web.AppKey("engine", Engine)
+EVENTS = web.AppKey("events", Events)
+IN_FLIGHT = web.AppKey("in_flight", InFlight)
 OUTBOX = web.AppKey("outbox", Outbox)
 RESUME = web.AppKey("resume", bool)
 UNCLAIMED = web.AppKey("unclaimed", list[Outcome])
@@ -60,6 +64,8 @@ def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
     app[CHECKS] = {}
     app[UNCLAIMED] = []
     app[METRICS] = Metrics()
+    app[EVENTS] = Events()
+    app[IN_FLIGHT] = InFlight()
     app[STANDING] = lambda: standing(app)
     app.cleanup_ctx.extend([event_loop, data_folder, database, storage, engine, outbox, batches])
     app.on_shutdown.append(stop_taking)
@@ -94,7 +100,13 @@ async def data_folder(app: web.Application) -> AsyncIterator[None]:
 
 async def database(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
-    async with open_database(settings.database_file, announcer(settings), app[METRICS]) as opened:
+    async with open_database(
+        settings.database_file,
+        webhook_events=announcer(settings),
+        events=app[EVENTS],
+        in_flight=app[IN_FLIGHT],
+        metrics=app[METRICS],
+    ) as opened:
         app[DATABASE] = opened
         app[CHECKS]["database"] = opened.check
         yield
@@ -210,6 +222,8 @@ async def batches(app: web.Application) -> AsyncIterator[None]:
         app[STORAGE],
         app[OUTBOX],
         settings=app[SETTINGS],
+        events=app[EVENTS],
+        in_flight=app[IN_FLIGHT],
         metrics=app[METRICS],
         resume=app[RESUME],
     ) as opened:

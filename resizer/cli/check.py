@@ -25,8 +25,11 @@ from resizer.database import (
     unnamed_among,
 )
 from resizer.errors import ConfigError, ResizerError
+from resizer.events import Events
+from resizer.metrics import Metrics
 from resizer.pipeline import GRACE, Remover, unnamed_files
 from resizer.storage.base import Storage
+from resizer.support.in_flight import InFlight
 
 SOUND, FAULTY = 0, 1
 #: faults of each kind that are listed
@@ -146,7 +149,13 @@ async def _remove(settings: Settings, path: Path, names: Collection[str]) -> lis
     else:
         with own_folder(settings):
             async with (
-                open_database(path, lambda _: ()) as database,
+                open_database(
+                    path,
+                    webhook_events=lambda _: (),
+                    events=Events(),
+                    in_flight=InFlight(),
+                    metrics=Metrics(),
+                ) as database,
                 open_storage(settings, drafts=settings.spool_folder) as storage,
                 Remover(database, storage) as remover,
             ):

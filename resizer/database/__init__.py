@@ -12,8 +12,9 @@ from resizer.database.copies import (
     restore,
     unnamed_among,
 )
-from resizer.database.database import Database, ResultRow, open_database
+from resizer.database.database import Database, open_database
 from resizer.database.deliveries import Deliveries
+from resizer.database.image_queries import ResultRow
 from resizer.database.imports import Intake, NewBatch
 from resizer.database.outcomes import NewDelivery, WebhookEvents
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from resizer.database.migrations import MIGRATIONS, step
 from resizer.database.reader import DAMAGED, OUT_OF_SPACE, reason_of
-from resizer.database.removal import NOTE_ORPHANS, SELECT_UNNAMED, UPDATE_COLLECTS_SINCE
+from resizer.database.removal import NOTE_FILES, SELECT_UNNAMED, UPDATE_COLLECTS_SINCE
 from resizer.errors import DatabaseUnusable
 from resizer.support.atomic_file import replacing
 
@@ -138,7 +138,7 @@ def unnamed_among(path: Path, names: Collection[str]) -> list[str]:
 def note_unnamed(path: Path, names: Collection[str]) -> None:
     """Have a server that runs remove these files unless an image names them. Raises `DatabaseUnusable`."""
     with _opened(path, mode="rw") as connection, connection:
-        connection.execute(NOTE_ORPHANS, (json.dumps([*names]),))
+        connection.execute(NOTE_FILES, (json.dumps([*names]),))
 
 
 def count_noted(path: Path, names: Collection[str]) -> int:

@@ -18,6 +18,7 @@ from resizer.errors import (
     NothingToRetry,
     NothingToSend,
 )
+from resizer.events import Events, FilesUnused, RequestFinished, RequestsChanged
 from resizer.metrics import Metrics
 from resizer.models import Batch, BatchStatus, Delivery, Image, ImageStatus, Outcome
 from resizer.pipeline.collector import Collector
@@ -31,6 +32,7 @@ from resizer.pipeline.watchers import Watchers
 from resizer.schemas import Json, webhook_body
 from resizer.storage.base import Storage
 from resizer.support.background import Chores
+from resizer.support.in_flight import InFlight
 from resizer.support.log_context import tied_to
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.webhook_events import addressees
@@ -58,6 +60,8 @@ class Batches:
         outbox: Outbox,
         *,
         settings: Settings,
+        events: Events,
+        in_flight: InFlight,
         metrics: Metrics,
     ) -> None:
         self._database = database
@@ -71,14 +75,16 @@ class Batches:
             engine,
             settings.queue,
             fetch=settings.fetch,
+            in_flight=in_flight,
             metrics=metrics,
             unclaimed=self.discard,
         )
         self.remover = Remover(database, storage)
         self.collector = Collector(database, storage, self.remover)
         self.chores = Chores()
-        database.writer.on_finished = self._finished
-        database.writer.on_changed = self.watchers.changed
+        events.subscribe(RequestFinished, lambda event: self._finished(event.batch))
+        events.subscribe(RequestsChanged, lambda event: self.watchers.changed(event.batch_ids))
+        events.subscribe(FilesUnused, lambda _: self.remover.wake())
 
     async def check_room(self) -> None:
         """Raise `QueueFull` or `NoSpace` where nothing more can be taken in."""
@@ -297,7 +303,6 @@ class Batches:
 
     async def _note(self, name: str) -> None:
         await self._database.removal.note([name])
-        self.remover.wake()
 
     def _finished(self, batch: Batch) -> None:
         self.dispatcher.sharing.ended(batch.id, batch.finished_at or time.time())
@@ -339,11 +344,22 @@ async def open_batches(
     outbox: Outbox,
     *,
     settings: Settings,
-    metrics: Metrics | None = None,
+    events: Events,
+    in_flight: InFlight,
+    metrics: Metrics,
     resume: bool = True,
 ) -> AsyncIterator[Batches]:
     """Start the workers; with `resume` they take up what an earlier process left, and old batches go."""
-    batches = Batches(database, engine, storage, outbox, settings=settings, metrics=metrics or Metrics())
+    batches = Batches(
+        database,
+        engine,
+        storage,
+        outbox,
+        settings=settings,
+        events=events,
+        in_flight=in_flight,
+        metrics=metrics,
+    )
     async with AsyncExitStack() as stack:
         await batches.collector.decide()
         await stack.enter_async_context(batches.remover)

@@ -26,8 +26,6 @@ class Remover:
     def __init__(self, database: Database, storage: Storage) -> None:
         self._removal = database.removal
         self._storage = storage
-        self._removal.file_exists = self._exists
-        database.outcomes.on_unused = self.wake
         self._woken = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
@@ -84,23 +82,18 @@ class Remover:
         kept = 0
         end: str | None = "" if await self._removal.has_noted() else None
         while end is not None:
-            names, end = await self._removal.condemn(after=end, limit=FILES)
+            names, end = await self._removal.unused(after=end, limit=FILES)
             if names:
                 kept += await self._delete(names)
         return kept > 0
 
     async def _delete(self, names: list[str]) -> int:
         gone: list[str] = []
-        failed: list[str] = []
-        try:
-            results = await asyncio.gather(*map(self._storage.delete, names), return_exceptions=True)
-            for name, result in zip(names, results, strict=True):
-                (failed if isinstance(result, BaseException) else gone).append(name)
-                if isinstance(result, BaseException):
-                    logger.warning("%s could not be deleted, and is tried again: %s", name, result)
-        finally:
-            await self._removal.removed(gone, kept=names)
-        return len(failed)
-
-    async def _exists(self, name: str) -> bool:
-        return await self._storage.find(name) is not None
+        results = await asyncio.gather(*map(self._storage.delete, names), return_exceptions=True)
+        for name, result in zip(names, results, strict=True):
+            if isinstance(result, BaseException):
+                logger.warning("%s could not be deleted, and is tried again: %s", name, result)
+            else:
+                gone.append(name)
+        await self._removal.forget_notes(gone)
+        return len(names) - len(gone)

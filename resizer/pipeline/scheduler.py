@@ -5,7 +5,6 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -13,12 +12,13 @@ from typing import Self
 from resizer.config import FetchSettings, QueueSettings
 from resizer.database import Database
 from resizer.engine.base import Engine
-from resizer.errors import DatabaseFailure, ErrorCode, FileRemoved, NoSpace, OutOfResources, shortage
+from resizer.errors import DatabaseFailure, ErrorCode, NoSpace, OutOfResources, shortage
 from resizer.metrics import Metrics
 from resizer.models import Fault, Outcome, Task
 from resizer.pipeline.hosts import Places, answered
 from resizer.pipeline.image_cursor import Feed
 from resizer.pipeline.sharing import Sharing
+from resizer.support.in_flight import InFlight
 from resizer.support.log_context import tied_to
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,6 @@ SLOW = 0.5
 #: the same for an image that a host in doubt has yet to send, whatever the engine wants: a dead one holds its
 #: own for minutes
 SLOW_IN_DOUBT = 0.5
-#: seconds before an image is done again whose file was just removed
-REDO_PAUSE = 0.1
 #: workers in all, as a multiple of queue.workers
 MOST_WORKERS = 16
 
@@ -53,6 +51,7 @@ class Dispatcher:
         settings: QueueSettings,
         *,
         fetch: FetchSettings,
+        in_flight: InFlight | None = None,
         metrics: Metrics | None = None,
         unclaimed: Callable[[Outcome], None] = lambda _: None,
     ) -> None:
@@ -60,6 +59,7 @@ class Dispatcher:
         self._settings = settings
         self._revalidate = fetch.revalidate
         self._metrics = metrics or Metrics()
+        self._in_flight_of_all = in_flight or InFlight()
         self._engine = engine
         self.sharing = Sharing(engine, self._metrics, unclaimed=unclaimed)
         self._places = Places(per_host=fetch.per_host, workers=settings.workers)
@@ -82,7 +82,6 @@ class Dispatcher:
         self._stopping = False
 
     async def __aenter__(self) -> Self:
-        self._database.expect(lambda: len(self._processing))
         self._add_workers()
         return self
 
@@ -172,7 +171,8 @@ class Dispatcher:
             self._queue.put_nowait(feed)  # its place is still free: no more than MOST_ACTIVE are about
             self._processing.add(me)
             try:
-                await self._process(feed, *taken)
+                with self._in_flight_of_all.one_more():
+                    await self._process(feed, *taken)
             finally:
                 self._processing.discard(me)
                 self._in_flight[feed.batch_id] -= 1
@@ -242,18 +242,10 @@ class Dispatcher:
 
     async def _process(self, feed: Feed, host: str, task: Task) -> None:
         with tied_to(feed.batch.request_id if feed.batch else None):
-            outcome, begun = await self._run_in_place(feed, host, task)
-            while outcome is not None:
-                try:
-                    await self._record(outcome, begun)
-                except FileRemoved as error:
-                    logger.info("image %s is done again: %s", task.seq, error)
-                    await asyncio.sleep(REDO_PAUSE)
-                    outcome, begun = await self._run(feed, replace(task, known=None))
-                else:
-                    fault = outcome.fault
-                    self._metrics.image_done(fault.code if fault else outcome.status)
-                    return
+            outcome, _ = await self._run_in_place(feed, host, task)
+            if outcome is not None:
+                await self._record(outcome)
+                self._metrics.image_done(outcome.fault.code if outcome.fault else outcome.status)
 
     async def _run_in_place(self, feed: Feed, host: str, task: Task) -> tuple[Outcome | None, float]:
         """Return the outcome and the loop time at which it was begun.
@@ -314,15 +306,13 @@ class Dispatcher:
             logger.exception("image %s of batch %s met a fault of the service", task.seq, task.batch_id)
             return _at_fault(task.batch_id, task.seq, error), began
 
-    async def _record(self, outcome: Outcome, begun: float) -> None:
-        """Record the outcome, whatever it takes. Raises `FileRemoved` where its file is gone."""
+    async def _record(self, outcome: Outcome) -> None:
+        """Record the outcome, whatever it takes."""
         first, longest = RECORD_BACKOFF
         pause = first
         while True:
             try:
-                await self._database.record(outcome, begun=begun)
-            except FileRemoved:
-                raise
+                await self._database.record(outcome)
             except (DatabaseFailure, NoSpace) as error:
                 logger.error("an outcome cannot be recorded, trying again in %g s: %s", pause, error)  # noqa: TRY400
                 await asyncio.sleep(pause)

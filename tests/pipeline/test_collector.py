@@ -11,7 +11,7 @@ import pytest
 from outcomes import MakeBatch, done
 from resizer.config import StorageSettings
 from resizer.database import Database
-from resizer.errors import FileRemoved, StorageFailure
+from resizer.errors import StorageFailure
 from resizer.pipeline.collector import GRACE, Collector
 from resizer.pipeline.removing import Remover
 from resizer.storage.base import Storage
@@ -125,32 +125,6 @@ async def test_a_look_that_fails_is_repeated(
             await looks.acquire()
     assert "it may not be read; retrying" in caplog.text
     assert "a bug" in caplog.text
-
-
-async def test_an_outcome_that_is_about_to_name_the_file_loses_nothing(
-    database: Database, batch_of: MakeBatch, storage: LocalStorage
-) -> None:
-    """A task finds the old file and means to use it; the collector finds that nobody does."""
-    batch = await batch_of(["h"] * 2)
-    await stored(storage, 0, 1)
-    aged(storage, 0, 1)
-    begun = asyncio.get_running_loop().time()
-    remover = Remover(database, storage)
-    collector = Collector(database, storage, remover)
-    assert await collector.collect() == 2
-    # recorded after the look and before the removal
-    await database.record(done(batch.id, 1), begun=begun)
-    async with remover:
-        await remover.through()
-        assert await there(storage, 0, 1) == [1]
-        # recorded after the removal: refused, and so made again
-        with pytest.raises(FileRemoved):
-            await database.record(done(batch.id, 0), begun=begun)
-        await stored(storage, 0)
-        await database.record(done(batch.id, 0), begun=begun)
-        assert await collector.collect(grace=0) == 0
-        await remover.through()
-    assert await there(storage, 0, 1) == [0, 1]
 
 
 async def test_files_from_before_the_database_are_kept(

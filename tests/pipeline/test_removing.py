@@ -1,15 +1,15 @@
 """Deleted batches go with their files, unless somebody still uses them."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from databases import opened_database
 from outcomes import MakeBatch, done, failed
-from resizer.database import Database, open_database
-from resizer.errors import BatchNotFound, FileRemoved, StorageFailure
+from resizer.database import Database
+from resizer.errors import BatchNotFound, StorageFailure
 from resizer.models import Batch
 from resizer.pipeline.removing import Remover
 from resizer.pipeline.results import result_csv
@@ -88,7 +88,7 @@ async def test_the_next_start_goes_on_with_what_is_left(
     await database.removal.forget(batch.id)
     await database.removal.delete_some(batch.id)  # its images, and then the power goes
     async with (
-        open_database(tmp_path / "resizer.db", lambda _: ()) as again,
+        opened_database(tmp_path / "resizer.db") as again,
         removing(again, storage) as remover,
     ):
         await remover.through()
@@ -117,49 +117,6 @@ async def test_what_cannot_be_deleted_is_kept_in_mind(
         await remover.through()
     assert await there(storage, 0, 1) == []
     assert await rows(database) == 0
-
-
-async def test_no_outcome_is_recorded_with_a_file_that_was_removed_meanwhile(
-    database: Database, batch_of: MakeBatch, storage: LocalStorage
-) -> None:
-    """A task that found the file there may be slower than the one that deletes it."""
-    old = await ended(database, batch_of, storage, 0)
-    batch = await batch_of(["h"] * 2)
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    async with removing(database, storage) as remover:
-        await database.removal.forget(old.id)
-        await remover.through()
-        with pytest.raises(FileRemoved):
-            await database.record(done(batch.id, 0), begun=begun)
-        # what was stored again, or is not about that file, is recorded
-        await stored(storage, 0)
-        await database.record(done(batch.id, 0), begun=begun)
-        await database.record(failed(batch.id, 1), begun=begun)
-    after = await database.batch_by_id(batch.id)
-    assert after is not None
-    assert (after.status, after.completed, after.failed) == ("partial", 1, 1)
-
-
-async def test_no_outcome_is_recorded_with_a_file_that_is_about_to_go(
-    database: Database, batch_of: MakeBatch, storage: LocalStorage
-) -> None:
-    old = await ended(database, batch_of, storage, 0)
-    batch = await batch_of(["h"])
-    removal = database.removal
-    await removal.forget(old.id)
-    while await removal.delete_some(old.id):
-        pass
-    names, _ = await removal.condemn(after="", limit=10)
-    assert names == [name(0)]
-    with pytest.raises(FileRemoved):
-        await database.record(done(batch.id, 0), begun=asyncio.get_running_loop().time())
-    await removal.removed([], kept=names)
-    # it was kept after all, and with the image it is used again
-    await database.record(done(batch.id, 0), begun=asyncio.get_running_loop().time())
-    assert await removal.condemn(after="", limit=10) == ([], name(0))
-    assert await removal.condemn(after="", limit=10) == ([], None)
-    assert await there(storage, 0) == [0]
 
 
 async def test_a_file_of_an_image_that_was_deleted_before_it_was_done_goes_too(

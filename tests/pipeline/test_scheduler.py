@@ -9,7 +9,8 @@ from outcomes import MakeBatch, done, failed
 from resizer.config import FetchSettings, QueueSettings
 from resizer.database import Database
 from resizer.errors import DatabaseFailure
-from resizer.models import Batch, BatchStatus, ImageStatus, Outcome, Task
+from resizer.events import Events, RequestFinished
+from resizer.models import BatchStatus, ImageStatus, Outcome, Task
 from resizer.pipeline.image_cursor import Feed
 from resizer.pipeline.scheduler import Dispatcher
 
@@ -71,13 +72,13 @@ class Bench:
 class Ends:
     """Batches that have ended, to be waited for."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, events: Events) -> None:
         self.order: list[int] = []
         self._more = asyncio.Event()
-        database.writer.on_finished = self._ended
+        events.subscribe(RequestFinished, self._ended)
 
-    def _ended(self, batch: Batch) -> None:
-        self.order.append(batch.id)
+    def _ended(self, event: RequestFinished) -> None:
+        self.order.append(event.batch.id)
         self._more.set()
 
     async def until(self, count: int) -> None:
@@ -91,8 +92,10 @@ def dispatcher(database: Database, bench: Bench, *, workers: int = 4, grace: flo
     return Dispatcher(database, bench, settings, fetch=FetchSettings(per_host=2))
 
 
-async def test_small_batch_is_not_stuck_behind_a_large_one(database: Database, batch_of: MakeBatch) -> None:
-    bench, ends = Bench(), Ends(database)
+async def test_small_batch_is_not_stuck_behind_a_large_one(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
     large = await batch_of([f"h{number}" for number in range(400)])
     small = await batch_of(["a", "b", "c"])
     async with dispatcher(database, bench, workers=1) as at_work:
@@ -105,8 +108,10 @@ async def test_small_batch_is_not_stuck_behind_a_large_one(database: Database, b
     assert len(bench.begun) == 403
 
 
-async def test_hanging_host_does_not_hold_up_the_others(database: Database, batch_of: MakeBatch) -> None:
-    bench, ends = Bench(), Ends(database)
+async def test_hanging_host_does_not_hold_up_the_others(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
     bench.gates["hangs"] = asyncio.Event()
     mixed = await batch_of(["hangs"] * 300 + ["fine"] * 100)
     other = await batch_of(["fine"] * 20)
@@ -123,9 +128,9 @@ async def test_hanging_host_does_not_hold_up_the_others(database: Database, batc
 
 
 async def test_images_that_are_fetched_keep_no_place_at_their_host(
-    database: Database, batch_of: MakeBatch
+    database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     compressing = bench.compressing = asyncio.Event()
     batch = await batch_of(["h"] * 20)
     async with dispatcher(database, bench, workers=12) as at_work:
@@ -137,9 +142,9 @@ async def test_images_that_are_fetched_keep_no_place_at_their_host(
 
 
 async def test_fault_of_the_service_fails_the_image_and_not_the_batch(
-    database: Database, batch_of: MakeBatch, caplog: pytest.LogCaptureFixture
+    database: Database, events: Events, batch_of: MakeBatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     bench.faults = {1}
     batch = await batch_of(["a", "b", "c"])
     async with dispatcher(database, bench) as at_work:
@@ -153,9 +158,9 @@ async def test_fault_of_the_service_fails_the_image_and_not_the_batch(
 
 @pytest.mark.parametrize("fault", [RuntimeError("can't start new thread"), OSError(24, "no"), MemoryError()])
 async def test_image_that_lacks_something_of_this_machine_says_so(
-    fault: Exception, database: Database, batch_of: MakeBatch
+    fault: Exception, database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     bench.faults, bench.fault = {0}, fault
     batch = await batch_of(["a"])
     async with dispatcher(database, bench) as at_work:
@@ -185,7 +190,7 @@ async def test_stop_begins_no_further_image_and_records_those_in_flight(
 
 
 async def test_images_that_outlast_the_grace_wait_on_disk_and_are_resumed(
-    database: Database, batch_of: MakeBatch
+    database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
     bench = Bench()
     bench.gates["hangs"] = asyncio.Event()
@@ -197,7 +202,7 @@ async def test_images_that_outlast_the_grace_wait_on_disk_and_are_resumed(
     left = await database.batch_by_id(batch.id)
     assert left is not None
     assert left.pending >= 1
-    again, ends = Bench(), Ends(database)
+    again, ends = Bench(), Ends(events)
     async with dispatcher(database, again) as at_work:
         at_work.begin(batch.id)
         await ends.until(1)
@@ -205,10 +210,10 @@ async def test_images_that_outlast_the_grace_wait_on_disk_and_are_resumed(
 
 
 async def test_images_set_back_while_others_are_in_flight_are_done_once_more(
-    database: Database, batch_of: MakeBatch
+    database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
     """They are looked for at the end, so that no image in flight is mistaken for one of them."""
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     bench.gates["slow"] = asyncio.Event()
     bench.failing.add(1)
     batch = await batch_of(["slow", "fine", "slow", "fine"])
@@ -229,8 +234,10 @@ async def test_images_set_back_while_others_are_in_flight_are_done_once_more(
     assert ended.status is BatchStatus.COMPLETED
 
 
-async def test_ended_batch_can_be_begun_again_at_once(database: Database, batch_of: MakeBatch) -> None:
-    bench, ends = Bench(), Ends(database)
+async def test_ended_batch_can_be_begun_again_at_once(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
     bench.failing.update({0, 1, 2})
     batch = await batch_of(["a", "b", "c"])
     async with dispatcher(database, bench) as at_work:
@@ -247,8 +254,10 @@ async def test_ended_batch_can_be_begun_again_at_once(database: Database, batch_
     assert len(bench.begun) == 3 + 3 + 2 + 1
 
 
-async def test_batch_is_processing_from_its_first_image_on(database: Database, batch_of: MakeBatch) -> None:
-    bench, ends = Bench(), Ends(database)
+async def test_batch_is_processing_from_its_first_image_on(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
     bench.gates["slow"] = asyncio.Event()
     batch = await batch_of(["slow"])
     assert batch.status is BatchStatus.PENDING
@@ -264,12 +273,12 @@ async def test_batch_is_processing_from_its_first_image_on(database: Database, b
 
 
 async def test_others_stand_in_for_workers_that_hosts_hold_up(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More hosts hang than there are workers, all of them named before the one that answers."""
     monkeypatch.setattr("resizer.pipeline.scheduler.SLOW", 600)
     monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 0.01)
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     hanging = [f"hangs{number}" for number in range(5)]
     for name in hanging:
         bench.gates[name] = asyncio.Event()
@@ -286,12 +295,12 @@ async def test_others_stand_in_for_workers_that_hosts_hold_up(
 
 
 async def test_others_stand_in_for_workers_that_a_host_holds_up_which_answered_before(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not as early as for one that never did; that alone is told apart here."""
     monkeypatch.setattr("resizer.pipeline.scheduler.SLOW", 0.01)
     monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 600)
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     known = await batch_of(["known", "fine"])
     batch = await batch_of([*["known"] * 2, *["fine"] * 30])
     async with dispatcher(database, bench, workers=2) as at_work:
@@ -306,11 +315,11 @@ async def test_others_stand_in_for_workers_that_a_host_holds_up_which_answered_b
 
 
 async def test_nobody_stands_in_for_what_a_new_host_has_sent(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for the processor too: each that stood in would soon want another."""
     monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 0.01)
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     bench.hungry = False
     bench.compressing = asyncio.Event()
     batch = await batch_of([f"h{number}" for number in range(20)])
@@ -325,12 +334,12 @@ async def test_nobody_stands_in_for_what_a_new_host_has_sent(
 
 
 async def test_nobody_stands_in_while_the_engine_has_all_it_can_compress(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Images that wait for the processor are no reason to fetch more; the engine is asked again and again."""
     monkeypatch.setattr("resizer.pipeline.scheduler.SLOW", 0.01)
     monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 600)
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     known = await batch_of(["one", "two", "three"])
     batch = await batch_of(["one", "two", "three"] * 2)
     async with dispatcher(database, bench, workers=2) as at_work:
@@ -352,11 +361,11 @@ async def test_nobody_stands_in_while_the_engine_has_all_it_can_compress(
 
 
 async def test_many_dead_hosts_do_not_hold_up_one_that_nobody_knows_yet(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six for each worker, in a batch that came before."""
     monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 0.01)
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     dead = [f"dead{number}" for number in range(12)]
     for name in dead:
         bench.gates[name] = asyncio.Event()
@@ -374,10 +383,10 @@ async def test_many_dead_hosts_do_not_hold_up_one_that_nobody_knows_yet(
 
 
 async def test_database_that_fails_now_and_then_strands_no_batch(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resizer.pipeline.scheduler.RECORD_BACKOFF", (0.001, 0.01))
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     batches = [await batch_of([f"a{n}", f"b{n}", f"c{n}"] * 10) for n in range(3)]
     calls = itertools.count()
     for name in ("batch_by_id", "waiting", "waiting_of_host", "record", "start"):
@@ -406,11 +415,11 @@ def failing_at_times(
 
 
 async def test_workers_that_end_together_leave_enough_behind(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All whose outcomes were in one commit go on in the same turn of the event loop."""
     monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 0.01)
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     hosts = [f"h{number}" for number in range(30)]
     gate = asyncio.Event()
     bench.gates = dict.fromkeys(hosts, gate)
@@ -423,9 +432,9 @@ async def test_workers_that_end_together_leave_enough_behind(
 
 
 async def test_a_batch_that_is_ended_before_its_turn_leaves_the_place_to_the_next(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     gate = bench.gates["h"] = asyncio.Event()
     first, second, third = [await batch_of(["h"]) for _ in range(3)]
     async with Dispatcher(
@@ -449,29 +458,3 @@ async def test_a_batch_that_is_ended_before_its_turn_leaves_the_place_to_the_nex
         gate.set()
         await ends.until(2)
     assert ends.order == [first.id, third.id]
-
-
-async def test_who_joins_a_task_is_as_old_as_the_task(database: Database, batch_of: MakeBatch) -> None:
-    """A file may have been removed after the task had found it, and before another batch joined."""
-    bench, ends = Bench(), Ends(database)
-    gate = bench.gates["h"] = asyncio.Event()
-    there = True
-
-    async def exists(_: str) -> bool:
-        return there
-
-    database.removal.file_exists = exists
-    one, two = [await batch_of(["h"]) for _ in range(2)]
-    async with dispatcher(database, bench) as at_work:
-        at_work.begin(one.id)
-        await bench.until(1)
-        there = False
-        await database.removal.removed([])
-        at_work.begin(two.id)
-        while at_work.in_flight < 2:  # noqa: ASYNC110  another task does it
-            await asyncio.sleep(0.001)
-        gate.set()
-        await bench.until(2)  # it is done again
-        there = True
-        await ends.until(2)
-    assert len(bench.begun) >= 2
