@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import aiosqlite
@@ -110,7 +110,7 @@ async def open_database(
         except sqlite3.Error as error:
             raise DatabaseUnusable(str(path), reason_of(error)) from error
         writer = await stack.enter_async_context(Writer(writing, events, metrics))
-        outcomes = await stack.enter_async_context(Outcomes(writer, webhook_events, in_flight))
+        outcomes = await stack.enter_async_context(aclosing(Outcomes(writer, webhook_events, in_flight)))
         yield Database(Reader(reading), writer, outcomes, file)
 
 

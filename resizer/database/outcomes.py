@@ -5,10 +5,9 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiosqlite
 
@@ -18,6 +17,7 @@ from resizer.database.writer import Writer
 from resizer.errors import DatabaseFailure, NoSpace
 from resizer.events import FilesUnused, RequestFinished, RequestsChanged
 from resizer.models import Batch, ImageStatus, Outcome
+from resizer.support.coalescer import Coalescer
 from resizer.support.failpoints import Point, reach
 from resizer.support.in_flight import InFlight
 
@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 
 #: images cancelled at once; others can write in between
 CANCELLED_AT_ONCE = 10_000
-#: seconds for which an outcome waits for others, where as many are still to come
+#: outcomes written by one operation; keeps it below some tens of milliseconds
+MOST_TOGETHER = 256
+#: seconds for which an outcome waits for others, while more images are in flight
 GATHER = 0.05
 ENOUGH = 8  # outcomes that wait for no further ones, so that they do not hold up workers
 
@@ -89,64 +91,26 @@ class NewDelivery:
 WebhookEvents = Callable[[Batch], Iterable[NewDelivery]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    outcome: Outcome
-    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
 class Outcomes:
     """Writes the status of images, and of the batches whose last pending image it was."""
 
     def __init__(self, writer: Writer, webhook_events: WebhookEvents, in_flight: InFlight) -> None:
         self._writer = writer
         self._webhook_events = webhook_events
-        self._in_flight = in_flight
-        self._waiting: list[_Waiting] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._writing: set[asyncio.Task[None]] = set()
+        self._coalescer = Coalescer(
+            self._record_all, in_flight=in_flight, max_items=MOST_TOGETHER, max_wait=GATHER, enough=ENOUGH
+        )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._write_waiting()
-        await asyncio.gather(*self._writing)
+    async def aclose(self) -> None:
+        """Record the outcomes that still wait for others."""
+        await self._coalescer.aclose()
 
     async def record(self, outcome: Outcome) -> None:
         """Record what became of an image; outcomes that arrive together are committed together.
 
         An image that is no longer pending, because it was cancelled, keeps its status.
         """
-        waiting = _Waiting(outcome)
-        self._waiting.append(waiting)
-        if len(self._waiting) >= min(ENOUGH, self._in_flight.images / 2):
-            self._write_waiting()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GATHER, self._write_waiting)
-        await waiting.done
-
-    def _write_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            task = asyncio.create_task(self._finish_waiting(waiting))
-            self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
-
-    async def _finish_waiting(self, waiting: Sequence[_Waiting]) -> None:
-        errors = await self._record_all([each.outcome for each in waiting])
-        for each, error in zip(waiting, errors, strict=True):
-            if each.done.done():  # its caller was cancelled
-                continue
-            if error is None:
-                each.done.set_result(None)
-            else:
-                each.done.set_exception(error)
+        await self._coalescer.submit(outcome)
 
     async def _record_all(self, outcomes: Sequence[Outcome]) -> list[Exception | None]:
         """Record outcomes in one operation; where it fails, each alone. Returns each one's error, if any."""
