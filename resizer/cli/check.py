@@ -16,9 +16,9 @@ from resizer.cli.options import configured, settings_from
 from resizer.config import Settings
 from resizer.data_folder import is_in_use, own_folder
 from resizer.database import (
+    check_database,
     count_noted,
     filenames,
-    look_over,
     named_among,
     note_unnamed,
     open_database,
@@ -64,7 +64,7 @@ def command(*, files: bool, fix: bool, config_file: Path | None, data_dir: str |
     if fix and not files:
         raise click.UsageError("--fix removes files, so it cannot be used with --no-files")
     try:
-        contents, faults = look_over(path)
+        contents, faults = check_database(path)
         say(f"{path}: {contents.requests} requests with {contents.images} images, {decimal(contents.size)}")
         _list(faults)
         # a damaged database cannot be trusted about files

@@ -8,7 +8,7 @@ import pytest
 
 from databases import garbage_in_the_middle, opened_database, published
 from outcomes import done
-from resizer.database import back_up, filenames, look_over, named_among, restore, unnamed_among
+from resizer.database import back_up, check_database, filenames, named_among, restore, unnamed_among
 from resizer.database.copies import count_noted, note_unnamed
 from resizer.errors import DatabaseUnusable
 
@@ -21,7 +21,7 @@ async def test_copy_of_a_database_in_use_holds_what_is_committed(tmp_path: Path)
         contents = back_up(file, copy)
         await database.record(done(batch.id, 1))
     assert (contents.requests, contents.images, contents.size) == (1, 3, copy.stat().st_size)
-    assert look_over(copy) == (contents, [])
+    assert check_database(copy) == (contents, [])
     assert list(filenames(copy)) == [[f"{0:032x}.jpg"]]
     assert copy.stat().st_mode == file.stat().st_mode
 
@@ -62,7 +62,7 @@ async def test_check_finds_counters_that_are_wrong(tmp_path: Path) -> None:
         batch = await published(database, 3)
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE batches SET completed = 1, pending = 2")
-    _, faults = look_over(file)
+    _, faults = check_database(file)
     assert faults == [f"the counters of request {batch.request_id} are wrong"]
 
 
