@@ -109,7 +109,7 @@ async def open_database(
             raise DatabaseUnusable(str(path), disk_fault(error, path.parent)) from error
         except sqlite3.Error as error:
             raise DatabaseUnusable(str(path), reason_of(error)) from error
-        writer = await stack.enter_async_context(Writer(writing, events, metrics))
+        writer = await stack.enter_async_context(aclosing(Writer(writing, events, in_flight, metrics)))
         outcomes = await stack.enter_async_context(aclosing(Outcomes(writer, webhook_events, in_flight)))
         yield Database(Reader(reading), writer, outcomes, file)
 

@@ -18,7 +18,6 @@ from resizer.errors import DatabaseFailure, NoSpace
 from resizer.events import FilesUnused, RequestFinished, RequestsChanged
 from resizer.models import Batch, ImageStatus, Outcome
 from resizer.support.coalescer import Coalescer
-from resizer.support.failpoints import Point, reach
 from resizer.support.in_flight import InFlight
 
 logger = logging.getLogger(__name__)
@@ -122,10 +121,9 @@ class Outcomes:
 
     async def _error_of(self, outcomes: Sequence[Outcome]) -> Exception | None:
         try:
-            await self._writer.run(partial(self._write, outcomes=outcomes), changes=len(outcomes))
+            await self._writer.run(partial(self._write, outcomes=outcomes), outcomes=len(outcomes))
         except Exception as error:  # noqa: BLE001 - returned
             return error
-        reach(Point.OUTCOMES_COMMITTED)
         return None
 
     async def reopen(self, batch_id: int, *, lost: Collection[str] = ()) -> tuple[Batch | None, int]:

@@ -1,20 +1,19 @@
 """The one writer: operations that arrive together share a commit."""
 
-import asyncio
-import contextlib
 import logging
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import aiosqlite
 
 from resizer.database.reader import translated
 from resizer.events import Event, Events
 from resizer.metrics import Metrics
+from resizer.support.coalescer import Coalescer
+from resizer.support.failpoints import Point, reach
+from resizer.support.in_flight import InFlight
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +24,9 @@ T = TypeVar("T")
 Operation = Callable[[aiosqlite.Connection], Awaitable[T]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(NamedTuple):
     operation: Operation[Any]
-    changes: int
-    done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    error: Exception
+    outcomes: int
 
 
 class Writer:
@@ -44,36 +36,26 @@ class Writer:
     An operation that fails is undone alone; a commit that fails fails all operations in it.
     """
 
-    def __init__(self, connection: aiosqlite.Connection, events: Events, metrics: Metrics) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, events: Events, in_flight: InFlight, metrics: Metrics
+    ) -> None:
         self._connection = connection
         self._events = events
         self._metrics = metrics
         #: events of the running transaction
         self._unpublished: list[Event] = []
-        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self._coalescer = Coalescer(self._commit, in_flight=in_flight, max_items=GROUP)
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="database writer")
-        return self
+    async def aclose(self) -> None:
+        """Run the operations that are left."""
+        await self._coalescer.aclose()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._jobs.join()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+    async def run(self, operation: Operation[T], *, outcomes: int = 0) -> T:
+        """Run one operation, which may record outcomes; returns its result once it is on disk.
 
-    async def run(self, operation: Operation[T], *, changes: int = 1) -> T:
-        """Run one operation; returns its result once it is on disk, raises what it raised.
-
-        Metrics count it as so many `changes`.
+        Raises what the operation raises, with `DatabaseFailure` and `NoSpace` for errors of SQLite.
         """
-        job = _Job(operation, changes)
-        self._jobs.put_nowait(job)
-        result: T = await job.done
+        result: T = await self._coalescer.submit(_Job(operation, outcomes))
         return result
 
     async def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> int:
@@ -88,41 +70,26 @@ class Writer:
         """Publish an event of the running operation once that is on disk."""
         self._unpublished.append(event)
 
-    async def _run(self) -> None:
-        while True:
-            jobs = [await self._jobs.get()]
-            while len(jobs) < GROUP and not self._jobs.empty():
-                jobs.append(self._jobs.get_nowait())
-            try:
-                await self._commit(jobs)
-            finally:
-                for _ in jobs:
-                    self._jobs.task_done()
-
-    async def _commit(self, jobs: Sequence[_Job]) -> None:
+    async def _commit(self, jobs: Sequence[_Job]) -> Sequence[Any]:
         began = time.perf_counter()
         try:
             await self._connection.execute("BEGIN IMMEDIATE")
             results = [await self._result_of(job.operation) for job in jobs]
             await self._connection.execute("COMMIT")
-            self._metrics.committed(time.perf_counter() - began, sum(job.changes for job in jobs))
-        except Exception as error:  # noqa: BLE001 - every caller gets it, none is left waiting
+        except Exception as error:
             await self._roll_back(error)
             self._unpublished.clear()
-            results = [_Failed(error)] * len(jobs)
-        for job, result in zip(jobs, results, strict=True):
-            if job.done.done():  # its caller was cancelled
-                continue
-            if isinstance(result, _Failed):
-                job.done.set_exception(translated(result.error))
-            else:
-                job.done.set_result(result)
+            raise translated(error) from error
+        self._metrics.committed(time.perf_counter() - began, sum(job.outcomes or 1 for job in jobs))
+        if any(job.outcomes for job in jobs):
+            reach(Point.OUTCOMES_COMMITTED)
         committed, self._unpublished = self._unpublished, []
         for event in committed:
             self._events.publish(event)
+        return results
 
     async def _result_of(self, operation: Operation[Any]) -> Any:
-        """Run one operation; where it fails, undo what it wrote and keep the others' work."""
+        """Return the result of one operation, or its error once what it wrote is undone."""
         connection = self._connection
         events = len(self._unpublished)
         await connection.execute("SAVEPOINT operation")
@@ -133,7 +100,7 @@ class Writer:
                 raise  # SQLite has rolled the whole transaction back, because the disk is full, say
             await connection.execute("ROLLBACK TO operation")
             del self._unpublished[events:]
-            result = _Failed(error)
+            result = translated(error)
         await connection.execute("RELEASE operation")
         return result
 
