@@ -132,7 +132,7 @@ async def database(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     async with open_database(
         settings.database_file,
-        announcer(settings),
+        webhook_events=announcer(settings),
         events=app[EVENTS],
         in_flight=app[IN_FLIGHT],
         metrics=app[METRICS],

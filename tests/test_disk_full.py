@@ -285,7 +285,7 @@ async def test_upload_leaves_others_the_space_to_go_on(
     small_disk: Tmpfs, serve: Serve, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused before the disk is full: what it wrote goes again, and images under way are recorded."""
-    monkeypatch.setattr("resizer.database.imports.RESERVED_PART", 2)
+    monkeypatch.setattr("resizer.database.database_file.RESERVED_PART", 2)
     monkeypatch.setattr("resizer.pipeline.importing.CHUNK", 2000)
     file = small_disk.folder / "resizer.db"
     client = await serve(database={"path": str(file)}, fetch={"timeout": 60})
@@ -338,8 +338,8 @@ async def test_all_on_one_disk_that_is_full_time_and_again(
                 # at least what is not found is there to be tried again
                 await retried(client, request_id)
                 ends += 1
-            failures = caplog.text.count("a commit failed") + 10
-            while caplog.text.count("a commit failed") < failures:
+            failures = caplog.text.count("cannot commit") + 10
+            while caplog.text.count("cannot commit") < failures:
                 disk.fill()  # images that failed give back what they had taken
                 body = form(catalogue(rows))
                 headers = {"Idempotency-Key": str(number)}
