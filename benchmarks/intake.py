@@ -18,7 +18,7 @@ from resizer.config import QueueSettings
 from resizer.database import open_database
 from resizer.errors import CatalogError
 from resizer.models import OutputFormat, Recipe
-from resizer.pipeline.importing import IntakeDesk, Submission
+from resizer.pipeline.importing import Importer, Submission
 
 SIZES = (10_000, 100_000, 1_000_000)
 QUICK = (1_000,)
@@ -112,8 +112,8 @@ async def _cpu_seconds(data: bytes, folder: Path) -> float:
         files_url="http://127.0.0.1/compressed",
     )
     async with open_database(folder / "resizer.db", lambda _: ()) as database:
-        desk = IntakeDesk(database, QueueSettings(max_pending_images=len(data)))
+        desk = Importer(database, QueueSettings(max_pending_images=len(data)))
         before = time.process_time()
         with suppress(CatalogError):  # to refuse one costs as well
-            await desk.take_in(submission)
+            await desk.import_csv(submission)
         return time.process_time() - before

@@ -26,11 +26,25 @@ class RequestFinished:
 
 @dataclass(frozen=True, slots=True)
 class FilesUnused:
-    """A commit noted files that perhaps no image uses."""
+    """Files that perhaps no image uses; without names, a commit has noted them."""
+
+    names: tuple[str, ...] = ()
 
 
-Event = RequestsChanged | RequestFinished | FilesUnused
-E = TypeVar("E", RequestsChanged, RequestFinished, FilesUnused)
+@dataclass(frozen=True, slots=True)
+class RequestDeleted:
+    """A client or the retention deleted this batch."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveriesDue:
+    """A webhook event is to be delivered now."""
+
+
+Event = RequestsChanged | RequestFinished | RequestDeleted | FilesUnused | DeliveriesDue
+E = TypeVar("E", RequestsChanged, RequestFinished, RequestDeleted, FilesUnused, DeliveriesDue)
 
 
 class Events:

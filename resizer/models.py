@@ -12,6 +12,7 @@ __all__ = [
     "Attempt",
     "Batch",
     "BatchStatus",
+    "CachedResult",
     "Compressed",
     "Delivery",
     "DeliveryStatus",
@@ -20,12 +21,11 @@ __all__ = [
     "Fit",
     "Image",
     "ImageStatus",
-    "Known",
+    "OriginInfo",
     "Outcome",
     "OutputFormat",
     "Product",
     "Recipe",
-    "Source",
     "Task",
 ]
 
@@ -103,7 +103,7 @@ class Compressed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class OriginInfo:
     """What was learnt of a URL when its origin was last asked."""
 
     #: of the image's bytes, decompressed: 32 hexadecimal digits
@@ -123,10 +123,10 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class CachedResult:
     """What is already there of a task: its source as of the last time, and the file made of it."""
 
-    source: Source
+    source: OriginInfo
     compressed: Compressed
     #: learnt by the same batch, or by one beside it: the origin need not be asked again
     fresh: bool
@@ -141,7 +141,7 @@ class Task:
     seq: int
     url: str
     recipe: Recipe
-    known: Known | None = None
+    known: CachedResult | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +154,7 @@ class Outcome:
     attempts: int
     compressed: Compressed | None = None
     #: what it was made of
-    source: Source | None = None
+    source: OriginInfo | None = None
     fault: Fault | None = None
 
     @property

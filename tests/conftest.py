@@ -10,6 +10,7 @@ import pytest
 from origin import Origin
 from outcomes import MakeBatch
 from resizer.database import Database, NewBatch, open_database
+from resizer.events import Events
 from resizer.models import Batch, OutputFormat, Product, Recipe
 from service import Serve, serving
 from steady import SteadyLoop
@@ -51,8 +52,13 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "resizer.db", lambda _: ()) as opened:
+def events() -> Events:
+    return Events()
+
+
+@pytest.fixture
+async def database(tmp_path: Path, events: Events) -> AsyncIterator[Database]:
+    async with open_database(tmp_path / "resizer.db", lambda _: (), events=events) as opened:
         yield opened
 
 

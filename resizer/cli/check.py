@@ -25,8 +25,11 @@ from resizer.database import (
     unnamed_among,
 )
 from resizer.errors import ConfigError, ResizerError
-from resizer.pipeline import GRACE, Remover, unnamed_files
+from resizer.pipeline.collector import GRACE, unnamed_files
+from resizer.pipeline.remover import Remover
 from resizer.storage.base import Storage
+from resizer.storage.claims import FileClaims
+from resizer.support.in_flight import InFlight
 
 SOUND, FAULTY = 0, 1
 #: faults of each kind that are listed
@@ -106,7 +109,7 @@ async def findings(settings: Settings, path: Path) -> Findings:
     async def unnamed(names: Collection[str]) -> list[str]:
         return await asyncio.to_thread(unnamed_among, path, names)
 
-    async with open_storage(settings, drafts=settings.spool_folder) as storage:
+    async with open_storage(settings, InFlight(), drafts=settings.spool_folder) as storage:
         for page in filenames(path):
             found.missing += await _lost_among(storage, page)
         # their request may have been deleted since
@@ -147,9 +150,9 @@ async def _remove(settings: Settings, path: Path, names: Collection[str]) -> lis
         with own_folder(settings):
             async with (
                 open_database(path, lambda _: ()) as database,
-                open_storage(settings, drafts=settings.spool_folder) as storage,
-                Remover(database, storage) as remover,
+                open_storage(settings, InFlight(), drafts=settings.spool_folder) as storage,
+                Remover(database, storage, FileClaims()) as remover,
             ):
                 await remover.through()
-    async with open_storage(settings, drafts=settings.spool_folder) as storage:
+    async with open_storage(settings, InFlight(), drafts=settings.spool_folder) as storage:
         return await _kept_among(storage, unnamed_among(path, names))

@@ -15,10 +15,9 @@ from resizer.database.copies import (
 from resizer.database.database import Database, ResultRow, open_database
 from resizer.database.deliveries import Deliveries
 from resizer.database.imports import Intake, NewBatch
-from resizer.database.outcomes import Announce, NewDelivery
+from resizer.database.outcomes import NewDelivery, WebhookEvents
 
 __all__ = [
-    "Announce",
     "Contents",
     "Database",
     "Deliveries",
@@ -26,6 +25,7 @@ __all__ = [
     "NewBatch",
     "NewDelivery",
     "ResultRow",
+    "WebhookEvents",
     "back_up",
     "count_noted",
     "filenames",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from resizer.database.reader import Reader
 from resizer.database.rows import compressed_from, source_from
-from resizer.models import Batch, Compressed, Known, Source
+from resizer.models import Batch, CachedResult, Compressed, OriginInfo
 from resizer.naming import key_of_url, stem_of
 
 #: seconds before a batch was made within which what another batch that ran beside it has learnt is as good
@@ -35,16 +35,16 @@ SELECT_FILES = """
 """
 
 
-class KnownUrls:
+class CachedResults:
     """Looks up what earlier images have left."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def of(self, batch: Batch, urls: Iterable[str]) -> dict[str, Known]:
+    async def of(self, batch: Batch, urls: Iterable[str]) -> dict[str, CachedResult]:
         """Return what is known of these URLs for the batch's recipe; URLs that nobody knows are left out."""
         keys = {key_of_url(url): url for url in urls}
-        sources: dict[str, tuple[Source, bool]] = {}
+        sources: dict[str, tuple[OriginInfo, bool]] = {}
         for row in await self._reader.fetch(SELECT_SOURCES, (json.dumps([*keys]),)):
             if keys.get(key_of_url(row["url"])) == row["url"]:
                 source = source_from(row)
@@ -54,7 +54,7 @@ class KnownUrls:
             return {}
         files = await self._files({stem_of(source.digest, batch.recipe) for source, _ in sources.values()})
         return {
-            url: Known(source=source, compressed=files[stem], fresh=fresh)
+            url: CachedResult(source=source, compressed=files[stem], fresh=fresh)
             for url, (source, fresh) in sources.items()
             if (stem := stem_of(source.digest, batch.recipe)) in files
         }
@@ -70,7 +70,7 @@ def ran_beside(batch: Batch, finished_at: float | None) -> bool:
     return finished_at is None or finished_at >= batch.created_at
 
 
-def is_fresh(source: Source, batch: Batch, *, beside: bool) -> bool:
+def is_fresh(source: OriginInfo, batch: Batch, *, beside: bool) -> bool:
     """Tell whether the origin need not be asked again for the batch.
 
     What was learnt after the batch was made is as new as its client can expect; what a batch `beside` it has

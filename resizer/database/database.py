@@ -14,11 +14,11 @@ from pathlib import Path
 
 import aiosqlite
 
-from resizer.database.cached_results import KnownUrls
+from resizer.database.cached_results import CachedResults
 from resizer.database.deliveries import Deliveries
 from resizer.database.imports import SUM_PENDING, Intake, NewBatch, check_space, find_by_key
 from resizer.database.migrations import MIGRATIONS, migrate
-from resizer.database.outcomes import Announce, Outcomes
+from resizer.database.outcomes import Outcomes, WebhookEvents
 from resizer.database.reader import DAMAGED, Reader, reason_of
 from resizer.database.removal import Removal
 from resizer.database.rows import (
@@ -28,9 +28,11 @@ from resizer.database.rows import (
     image_from,
 )
 from resizer.errors import DatabaseFailure, DatabaseUnusable, disk_fault
+from resizer.events import Events, FilesUnused, RequestFinished, RequestsChanged
 from resizer.metrics import Metrics
 from resizer.models import Batch, BatchStatus, Image, ImageStatus, Outcome, Recipe, Task
 from resizer.support.atomic_file import make_folder
+from resizer.support.in_flight import InFlight
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +138,7 @@ class Database:
         self.outcomes = outcomes
         self.writer = outcomes.writer
         self.deliveries = Deliveries(reader, self.writer)
-        self.known = KnownUrls(reader)
+        self.cached_results = CachedResults(reader)
         self.removal = Removal(reader, outcomes)
 
     async def batch(self, request_id: str) -> Batch | None:
@@ -219,7 +221,7 @@ class Database:
         """Have it asked how many outcomes are still to come, by which it is told what a commit waits for."""
         self.outcomes.writer.in_flight = in_flight
 
-    async def settle(self, outcome: Outcome, *, begun: float = math.inf) -> None:
+    async def record(self, outcome: Outcome, *, begun: float = math.inf) -> None:
         """Record what became of an image by a task that was begun then, in loop time.
 
         An image that is not pending any more (cancelled meanwhile) is left as it is. Raises `FileRemoved`
@@ -228,7 +230,7 @@ class Database:
         if self.removal.is_doubtful(begun):
             await self.outcomes.settle_alone(outcome, self.removal.check)
         else:
-            await self.outcomes.settle(outcome)
+            await self.outcomes.record(outcome)
 
     async def waiting(
         self, batch_id: int, recipe: Recipe, *, after: int, limit: int, without_hosts: Collection[str] = ()
@@ -316,7 +318,12 @@ def _identity_of(path: Path) -> Identity:
 
 @asynccontextmanager
 async def open_database(
-    path: Path, announce: Announce, metrics: Metrics | None = None
+    path: Path,
+    announce: WebhookEvents,
+    *,
+    events: Events | None = None,
+    in_flight: InFlight | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Database]:
     """Open the database, made or migrated if need be. Raises `DatabaseUnusable`."""
     async with AsyncExitStack() as stack:
@@ -341,5 +348,10 @@ async def open_database(
             raise DatabaseUnusable(str(path), reason_of(error)) from error
         outcomes = Outcomes(writing, announce, metrics or Metrics())
         database = Database(Reader(reader), outcomes, path=path, identity=identity)
+        events, in_flight = events or Events(), in_flight or InFlight()
+        database.writer.on_finished = lambda batch: events.publish(RequestFinished(batch))
+        database.writer.on_changed = lambda ids: events.publish(RequestsChanged(frozenset(ids)))
+        outcomes.on_unused = lambda: events.publish(FilesUnused())
+        database.writer.in_flight = lambda: in_flight.images
         await stack.enter_async_context(database.writer)
         yield database

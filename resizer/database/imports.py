@@ -21,6 +21,7 @@ from resizer.database.rows import BATCH_COLUMNS, batch_from
 from resizer.database.writer import Writer
 from resizer.errors import DatabaseFailure, IdempotencyConflict, NoSpace, QueueFull, disk_fault
 from resizer.models import Batch, BatchStatus, Product, Recipe
+from resizer.support.host_key import HostKey
 
 logger = logging.getLogger(__name__)
 
@@ -229,15 +230,10 @@ def _product_rows(batch_id: int, ordinal: int, seq: int, products: Sequence[Prod
 
 
 def _image_rows(batch_id: int, ordinal: int, seq: int, products: Sequence[Product]) -> Iterator[Row]:
-    # by what stands between the scheme and the path, of which the many URLs of a CSV have few
-    hosts: dict[str, str] = {}
     for number, product in enumerate(products, ordinal):
         for position, url in enumerate(product.urls, 1):
-            authority = url.partition("://")[2].partition("/")[0]
-            host = hosts.get(authority)
-            if host is None:
-                host = hosts[authority] = host_of(url)
-            yield batch_id, seq, number, position, url, host
+            # SQLite takes a plain string in two thirds of the time
+            yield batch_id, seq, number, position, url, str(HostKey.of(url))
             seq += 1
 
 
@@ -267,14 +263,6 @@ async def find_by_key(connection: aiosqlite.Connection, key: str, digest: str, n
     if rows[0]["digest"] != digest:
         raise IdempotencyConflict
     return batch_from(rows[0])
-
-
-def host_of(url: str) -> str:
-    """Return what tells the hosts of URLs apart; cheap, since it is asked of every URL of a CSV."""
-    rest = url.partition("://")[2]
-    for mark in "/?#":
-        rest = rest.partition(mark)[0]
-    return rest.rpartition("@")[2].lower()
 
 
 def _json_list(cells: Iterable[str]) -> str:

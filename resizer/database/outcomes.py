@@ -76,7 +76,7 @@ class NewDelivery:
 
 
 #: makes the webhook events of a batch that has just got its final status
-Announce = Callable[[Batch], Iterable[NewDelivery]]
+WebhookEvents = Callable[[Batch], Iterable[NewDelivery]]
 #: raises where the file of an outcome is gone, so that it must not be recorded
 CheckFile = Callable[[str], Awaitable[None]]
 
@@ -84,7 +84,7 @@ CheckFile = Callable[[str], Awaitable[None]]
 class Outcomes:
     """Writes what became of images; owns the writer, since outcomes are what most is written for."""
 
-    def __init__(self, connection: aiosqlite.Connection, announce: Announce, metrics: Metrics) -> None:
+    def __init__(self, connection: aiosqlite.Connection, announce: WebhookEvents, metrics: Metrics) -> None:
         self._announce = announce
         self.writer = Writer(connection, self._write, metrics)
         #: files that are about to be deleted: no outcome is recorded with one
@@ -97,12 +97,12 @@ class Outcomes:
         """Give the writing connection what the statements here need."""
         await connection.create_function("url_key", 1, key_of_url, deterministic=True)
 
-    async def settle(self, outcome: Outcome) -> None:
+    async def record(self, outcome: Outcome) -> None:
         """Record what became of an image; what comes together is committed together.
 
         An image that is not pending any more (cancelled meanwhile) is left as it is.
         """
-        await self.writer.settle(outcome)
+        await self.writer.record(outcome)
 
     async def settle_alone(self, outcome: Outcome, check: CheckFile) -> None:
         """Do the same in an operation of its own, in which `check` looks at the file's name first."""

@@ -38,6 +38,9 @@ SELECT_ORPHANS = """
     SELECT filename, EXISTS (SELECT 1 FROM images i WHERE i.filename = orphans.filename) AS used
     FROM orphans WHERE filename > ? ORDER BY filename LIMIT ?
 """
+SELECT_UNUSED_AMONG = """
+    SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM images WHERE filename = value)
+"""
 DELETE_ORPHANS = "DELETE FROM orphans WHERE filename IN (SELECT value FROM json_each(?))"
 SELECT_ENDED_BEFORE = f"""
     SELECT {BATCH_COLUMNS} FROM batches WHERE finished_at <= ? AND ready ORDER BY finished_at LIMIT ?
@@ -139,6 +142,31 @@ class Removal:
         """Return whether files are noted, by this process or another."""
         ((found,),) = await self._reader.fetch(HAS_ORPHANS)
         return bool(found)
+
+    async def unused(self, *, after: str, limit: int) -> tuple[list[str], str | None]:
+        async def look(connection: aiosqlite.Connection) -> tuple[list[str], str | None]:
+            rows = list(await connection.execute_fetchall(SELECT_ORPHANS, (after, limit)))
+            used = [row["filename"] for row in rows if row["used"]]
+            await connection.execute(DELETE_ORPHANS, (json.dumps(used),))
+            unused = [row["filename"] for row in rows if not row["used"]]
+            return unused, rows[-1]["filename"] if rows else None
+
+        return await self._writer.run(look)
+
+    async def unused_among(self, names: Collection[str]) -> list[str]:
+        """Return those of the files that no image uses, once every commit before is done."""
+
+        async def look(connection: aiosqlite.Connection) -> list[str]:
+            found = await connection.execute_fetchall(SELECT_UNUSED_AMONG, (json.dumps([*names]),))
+            return [name for (name,) in found]
+
+        return await self._writer.run(look)
+
+    async def forget_notes(self, names: Collection[str]) -> None:
+        async def forget(connection: aiosqlite.Connection) -> None:
+            await connection.execute(DELETE_ORPHANS, (json.dumps([*names]),))
+
+        await self._writer.run(forget)
 
     async def condemn(self, *, after: str, limit: int) -> tuple[list[str], str | None]:
         """Look at some noted files behind `after`; returns those that no image uses, and the last of all.

@@ -15,9 +15,9 @@ from resizer.models import (
     Fit,
     Image,
     ImageStatus,
+    OriginInfo,
     OutputFormat,
     Recipe,
-    Source,
 )
 
 BATCH_COLUMNS = """
@@ -123,8 +123,8 @@ def delivery_from(row: sqlite3.Row, attempts: tuple[Attempt, ...]) -> Delivery:
     )
 
 
-def source_from(row: sqlite3.Row) -> Source:
-    return Source(
+def source_from(row: sqlite3.Row) -> OriginInfo:
+    return OriginInfo(
         digest=row["digest"],
         etag=row["etag"],
         last_modified=row["last_modified"],

@@ -105,7 +105,7 @@ class Writer:
         """Have it called if the running operation is undone, alone or with all of its commit, last first."""
         self._undoing.append(undo)
 
-    async def settle(self, outcome: Outcome) -> None:
+    async def record(self, outcome: Outcome) -> None:
         """Record one outcome, together with others that wait; it is on disk when this returns.
 
         While more are to come than wait already, it waits for them, `GATHER` at most: a commit costs as much

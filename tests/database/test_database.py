@@ -12,7 +12,7 @@ import pytest
 
 from outcomes import done, failed
 from resizer.database import Database, Intake, NewBatch, NewDelivery, open_database
-from resizer.database.imports import TOGETHER, host_of
+from resizer.database.imports import TOGETHER
 from resizer.database.migrations import MIGRATIONS, step
 from resizer.errors import DatabaseFailure, DatabaseUnusable, ErrorCode, IdempotencyConflict, QueueFull
 from resizer.models import (
@@ -29,6 +29,7 @@ from resizer.models import (
     Product,
     Recipe,
 )
+from resizer.support.host_key import HostKey
 
 
 def announce(batch: Batch) -> Iterator[NewDelivery]:
@@ -115,9 +116,9 @@ async def test_last_outcome_gives_the_final_status(
     outcomes = [done(batch.id, seq) for seq in range(completed)]
     outcomes += [failed(batch.id, completed + seq) for seq in range(refused)]
     for outcome in outcomes[:-1]:
-        await database.settle(outcome)
+        await database.record(outcome)
         assert not (await state(database, batch)).done
-    await database.settle(outcomes[-1])
+    await database.record(outcomes[-1])
     ended = await state(database, batch)
     assert (ended.status, ended.completed, ended.failed, ended.pending) == (status, completed, refused, 0)
     assert (ended.input_bytes, ended.output_bytes) == (2 * completed, completed)
@@ -126,8 +127,8 @@ async def test_last_outcome_gives_the_final_status(
 
 async def test_outcome_that_comes_twice_counts_once(database: Database) -> None:
     batch = await published(database, 2)
-    await asyncio.gather(*(database.settle(done(batch.id, 0)) for _ in range(5)))
-    await database.settle(failed(batch.id, 0))
+    await asyncio.gather(*(database.record(done(batch.id, 0)) for _ in range(5)))
+    await database.record(failed(batch.id, 0))
     now = await state(database, batch)
     assert (now.completed, now.failed, now.pending) == (1, 0, 1)
 
@@ -135,8 +136,8 @@ async def test_outcome_that_comes_twice_counts_once(database: Database) -> None:
 async def test_final_status_and_event_are_one_transaction(database: Database) -> None:
     batch = await published(database, 1)
     assert await database.deliveries.of_batches(batch.id) == []
-    await database.settle(done(batch.id, 0))
-    await database.settle(done(batch.id, 0))
+    await database.record(done(batch.id, 0))
+    await database.record(done(batch.id, 0))
     (delivery,) = await database.deliveries.of_batches(batch.id)
     assert json.loads(delivery.body) == {"status": "completed"}
     assert delivery.next_attempt_at == 10.0
@@ -150,7 +151,7 @@ async def test_event_that_cannot_be_written_undoes_the_final_status(tmp_path: Pa
     async with open_database(tmp_path / "resizer.db", broken) as database:
         batch = await published(database, 1)
         with pytest.raises(RuntimeError, match="no event"):
-            await database.settle(done(batch.id, 0))
+            await database.record(done(batch.id, 0))
         assert (await state(database, batch)).pending == 1
 
 
@@ -159,7 +160,7 @@ async def test_who_listens_is_told_of_each_end_once(database: Database) -> None:
     database.writer.on_finished = ended.append
     first, second = await published(database, 5), await published(database, 5)
     await asyncio.gather(
-        *(database.settle(done(batch.id, seq)) for batch in (first, second) for seq in range(5))
+        *(database.record(done(batch.id, seq)) for batch in (first, second) for seq in range(5))
     )
     assert sorted(batch.id for batch in ended) == [first.id, second.id]
     assert all(batch.done for batch in ended)
@@ -215,7 +216,8 @@ async def test_every_row_of_a_large_csv_is_kept_as_it_came(tmp_path: Path) -> No
         )
     ]
     with closing(sqlite3.connect(tmp_path / "resizer.db")) as connection:
-        assert all(host == host_of(url) for url, host in connection.execute("SELECT url, host FROM images"))
+        hosts = connection.execute("SELECT url, host FROM images")
+        assert all(host == HostKey.of(url) for url, host in hosts)
         assert all(
             text == json.dumps(json.loads(text), ensure_ascii=False)
             for (text,) in connection.execute("SELECT cells FROM products")
@@ -270,7 +272,7 @@ async def test_key_answers_the_first_batch_for_a_day(tmp_path: Path) -> None:
 async def test_result_comes_product_by_product_in_order(database: Database) -> None:
     counts = [2, 0, 1] * 400
     batch = await published(database, *counts)
-    await database.settle(done(batch.id, 1))
+    await database.record(done(batch.id, 1))
     result = [row async for row in database.result(batch.id)]
     assert [len(row.images) for row in result] == counts
     assert [row.cells[1] for row in result] == [f"P{number}" for number in range(len(counts))]
@@ -280,7 +282,7 @@ async def test_result_comes_product_by_product_in_order(database: Database) -> N
 
 async def test_images_are_filtered_by_status(database: Database) -> None:
     batch = await published(database, 2, 2)
-    await database.settle(failed(batch.id, 2))
+    await database.record(failed(batch.id, 2))
     (image,) = await database.images(batch.id, limit=10, status=ImageStatus.FAILED)
     assert (image.line, image.product_name, image.position) == (3, "P1", 1)
     assert image.fault is not None
@@ -290,20 +292,20 @@ async def test_images_are_filtered_by_status(database: Database) -> None:
 async def test_reopened_batch_has_its_failed_images_to_do(database: Database) -> None:
     batch = await published(database, 3)
     for outcome in (done(batch.id, 0), failed(batch.id, 1), failed(batch.id, 2)):
-        await database.settle(outcome)
+        await database.record(outcome)
     again, images = await database.outcomes.reopen(batch.id)
     assert images == 2
     assert again is not None
     assert (again.status, again.pending, again.completed, again.failed) == (BatchStatus.PROCESSING, 2, 1, 0)
     assert again.finished_at is None
     for seq in (1, 2):
-        await database.settle(done(batch.id, seq))
+        await database.record(done(batch.id, seq))
     assert (await state(database, batch)).status is BatchStatus.COMPLETED
 
 
 async def test_deliveries_are_due_by_time_and_keep_every_try(database: Database) -> None:
     batch = await published(database, 1)
-    await database.settle(done(batch.id, 0))
+    await database.record(done(batch.id, 0))
     assert await database.deliveries.next_delivery_at() == 10.0
     assert await database.deliveries.due_deliveries(9.9, limit=10) == []
     (delivery,) = await database.deliveries.due_deliveries(10.0, limit=10)
@@ -325,7 +327,7 @@ async def test_deliveries_are_due_by_time_and_keep_every_try(database: Database)
 
 async def test_views_show_the_state_slot_for_slot(tmp_path: Path, database: Database) -> None:
     batch = await published(database, 2, 0)
-    await database.settle(done(batch.id, 1))
+    await database.record(done(batch.id, 1))
     with sqlite3.connect(tmp_path / "resizer.db") as connection:
         requests = connection.execute(
             "SELECT id, status, product_name, input_urls, output_urls FROM processing_request"
@@ -348,7 +350,7 @@ async def test_operation_that_fails_is_undone_alone(database: Database) -> None:
         raise ValueError("mine alone")
 
     results = await asyncio.gather(
-        database.settle(done(batch.id, 0)),
+        database.record(done(batch.id, 0)),
         database.writer.run(broken),
         database.start(batch.id),
         return_exceptions=True,
@@ -376,7 +378,7 @@ async def test_files_are_condemned_once_though_another_operation_fails(database:
     await database.removal.note([late.compressed.filename])
     names = sorted({*names, late.compressed.filename})
     settled, condemned, failed = await asyncio.gather(
-        database.outcomes.settle(late),
+        database.outcomes.record(late),
         database.removal.condemn(after="", limit=10),
         database.writer.run(broken),
         return_exceptions=True,
@@ -406,10 +408,10 @@ async def test_operation_that_fails_by_itself_is_undone(database: Database) -> N
 
 async def test_cancelled_caller_does_not_stop_the_writer(database: Database) -> None:
     batch = await published(database, 2)
-    task = asyncio.create_task(database.settle(done(batch.id, 0)))
+    task = asyncio.create_task(database.record(done(batch.id, 0)))
     await asyncio.sleep(0)
     task.cancel()
-    await database.settle(done(batch.id, 1))
+    await database.record(done(batch.id, 1))
     assert (await state(database, batch)).completed == 2
 
 
@@ -420,10 +422,10 @@ async def test_locked_database_is_a_fault_of_ours_and_passes(tmp_path: Path) -> 
         other = sqlite3.connect(tmp_path / "resizer.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseFailure, match="locked"):
-            await database.settle(done(batch.id, 0))
+            await database.record(done(batch.id, 0))
         other.execute("ROLLBACK")
         other.close()
-        await database.settle(done(batch.id, 0))
+        await database.record(done(batch.id, 0))
         assert (await state(database, batch)).done
 
 
@@ -460,7 +462,7 @@ async def test_database_that_cannot_be_used_is_refused(
 async def test_an_event_sent_again_has_its_whole_schedule_before_it(database: Database) -> None:
     batch = await published(database, 1)
     assert await database.deliveries.send_again(batch.id, 99.0) == 0
-    await database.settle(done(batch.id, 0))
+    await database.record(done(batch.id, 0))
     (stale,) = await database.deliveries.of_batches(batch.id)
     attempt = Attempt(at=10.0, http_status=500, error="it failed", seconds=0.5)
     deliveries = database.deliveries
@@ -504,7 +506,7 @@ async def test_a_database_of_the_first_schema_is_taken_over(tmp_path: Path) -> N
         assert image.compressed is not None
         (delivery,) = await database.deliveries.due_deliveries(6.0, limit=10)
         assert (delivery.earlier_tries, delivery.request_id) == (0, "old")
-        assert await database.known.of(batch, ["http://h/a"]) == {}
+        assert await database.cached_results.of(batch, ["http://h/a"]) == {}
         assert await database.removal.forget(batch.id)
 
 
@@ -568,29 +570,14 @@ async def test_migration_that_fails_leaves_the_file_as_it_was(
     assert rows(tmp_path, "sqlite_master WHERE name = 'more'") == 0
 
 
-@pytest.mark.parametrize(
-    "url, host",
-    [
-        ("http://a.example/1.jpg", "a.example"),
-        ("https://A.Example:8443/x?y#z", "a.example:8443"),
-        ("http://user:pass@h/", "h"),
-        ("http://h?q=/@x", "h"),
-        ("http://[::1]:80/x", "[::1]:80"),
-        ("not a url", ""),
-    ],
-)
-def test_hosts_are_told_apart(url: str, host: str) -> None:
-    assert host_of(url) == host
-
-
 async def test_outcome_that_cannot_be_written_fails_alone(database: Database) -> None:
     batch = await published(database, 3)
     fault = Fault(code=ErrorCode.CONNECT, message="\udcff")
     bad = Outcome(batch_id=batch.id, seq=1, attempts=1, fault=fault)
     results = await asyncio.gather(
-        database.settle(done(batch.id, 0)),
-        database.settle(bad),
-        database.settle(done(batch.id, 2)),
+        database.record(done(batch.id, 0)),
+        database.record(bad),
+        database.record(done(batch.id, 2)),
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [type(None), UnicodeEncodeError, type(None)]
@@ -605,8 +592,8 @@ async def test_listener_that_fails_does_not_end_the_writer(
 
     database.writer.on_finished = broken
     first, second = await published(database, 1), await published(database, 1)
-    await database.settle(done(first.id, 0))
-    await database.settle(done(second.id, 0))
+    await database.record(done(first.id, 0))
+    await database.record(done(second.id, 0))
     assert (await state(database, second)).done
     assert "could not be told" in caplog.text
 
@@ -614,8 +601,8 @@ async def test_listener_that_fails_does_not_end_the_writer(
 async def test_batch_of_which_nothing_is_reopened_stays_as_it_is(database: Database) -> None:
     batch = await published(database, 2)
     assert await database.outcomes.reopen(batch.id) == (batch, 0)
-    await database.settle(done(batch.id, 0))
-    await database.settle(done(batch.id, 1))
+    await database.record(done(batch.id, 0))
+    await database.record(done(batch.id, 1))
     ended = await state(database, batch)
     assert await database.outcomes.reopen(batch.id) == (ended, 0)
 
@@ -624,10 +611,10 @@ async def test_lost_files_are_reopened_and_counted_right(database: Database) -> 
     batch = await published(database, 2)
     outcomes = [done(batch.id, 0, size=5), done(batch.id, 1, size=7)]
     for outcome in outcomes:
-        await database.settle(outcome)
+        await database.record(outcome)
     assert outcomes[0].compressed is not None
     again, _ = await database.outcomes.reopen(batch.id, lost={outcomes[0].compressed.filename})
     assert again is not None
     assert (again.pending, again.completed, again.output_bytes) == (1, 1, 7)
-    await database.settle(outcomes[0])
+    await database.record(outcomes[0])
     assert (await state(database, batch)).output_bytes == 12

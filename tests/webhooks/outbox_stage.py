@@ -104,7 +104,7 @@ class Watched:
             await intake.add([Product(line=2, serial="1", name="A", cells=(), urls=("http://a.test/",))])
             batch, _ = await intake.publish()
         fault = Fault(code=ErrorCode.DNS, message="")
-        await self.database.settle(Outcome(batch_id=batch.id, seq=0, attempts=1, fault=fault))
+        await self.database.record(Outcome(batch_id=batch.id, seq=0, attempts=1, fault=fault))
         return batch.id
 
     async def forget(self, batch_id: int) -> None:
