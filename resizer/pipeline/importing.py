@@ -13,7 +13,7 @@ from resizer.database import Database, Intake, NewBatch
 from resizer.errors import QueueFull
 from resizer.models import Batch, Product, Recipe
 from resizer.support.failpoints import Point, reach
-from resizer.support.keyed_lock import Turns
+from resizer.support.keyed_lock import KeyedLock
 from resizer.support.shielded import to_its_end
 
 #: cells and URLs read and written at once; a product may have two of them or a hundred thousand
@@ -40,7 +40,7 @@ class Importer:
         self._database = database
         self._settings = settings
         # posts with the same Idempotency-Key take turns, so that only the first does the work
-        self._locks = Turns()
+        self._locks = KeyedLock()
 
     async def check_room(self) -> None:
         """Raise `QueueFull` or `NoSpace` where nothing more can be taken in, whatever its size."""
