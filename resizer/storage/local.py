@@ -23,7 +23,7 @@ from resizer.storage.base import NAME, PAGE
 from resizer.support.atomic_file import lasting_name, make_folder, sync_folder
 from resizer.support.failpoints import Point, reach
 from resizer.support.in_flight import InFlight
-from resizer.support.shielded import to_its_end
+from resizer.support.shielded import shielded
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class LocalStorage:
             while True:
                 try:
                     # to its end: the folder must not be closed while a thread reads it
-                    page = await to_its_end(asyncio.to_thread(next, pages, None))
+                    page = await shielded(asyncio.to_thread(next, pages, None))
                 except OSError as error:
                     raise StorageFailure(disk_fault(error, self.folder)) from error
                 if page is None:
