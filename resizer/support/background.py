@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 GRACE = 5.0
 
 
-class Chores:
+class BackgroundTasks:
     """Runs coroutines in the background, from `async with` to its end."""
 
     def __init__(self) -> None:
