@@ -14,6 +14,7 @@ from resizer.models import Compressed, OriginInfo, Outcome, Task
 from resizer.naming import stem_of
 from resizer.storage.base import Storage
 from resizer.storage.local import LocalStorage
+from resizer.support.in_flight import InFlight
 
 
 class NoWork:
@@ -43,7 +44,7 @@ class NoWork:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[tuple[Engine, Storage]]:
-    async with LocalStorage(settings.storage_folder) as storage:
+    async with LocalStorage(settings.storage_folder, InFlight()) as storage:
         yield NoWork(), storage
 
 

@@ -15,7 +15,7 @@ from aiohttp import BadContentDispositionHeader, BadContentDispositionParam
 from resizer.config import LogSettings
 from resizer.errors import shortage
 from resizer.support.log_context import TieFilter
-from resizer.support.log_throttle import Seldom
+from resizer.support.log_throttle import LogThrottle
 
 #: logger of one line an HTTP request, at debug
 ACCESS = "resizer.access"
@@ -67,7 +67,7 @@ class ShortageFilter(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         #: by the line of code that logs: the messages of asyncio name a task or a callback, each another
-        self._seldom: defaultdict[tuple[str, int], Seldom] = defaultdict(Seldom)
+        self._seldom: defaultdict[tuple[str, int], LogThrottle] = defaultdict(LogThrottle)
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

@@ -1,6 +1,5 @@
 """Talk to a running server: upload, status, failed images, result."""
 
-import asyncio
 import json
 import os
 import random
@@ -21,7 +20,7 @@ import yarl
 
 from resizer.errors import Problem, ServerRefused, ServerUnreachable
 from resizer.models import BatchStatus
-from resizer.support.atomic_file import replacing
+from resizer.support.atomic_file import atomic_write
 from resizer.support.retry_after import seconds_to_wait
 from resizer.version import VERSION
 
@@ -166,7 +165,7 @@ class RemoteServer:
 
     async def save_result(self, request_id: str, target: Path) -> None:
         """Write the result to a file, which is whole or not there. Raises `OSError`."""
-        with replacing(target) as draft:
+        with atomic_write(target) as draft:
 
             async def save() -> None:
                 async with (
@@ -175,8 +174,6 @@ class RemoteServer:
                 ):
                     async for piece in response.content.iter_chunked(PIECE):
                         await file.write(piece)
-                    await file.flush()
-                    await asyncio.to_thread(os.fsync, file.fileno())
 
             await self._again(save)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from resizer.models import Batch, BatchStatus, ImageStatus
 from resizer.pipeline.importing import Submission
 from resizer.pipeline.requests import Requests
 from resizer.support.allocator import collect_seldom
-from resizer.support.atomic_file import sync_folder
+from resizer.support.atomic_file import atomic_write
 from resizer.support.threads import start_threads
 from resizer.web.keys import LIFECYCLE, REQUESTS, STORAGE
 
@@ -160,18 +159,11 @@ async def _follow(requests: Requests, batch: Batch, stop: asyncio.Event) -> Batc
 
 
 async def _write_result(requests: Requests, batch: Batch, files_url: str, target: Path) -> None:
-    """Write result.csv; it is whole or not there."""
-    draft = target.with_name(f".{target.name}.draft")
-    try:
+    """Write result.csv: complete, or not at all."""
+    with atomic_write(target) as draft:
         async with aiofiles.open(draft, "wb") as file:
             async for chunk in requests.result_csv(batch, files_url=files_url):
                 await file.write(chunk)
-            await file.flush()
-            await asyncio.to_thread(os.fsync, file.fileno())
-        await aiofiles.os.replace(draft, target)
-        await asyncio.to_thread(sync_folder, target.parent)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 async def _collect(app: web.Application) -> None:

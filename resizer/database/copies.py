@@ -14,7 +14,7 @@ from resizer.database.migrations import MIGRATIONS, step
 from resizer.database.reader import DAMAGED, OUT_OF_SPACE, reason_of
 from resizer.database.removal import NOTE_FILES, SELECT_UNNAMED, UPDATE_COLLECTS_SINCE
 from resizer.errors import DatabaseUnusable
-from resizer.support.atomic_file import replacing
+from resizer.support.atomic_file import atomic_write
 
 INTEGRITY = "PRAGMA integrity_check(10)"
 FOREIGN_KEYS = "PRAGMA foreign_key_check"
@@ -55,7 +55,7 @@ def back_up(path: Path, target: Path) -> Contents:
 
     The copy is of one moment, and is checked. Raises `DatabaseUnusable`, `OSError`.
     """
-    with replacing(target, mode=PRIVATE) as draft:
+    with atomic_write(target, mode=PRIVATE) as draft:
         contents = _copied(path, draft)
         # the copy has the same readers as the database
         draft.chmod(path.stat().st_mode & 0o777)
@@ -68,7 +68,7 @@ def restore(copy: Path, path: Path, *, aside: Path) -> Contents:
     A crash leaves one of the two, never a mixture. Raises `DatabaseUnusable` with nothing changed where the
     copy is damaged, of a newer version, or not a resizer database; `OSError`.
     """
-    with replacing(path, mode=PRIVATE) as draft:
+    with atomic_write(path, mode=PRIVATE) as draft:
         contents = _copied(copy, draft)
         _keep_files(draft)
         if path.exists():

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from resizer.errors import ImageError
 from resizer.fetch.fetcher import Fetched, Fetcher
-from resizer.support.shielded import to_its_end
+from resizer.support.shielded import shielded
 
 
 class _Download:
@@ -63,7 +63,7 @@ class Downloads:
                 finally:
                     del self._downloads[url]
                     if download.readers:
-                        await to_its_end(download.unread.wait())
+                        await shielded(download.unread.wait())
                     if download.left_early:
                         whole.path.unlink(missing_ok=True)  # or it would be written over
         except ImageError as error:

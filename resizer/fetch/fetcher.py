@@ -35,7 +35,7 @@ from resizer.fetch.spool import PIECE, Place, Room, write_spool
 from resizer.fetch.validators import conditions, learnt
 from resizer.models import OriginInfo
 from resizer.support.host_key import HostKey
-from resizer.support.log_throttle import Seldom
+from resizer.support.log_throttle import LogThrottle
 from resizer.support.retry_after import seconds_to_wait
 from resizer.version import VERSION
 
@@ -85,7 +85,7 @@ class Fetcher:
         self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
         self._hosts = hosts
         self._room = Room(spool)
-        self._worth_a_line = Seldom()
+        self._worth_a_line = LogThrottle()
         self._backoff = wait_exponential(multiplier=backoff, max=MAX_BACKOFF) + wait_random(0, backoff)
 
     async def __aenter__(self) -> Self:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from resizer.errors import ImageError, OutOfResources, StorageFailure, disk_fault, shortage
 from resizer.naming import DIGEST_SIZE
-from resizer.support.shielded import to_its_end
+from resizer.support.shielded import shielded
 
 PIECE = 256 * 1024  # bytes that a connection may have received and not yet handed on
 #: bytes in the spool beyond which no download is begun: they wait for a child, more would only wait longer
@@ -157,7 +157,7 @@ class Spool:
         try:
             if self._place.room.disk_is_slow:
                 # to its end: what it writes to must not be closed meanwhile
-                await to_its_end(asyncio.to_thread(self._write, chunk))
+                await shielded(asyncio.to_thread(self._write, chunk))
             else:
                 self._write(chunk)
         except OSError as error:

@@ -25,7 +25,7 @@ from resizer.storage.base import Storage
 from resizer.storage.claims import stem_of_name
 from resizer.support.bounded import Bounded
 from resizer.support.failpoints import Point, reach
-from resizer.support.keyed_lock import Turns
+from resizer.support.keyed_lock import KeyedLock
 from resizer.support.log_context import tied_to
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class LocalEngine:
         self._storage = storage
         self._max_pixels = settings.max_pixels
         self._metrics = metrics
-        self._turns = Turns()
+        self._turns = KeyedLock()
         self._downloads = Downloads(fetcher)
         self.workers = queue.fetchers
         #: images that are fetched and not yet compressed

@@ -13,8 +13,8 @@ from resizer.database import Database, Intake, NewBatch
 from resizer.errors import QueueFull
 from resizer.models import Batch, Product, Recipe
 from resizer.support.failpoints import Point, reach
-from resizer.support.keyed_lock import Turns
-from resizer.support.shielded import to_its_end
+from resizer.support.keyed_lock import KeyedLock
+from resizer.support.shielded import shielded
 
 #: cells and URLs read and written at once; a product may have two of them or a hundred thousand
 CHUNK = 20_000
@@ -40,7 +40,7 @@ class Importer:
         self._database = database
         self._settings = settings
         # posts with the same Idempotency-Key take turns, so that only the first does the work
-        self._locks = Turns()
+        self._locks = KeyedLock()
 
     async def check_room(self) -> None:
         """Raise `QueueFull` or `NoSpace` where nothing more can be taken in, whatever its size."""
@@ -92,11 +92,11 @@ async def _copy(first: "_Chunk", chunks: Iterator["_Chunk"], intake: Intake) -> 
             await intake.add(chunk.products)
         except BaseException:
             # the thread must be through before the file is closed; what it says nobody asks for any more
-            await to_its_end(asyncio.wait({reading}))
+            await shielded(asyncio.wait({reading}))
             if not reading.cancelled():
                 reading.exception()
             raise
-        chunk = await to_its_end(reading)
+        chunk = await shielded(reading)
     await intake.add(chunk.products)
 
 
@@ -130,7 +130,7 @@ async def _opened(csv: Content) -> AsyncIterator[_Opened]:
     """Open the CSV and read its first chunk, which of most is all that there is."""
     opening = asyncio.create_task(asyncio.to_thread(_open, csv))
     try:
-        opened = await to_its_end(opening)
+        opened = await shielded(opening)
     except asyncio.CancelledError:
         if not opening.cancelled() and opening.exception() is None:
             opening.result()[0].close()

@@ -22,7 +22,7 @@ from resizer.models import Batch, Delivery, ImageStatus
 from resizer.pipeline.importing import Importer, Submission, digest_of
 from resizer.pipeline.remover import Remover
 from resizer.pipeline.scheduler import Scheduler
-from resizer.support.background import Chores
+from resizer.support.background import BackgroundTasks
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Lifecycle:
         self._remover = remover
         self._events = events
         self._metrics = metrics
-        self._background = Chores()
+        self._background = BackgroundTasks()
 
     async def __aenter__(self) -> Self:
         await self._background.__aenter__()

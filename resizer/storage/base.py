@@ -1,12 +1,14 @@
-"""What a place for compressed files must be able to do."""
+"""The protocol of a storage for compressed files."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-#: every name that the codec gives; nothing else is ever looked up
+from resizer.errors import StorageFailure, disk_fault
+
+#: every name that the codec gives; no other name is looked up
 STEM = r"[0-9a-f]{32}"
 #: by extension
 CONTENT_TYPES = {
@@ -20,19 +22,27 @@ CONTENT_TYPES = {
 }
 EXTENSIONS = tuple(CONTENT_TYPES)
 NAME = re.compile(rf"{STEM}\.({'|'.join(EXTENSIONS)})")
-#: files that `Storage.files` yields at once
+#: files in one page of `Storage.files`
 PAGE = 1000
-#: what is under a name never changes
+#: the content under a name never changes
 CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 
 def content_type_of(name: str) -> str:
-    """Return what a file of ours is, by its name."""
     return CONTENT_TYPES[name.rpartition(".")[2]]
 
 
+@contextmanager
+def disk_failures(folder: Path) -> Iterator[None]:
+    """Raise `StorageFailure` in place of an `OSError` from this folder."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailure(disk_fault(error, folder)) from error
+
+
 class StoredObject(Protocol):
-    """A file that is not on this machine."""
+    """A file on another machine."""
 
     @property
     def size(self) -> int:
@@ -50,65 +60,59 @@ class StoredObject(Protocol):
         ...
 
     def read(self, first: int, end: int) -> AsyncIterator[bytes]:
-        """Yield the bytes from `first` to before `end`. Raises `StorageFailure`, also midway."""
+        """Yield the bytes from `first` to before `end`. Raises `StorageFailure`, also between two chunks."""
         ...
 
 
 class Storage(Protocol):
-    """Where compressed files live: complete under their name, or absent."""
+    """Holds compressed files: complete under their name, or absent."""
 
     @property
     def folder(self) -> Path | None:
-        """Where they stand under their names, for whoever looks for one without waiting; None: elsewhere."""
+        """The folder of this machine that holds the files under their names; None for another machine."""
         ...
 
     async def identity(self) -> str:
-        """Return what tells this storage from others, the same on all machines that share it.
-
-        Raises `StorageFailure`.
-        """
+        """Return an id of this storage, the same on all machines that share it. Raises `StorageFailure`."""
         ...
 
     def draft(self) -> Path:
-        """Return a path where nothing is yet: a file written there can be taken over by `put`."""
+        """Return an unused path; the caller writes a file there and hands it to `put`."""
         ...
 
     async def put(self, draft: Path, name: str) -> None:
-        """Make the file durable under its name; a file of that name stays as it is.
+        """Store the draft durably under its name, unless the name exists; remove the draft in any case.
 
-        The draft is gone afterwards, whatever happens. Raises `StorageFailure`.
+        Raises `StorageFailure`.
         """
         ...
 
     async def check(self) -> None:
-        """Raise `StorageFailure` where no file can be written now."""
+        """Raise `StorageFailure` if no file can be written now."""
         ...
 
     async def find(self, name: str) -> Path | StoredObject | None:
-        """Return the file to send, or None where there is none or the name is none of ours.
+        """Return the file to send, or None if it does not exist or the name is not of our form.
 
-        Raises `StorageFailure` where it cannot be told.
+        Raises `StorageFailure` if the storage does not answer.
         """
         ...
 
     def on_disk(self, name: str) -> AbstractAsyncContextManager[Path | None]:
-        """Have the file on this machine within, or a copy of it; None as with `find`.
-
-        Raises `StorageFailure`.
-        """
+        """Give the file, or a copy of it, on this machine; None as with `find`. Raises `StorageFailure`."""
         ...
 
     async def delete(self, name: str) -> None:
-        """Remove the file if it is there. Raises `StorageFailure`."""
+        """Remove the file if it exists. Raises `StorageFailure`."""
         ...
 
     def files(self) -> AsyncGenerator[dict[str, float], None]:
-        """Yield the names of all files, up to `PAGE` at once, in no order, each with when it was written.
+        """Yield pages of file names, unsorted, with their time of writing in seconds since the epoch.
 
-        That is in seconds since the epoch. Raises `StorageFailure`.
+        A page has at most `PAGE` names. Raises `StorageFailure`.
         """
         ...
 
     async def sweep(self) -> None:
-        """Remove drafts that a killed neighbour has left. Raises `StorageFailure`."""
+        """Remove drafts that a killed process left. Raises `StorageFailure`."""
         ...

@@ -1,4 +1,4 @@
-"""Keep compressed files in an object store: S3 and what is compatible, Google's, Azure's."""
+"""Store compressed files in an object store: S3 and compatible ones, Google's, Azure's."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,13 +19,14 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from resizer.config import StorageSettings
 from resizer.errors import ConfigError, StorageFailure, disk_fault
-from resizer.storage.base import CACHE_CONTROL, NAME, PAGE, content_type_of
+from resizer.storage.base import CACHE_CONTROL, NAME, PAGE, content_type_of, disk_failures
+from resizer.support.background import BackgroundTasks
 
 logger = logging.getLogger(__name__)
 
 Store = S3Store | GCSStore | AzureStore
 
-#: by storage.kind: what is to be done where a store refuses
+#: by storage.kind: the remedy if a store refuses
 CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role that may write there",
     "gcs": "set GOOGLE_APPLICATION_CREDENTIALS to the key file of an account that may write there",
@@ -34,40 +36,41 @@ CREDENTIALS = {
 STORES: dict[str, Callable[..., Store]] = {"s3": S3Store, "gcs": GCSStore, "azure": AzureStore}
 #: the library's name for an address other than the provider's own
 ENDPOINT = {"s3": "endpoint", "gcs": "base_url", "azure": "endpoint"}
-#: asked for the role of a machine where no credentials are set; on machines of others nothing answers there
+#: asked for the role of a machine if no credentials are set; outside the clouds nothing answers there
 ROLES = ("169.254.169.254", "metadata.google.internal")
 
-#: bytes that one piece of a file has at least, unless it is the last
-PIECE = 256 * 1024
-#: written again and again to see whether the store takes something
+#: bytes; least size of a chunk of a file, except the last
+CHUNK = 256 * 1024
+#: object written by each check
 PROBE = "probe"
-#: further tries of one operation after a passing fault, and seconds for all of them
+#: retries of one operation after a temporary error, and seconds for all of them
 RETRIES = 5
 RETRY_SECONDS = 20
 CONNECT_SECONDS = 5
 #: seconds for one try
 REQUEST_SECONDS = 30
-#: what a store answers that has no such operation
+#: status of a store without the operation
 NOT_IMPLEMENTED = "501 Not Implemented"
-#: of the store's own account of a fault, in characters
-MOST_TOLD = 200
+#: characters quoted of the store's own error
+MOST_QUOTED = 200
 
 
 class ObjectStorage:
-    """Objects in `storage.bucket` below `storage.prefix`; drafts stand in a folder of this machine.
+    """Objects in `storage.bucket` below `storage.prefix`; the drafts are in a folder of this machine.
 
-    The store takes a file whole or not at all. Entering raises `ConfigError` where the settings name none.
+    The store accepts a file whole or not at all. Creating it raises `ConfigError` if no bucket is named;
+    entering it, if the folder of the drafts cannot be used.
     """
 
-    #: nobody can look at the files without asking the store
+    #: only the store itself can tell which files exist
     folder = None
 
     def __init__(self, settings: StorageSettings, *, drafts: Path) -> None:
         self._settings = settings
         self._drafts = drafts
         self._store = open_store(settings)
-        self._first_look: asyncio.Task[None] | None = None
-        #: some stores compatible with S3 cannot put only if absent: there it is looked at first
+        self._background = BackgroundTasks(grace=0.0)
+        #: False for a store compatible with S3 that cannot put only if absent; it is asked before each put
         self._puts_if_absent = True
 
     async def __aenter__(self) -> Self:
@@ -79,23 +82,21 @@ class ObjectStorage:
                 f"the folder {self._drafts} cannot be used: {disk_fault(error, self._drafts)}",
                 "name a folder that can be created and written to",
             ) from error
-        self._first_look = asyncio.create_task(self._look())
+        self._background.begin(self._check_early())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # all there is to close: the library sees to its connections itself
-        if self._first_look is not None:
-            self._first_look.cancel()
-            await asyncio.gather(self._first_look, return_exceptions=True)
+        # the library closes its connections itself
+        await self._background.__aexit__(kind, error, trace)
 
-    async def _look(self) -> None:
-        """Tell early of a store that cannot be used; it may be put right while the service runs."""
+    async def _check_early(self) -> None:
+        """Log at the start that the store cannot be used; it may be corrected while the service runs."""
         try:
             await self.check()
         except StorageFailure as error:
-            logger.error("%s", error)  # noqa: TRY400 - the message says it all
+            logger.error("%s", error)  # noqa: TRY400 - the message is complete
 
     async def identity(self) -> str:
         # endpoint and region may differ from machine to machine
@@ -107,24 +108,24 @@ class ObjectStorage:
     async def put(self, draft: Path, name: str) -> None:
         try:
             if not NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a compressed file")
-            with self._disk_faults():
-                # the whole way in one thread: a file opened there for who is cancelled would stay open
+                raise ValueError(f"{name!r} is not a name of a compressed file")
+            with disk_failures(self._drafts):
+                # opened and closed in one thread: a cancellation in between would leave the file open
                 content = await asyncio.to_thread(draft.read_bytes)
-            with self._faults():
+            with self._store_failures():
                 await self._put_if_absent(name, content)
         finally:
             # not awaited, so that a cancellation cannot come between
             draft.unlink(missing_ok=True)  # noqa: ASYNC240
 
     async def check(self) -> None:
-        with self._faults():
+        with self._store_failures():
             await obstore.put_async(self._store, PROBE, b"resizer", use_multipart=False)
 
     async def find(self, name: str) -> "RemoteFile | None":
         if not NAME.fullmatch(name):
             return None
-        with self._faults():
+        with self._store_failures():
             try:
                 found = await obstore.head_async(self._store, name)
             except FileNotFoundError:
@@ -133,7 +134,7 @@ class ObjectStorage:
             size=found["size"],
             etag=_strong(found["e_tag"] or name),
             modified=found["last_modified"].timestamp(),
-            pieces=lambda first, end: self._pieces(name, first, end),
+            chunks=partial(self._chunks, name),
         )
 
     @asynccontextmanager
@@ -144,9 +145,9 @@ class ObjectStorage:
             return
         copy = self.draft()
         try:
-            with self._disk_faults(), copy.open("wb") as file:
-                async for piece in found.read(0, found.size):
-                    await asyncio.to_thread(file.write, piece)
+            with disk_failures(self._drafts), copy.open("wb") as file:
+                async for chunk in found.read(0, found.size):
+                    await asyncio.to_thread(file.write, chunk)
             yield copy
         finally:
             copy.unlink(missing_ok=True)
@@ -154,14 +155,14 @@ class ObjectStorage:
     async def delete(self, name: str) -> None:
         if not NAME.fullmatch(name):
             return
-        with self._faults():
+        with self._store_failures():
             try:
                 await obstore.delete_async(self._store, name)
             except FileNotFoundError:
-                return  # stores other than S3 say so
+                return  # S3 reports no error for it, other stores do
 
     async def files(self) -> AsyncGenerator[dict[str, float], None]:
-        with self._faults():
+        with self._store_failures():
             async for page in obstore.list(self._store, chunk_size=PAGE):
                 yield {
                     each["path"]: each["last_modified"].timestamp()
@@ -170,14 +171,11 @@ class ObjectStorage:
                 }
 
     async def sweep(self) -> None:
-        """Do nothing: drafts lie in the spool, which each start empties."""
+        """Do nothing: the drafts are in the spool, which is emptied at each start."""
 
     async def _put_if_absent(self, name: str, content: bytes) -> None:
-        attributes = {
-            "Content-Type": content_type_of(name),
-            # for those who are sent to the store itself
-            "Cache-Control": CACHE_CONTROL,
-        }
+        # for clients that are redirected to the store
+        attributes = {"Content-Type": content_type_of(name), "Cache-Control": CACHE_CONTROL}
         if not self._puts_if_absent and await self.find(name) is not None:
             return
         try:
@@ -190,73 +188,53 @@ class ObjectStorage:
                 use_multipart=False,
             )
         except exceptions.AlreadyExistsError:
-            logger.debug("%s is there already", name)
+            logger.debug("%s exists already", name)
         except exceptions.BaseError as error:
             if not self._puts_if_absent or NOT_IMPLEMENTED not in str(error):
                 raise
-            logger.info("the store cannot put only if absent; it is asked before each put")
+            logger.info("the store cannot put only if absent; asking it before each put")
             self._puts_if_absent = False
             await self._put_if_absent(name, content)
 
-    async def _pieces(self, name: str, first: int, end: int) -> AsyncIterator[bytes]:
+    async def _chunks(self, name: str, first: int, end: int) -> AsyncIterator[bytes]:
         if first >= end:
             return
-        with self._faults():
+        with self._store_failures():
             try:
                 found = await obstore.get_async(self._store, name, options={"range": (first, end)})
             except FileNotFoundError as error:
-                raise StorageFailure(f"{name} was deleted meanwhile") from error
-            async for piece in found.stream(min_chunk_size=PIECE):
-                yield bytes(piece)
+                raise StorageFailure(f"{name} was deleted while it was read") from error
+            async for chunk in found.stream(min_chunk_size=CHUNK):
+                yield bytes(chunk)
 
     @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """Tell what the store's library raises as a failure of the storage."""
+    def _store_failures(self) -> Iterator[None]:
+        """Raise `StorageFailure` in place of the library's errors."""
         try:
             yield
-        except (exceptions.UnauthenticatedError, exceptions.PermissionDeniedError) as error:
-            raise StorageFailure(
-                f"{self._where} refuses the credentials; {CREDENTIALS[self._settings.kind]}"
-            ) from error
-        except FileNotFoundError as error:
-            raise StorageFailure(f"{self._where} is not there; create it, or mend storage.bucket") from error
-        except exceptions.BaseError as error:
-            if any(address in str(error) for address in ROLES):
-                raise StorageFailure(
-                    f"{self._where} cannot be used without credentials; {CREDENTIALS[self._settings.kind]}"
-                ) from error
-            raise StorageFailure(f"{self._where} cannot be used: {_told(error)}") from error
-
-    @contextmanager
-    def _disk_faults(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StorageFailure(disk_fault(error, self._drafts)) from error
-
-    @property
-    def _where(self) -> str:
-        at = f" at {self._settings.endpoint}" if self._settings.endpoint else ""
-        return f"the bucket {self._settings.bucket}{at}"
+        except (FileNotFoundError, exceptions.BaseError) as error:
+            at = f" at {self._settings.endpoint}" if self._settings.endpoint else ""
+            fault = _fault(error, CREDENTIALS[self._settings.kind])
+            raise StorageFailure(f"the bucket {self._settings.bucket}{at} {fault}") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemoteFile:
-    """An object of the store as it was when it was looked at."""
+    """An object of the store as it was when it was looked up."""
 
     size: int
     etag: str
     modified: float
-    pieces: Callable[[int, int], AsyncIterator[bytes]]
+    chunks: Callable[[int, int], AsyncIterator[bytes]]
 
     def read(self, first: int, end: int) -> AsyncIterator[bytes]:
-        return self.pieces(first, end)
+        return self.chunks(first, end)
 
 
 def open_store(settings: StorageSettings) -> Store:
-    """Return the library's handle; nobody is asked yet. Raises `ConfigError`.
+    """Return the library's handle; it connects when it is used. Raises `ConfigError`.
 
-    Credentials are taken from the environment, by the names that each provider's own tools use.
+    Credentials come from the environment variables that each provider's own tools use.
     """
     if not settings.bucket:
         raise ConfigError.of(
@@ -270,7 +248,7 @@ def open_store(settings: StorageSettings) -> Store:
         },
         "retry_config": {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
     }
-    # the library takes no None for what is not set
+    # the library accepts no None for an unset option
     if prefix := settings.prefix.strip("/"):
         common["prefix"] = prefix
     if settings.endpoint:
@@ -281,20 +259,31 @@ def open_store(settings: StorageSettings) -> Store:
         return STORES[settings.kind](settings.bucket, **common)
     except (exceptions.BaseError, ValueError, TypeError) as error:
         raise ConfigError.of(
-            "storage", f"no store can be opened: {_told(error)}", CREDENTIALS[settings.kind]
+            "storage", f"no store can be opened: {_cause(error)}", CREDENTIALS[settings.kind]
         ) from error
 
 
 def _strong(etag: str) -> str:
-    """Return a strong tag, whatever the store says of its own: what is under a name of ours never changes."""
+    """Return a strong tag, also for a weak one of the store: the content under a name never changes."""
     return '"' + etag.removeprefix("W/").strip('"') + '"'
 
 
-def _told(error: Exception) -> str:
-    """Return the library's account of a fault without what only its makers can read."""
-    # after two blanks and a dash stands what is wrong, before it how often it was tried
+def _fault(error: Exception, credentials: str) -> str:
+    match error:
+        case exceptions.UnauthenticatedError() | exceptions.PermissionDeniedError():
+            return f"refuses the credentials; {credentials}"
+        case FileNotFoundError():
+            return "does not exist; create it, or correct storage.bucket"
+        case _ if any(address in str(error) for address in ROLES):
+            return f"cannot be used without credentials; {credentials}"
+    return f"cannot be used: {_cause(error)}"
+
+
+def _cause(error: Exception) -> str:
+    """Return the library's error without the parts for its developers."""
+    # the cause follows two blanks and a dash, after the number of tries
     first = str(error).strip().partition("\n")[0].rpartition("  - ")[2]
-    # what the system said stands further down, among the makers' own
+    # the system's error is further down, in the representation of the library's own
     causes = re.findall(r'message: "([^"]+)"', str(error))
-    told = f"{first}: {causes[-1]}" if causes else first
-    return told if len(told) <= MOST_TOLD else f"{told[:MOST_TOLD]}…"
+    cause = f"{first}: {causes[-1]}" if causes else first
+    return cause if len(cause) <= MOST_QUOTED else f"{cause[:MOST_QUOTED]}…"

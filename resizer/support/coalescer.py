@@ -46,7 +46,7 @@ class Coalescer(Generic[T, R]):
         self._due: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._batches: set[asyncio.Task[None]] = set()
 
-    async def submit(self, item: T, *, at_once: bool = False) -> R:
+    def submit(self, item: T, *, at_once: bool = False) -> asyncio.Future[R]:
         """Process an item in a batch; `at_once` releases it, and those that wait, in the loop's next step.
 
         The item of a cancelled caller is processed all the same.
@@ -59,7 +59,7 @@ class Coalescer(Generic[T, R]):
         if self._timer is None or when < self._timer.when():
             self._stop_timer()
             self._timer = loop.call_at(when, self._release)
-        return await result
+        return result
 
     async def aclose(self) -> None:
         """Process all items that wait; returns when the last batch has ended."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 
-class Turns:
+class KeyedLock:
     """A lock for each key, which takes no memory when nobody holds it."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 import time
 
 
-class Seldom:
+class LogThrottle:
     """True when called for the first time, and then at most once in `seconds`."""
 
     def __init__(self, seconds: float = 60.0) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def to_its_end(waited: Awaitable[T]) -> T:
+async def shielded(waited: Awaitable[T]) -> T:
     """Await it; cancellations reach the caller, as one, but not before it has ended, and not it.
 
     Raises what it raises; after a cancellation `CancelledError` alone.

@@ -37,7 +37,7 @@ from resizer.errors import (
     UploadTooLarge,
     shortage,
 )
-from resizer.support.log_throttle import Seldom
+from resizer.support.log_throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ PROBLEM_JSON = "application/problem+json"
 RETRY_SOON = {"Retry-After": "1"}
 RETRY_LATER = {"Retry-After": "30"}
 
-_worth_a_line = Seldom()
+_worth_a_line = LogThrottle()
 
 #: error → status, the problem's name, headers; a class stands before its base
 PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]] = {

@@ -1,11 +1,8 @@
 """Sign and verify webhooks as Standard Webhooks 1.0 says."""
 
 import base64
-import contextlib
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +12,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from resizer.config import WebhookSettings, is_signing_secret
 from resizer.errors import ConfigError, SignatureError, disk_fault
-from resizer.support.atomic_file import make_folder, sync_folder
+from resizer.support.atomic_file import create_once, make_folder
 
 SECRET_FILE = "webhook.secret"  # noqa: S105 - its name, not its content
 PREFIX = "whsec_"
@@ -41,12 +38,9 @@ def load_secret(settings: WebhookSettings, data_folder: Path) -> str:
         return configured
     path = data_folder / SECRET_FILE
     try:
-        if not path.exists():
-            _create(path)
-        _sweep(path)
-        # before anything is signed with it: receivers are given it once
-        sync_folder(path.parent)
-        text = path.read_text(encoding="ascii").strip()
+        make_folder(path.parent)
+        key = base64.b64encode(secrets.token_bytes(SECRET_SIZE)).decode()
+        text = create_once(path, f"{PREFIX}{key}", mode=0o600)
     except OSError as error:
         raise ConfigError.of(
             "webhook.secret",
@@ -63,31 +57,6 @@ def load_secret(settings: WebhookSettings, data_folder: Path) -> str:
             "next start, which every receiver then needs",
         )
     return text
-
-
-def _create(path: Path) -> None:
-    """Make the file with a new secret, whole or not at all; leave one that another process has made first."""
-    make_folder(path.parent)
-    secret = PREFIX + base64.b64encode(secrets.token_bytes(SECRET_SIZE)).decode()
-    descriptor, name = tempfile.mkstemp(prefix=f".{SECRET_FILE}-", dir=path.parent)  # mode 0600
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{secret}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        # unlike a rename a link never replaces what is there: one of two processes wins, both read its secret
-        # and sweeps what the other left in the way
-        with contextlib.suppress(FileExistsError, FileNotFoundError):
-            path.hardlink_to(temporary)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what a crash left; the secret is there, so nobody needs it any more."""
-    for left in path.parent.glob(f".{SECRET_FILE}-*"):
-        left.unlink(missing_ok=True)
 
 
 def sign(secret: str, webhook_id: str, timestamp: int, body: str) -> dict[str, str]:

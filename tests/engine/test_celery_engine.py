@@ -23,6 +23,7 @@ from resizer.events import Events
 from resizer.models import Task
 from resizer.storage.claims import FileClaims
 from resizer.storage.local import LocalStorage
+from resizer.support.in_flight import InFlight
 from service import SECRET, Inbox, catalogue, form, settings_for
 
 Rows = list[tuple[str, ...]]
@@ -214,7 +215,7 @@ async def test_worker_that_may_wait_no_longer_gives_its_images_to_another(
 
 async def test_outcome_that_came_before_a_cancellation_is_told(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, engine={"kind": "celery"})
-    engine = CeleryEngine(settings, LocalStorage(settings.storage_folder), FileClaims(), Events())
+    engine = CeleryEngine(settings, LocalStorage(settings.storage_folder, InFlight()), FileClaims(), Events())
     task = Task(batch_id=1, seq=0, url="http://x/a.jpg", recipe=settings.compress.recipe())
     running = asyncio.create_task(engine.run(task, NoProgress()))
     await asyncio.sleep(0)

@@ -18,11 +18,12 @@ from resizer.storage.base import Storage
 from resizer.storage.claims import FileClaims
 from resizer.storage.local import ABANDONED, LocalStorage
 from resizer.storage.object_store import ObjectStorage
+from resizer.support.in_flight import InFlight
 
 
 @pytest.fixture
 async def storage(tmp_path: Path) -> AsyncIterator[LocalStorage]:
-    async with LocalStorage(tmp_path / "compressed") as opened:
+    async with LocalStorage(tmp_path / "compressed", InFlight()) as opened:
         yield opened
 
 

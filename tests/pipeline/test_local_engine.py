@@ -28,6 +28,7 @@ from resizer.models import Outcome, OutputFormat, Recipe, Task
 from resizer.pipeline import image as local
 from resizer.pipeline.image import LocalEngine
 from resizer.storage.local import LocalStorage
+from resizer.support.in_flight import InFlight
 
 SETTINGS = CompressSettings(processes=2, timeout=20, max_pixels=1_000_000)
 LOOPBACK = FetchSettings(allow_networks=(ip_network("127.0.0.0/8"),), retries=1)
@@ -67,7 +68,7 @@ class House:
 async def house(tmp_path: Path, origin: Origin) -> AsyncIterator[House]:
     folder, spool = tmp_path / "compressed", tmp_path / "spool"
     async with AsyncExitStack() as stack:
-        storage = await stack.enter_async_context(LocalStorage(folder))
+        storage = await stack.enter_async_context(LocalStorage(folder, InFlight()))
         fetcher = await stack.enter_async_context(Fetcher(LOOPBACK, HOSTS, spool=spool, backoff=0.01))
         pool = await stack.enter_async_context(CompressPool(SETTINGS, memory_limit=memory_limit(SETTINGS)))
         engine = LocalEngine(fetcher, pool, storage, SETTINGS, QueueSettings(workers=4), metrics=Metrics())

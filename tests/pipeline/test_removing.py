@@ -16,11 +16,12 @@ from resizer.pipeline.remover import Remover
 from resizer.pipeline.results import result_csv
 from resizer.storage.claims import FileClaims, stem_of_name
 from resizer.storage.local import LocalStorage
+from resizer.support.in_flight import InFlight
 
 
 @pytest.fixture
 async def storage(tmp_path: Path) -> AsyncIterator[LocalStorage]:
-    async with LocalStorage(tmp_path / "compressed") as opened:
+    async with LocalStorage(tmp_path / "compressed", InFlight()) as opened:
         yield opened
 
 

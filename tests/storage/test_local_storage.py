@@ -18,7 +18,8 @@ import pytest
 from resizer.errors import ConfigError, StorageFailure
 from resizer.storage import local
 from resizer.storage.local import LocalStorage
-from resizer.support.atomic_file import sync_folder
+from resizer.support.atomic_file import sync
+from resizer.support.in_flight import InFlight
 
 NAME = "0123456789abcdef0123456789abcdef.jpg"
 
@@ -28,9 +29,10 @@ import asyncio, os, sys
 from pathlib import Path
 from typing import Any
 from resizer.storage.local import LocalStorage
+from resizer.support.in_flight import InFlight
 
 async def main():
-    async with LocalStorage(Path(sys.argv[1])) as storage:
+    async with LocalStorage(Path(sys.argv[1]), InFlight()) as storage:
         draft = storage.draft()
         draft.write_bytes(b"half")
         print(draft, flush=True)
@@ -64,7 +66,7 @@ def names_in(folder: Path) -> list[str]:
 
 async def test_the_folder_is_made_and_holds_only_files_after_closing(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
-    async with LocalStorage(folder) as storage:
+    async with LocalStorage(folder, InFlight()) as storage:
         await storage.put(written(storage), NAME)
         written(storage)
     assert names_in(folder) == [NAME]
@@ -78,7 +80,7 @@ async def test_leftovers_of_a_crash_are_swept_and_files_stay(tmp_path: Path) -> 
         process.stdin.close()
         process.wait()
         assert draft.exists()
-    async with LocalStorage(tmp_path):
+    async with LocalStorage(tmp_path, InFlight()):
         assert not draft.exists()
     assert names_in(tmp_path) == [NAME, "notes.txt"]
 
@@ -87,13 +89,13 @@ async def test_leftovers_are_swept_though_the_clock_was_set_back(tmp_path: Path)
     draft = tmp_path / ".0123456789abcdef-1.draft"
     draft.write_bytes(b"half")
     os.utime(draft, (2**32, 2**32))
-    async with LocalStorage(tmp_path):
+    async with LocalStorage(tmp_path, InFlight()):
         assert not draft.exists()
 
 
 async def test_drafts_of_a_living_neighbour_stay(tmp_path: Path) -> None:
     with owner(tmp_path) as (_, draft):
-        async with LocalStorage(tmp_path) as storage:
+        async with LocalStorage(tmp_path, InFlight()) as storage:
             assert draft.read_bytes() == b"half"
             await storage.put(written(storage), NAME)
         assert draft.read_bytes() == b"half"
@@ -104,19 +106,19 @@ async def test_beside_a_neighbour_only_drafts_that_nobody_can_be_at_are_swept(tm
         old = tmp_path / ".0123456789abcdef-1.draft"
         old.write_bytes(b"half")
         os.utime(old, (0, 0))
-        async with LocalStorage(tmp_path):
+        async with LocalStorage(tmp_path, InFlight()):
             assert draft.exists()
             assert not old.exists()
 
 
 async def test_nothing_but_files_lies_in_the_folder_while_it_is_open(tmp_path: Path) -> None:
-    async with LocalStorage(tmp_path) as storage:
+    async with LocalStorage(tmp_path, InFlight()) as storage:
         await storage.put(written(storage), NAME)
         assert names_in(tmp_path) == [NAME]
 
 
 async def test_many_open_one_folder_at_once(tmp_path: Path) -> None:
-    storages = [LocalStorage(tmp_path) for _ in range(20)]
+    storages = [LocalStorage(tmp_path, InFlight()) for _ in range(20)]
     await asyncio.gather(*(storage.__aenter__() for storage in storages))
     drafts = [written(storage) for storage in storages]
     assert len(set(drafts)) == 20
@@ -128,7 +130,7 @@ async def test_many_open_one_folder_at_once(tmp_path: Path) -> None:
 async def test_files_have_the_mode_that_the_umask_says(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
-        async with LocalStorage(tmp_path) as storage:
+        async with LocalStorage(tmp_path, InFlight()) as storage:
             draft = written(storage)
             draft.chmod(0o600)
             await storage.put(draft, NAME)
@@ -153,7 +155,7 @@ async def test_a_file_is_synced_then_named_then_its_folder_synced(
 
     monkeypatch.setattr(os, "fsync", record_fsync)
     monkeypatch.setattr(Path, "replace", record_replace)
-    async with LocalStorage(tmp_path) as storage:
+    async with LocalStorage(tmp_path, InFlight()) as storage:
         await storage.put(written(storage), NAME)
         assert steps == ["sync file", "name", "sync folder"]
         await storage.put(written(storage), NAME)
@@ -172,8 +174,8 @@ async def test_puts_of_the_same_time_share_a_sync_of_the_folder(
         if len(syncs) == 1:
             assert gate.wait(60)
 
-    monkeypatch.setattr(local, "sync_folder", slow)
-    async with LocalStorage(tmp_path) as storage:
+    monkeypatch.setattr(local, "sync", slow)
+    async with LocalStorage(tmp_path, InFlight()) as storage:
         names = [f"{number:032x}.jpg" for number in range(20)]
         first = [asyncio.create_task(storage.put(written(storage), name)) for name in names[:10]]
         await asyncio.to_thread(running.wait)
@@ -186,7 +188,7 @@ async def test_puts_of_the_same_time_share_a_sync_of_the_folder(
 
 async def test_one_that_cannot_be_put_does_not_fail_those_beside_it(tmp_path: Path) -> None:
     names = [f"{number:032x}.jpg" for number in range(3)]
-    async with LocalStorage(tmp_path) as storage:
+    async with LocalStorage(tmp_path, InFlight()) as storage:
         drafts = [written(storage), storage.draft(), written(storage)]
         ends = await asyncio.gather(*map(storage.put, drafts, names), return_exceptions=True)
         assert [type(end) for end in ends] == [type(None), StorageFailure, type(None)]
@@ -199,19 +201,19 @@ async def test_a_folder_that_cannot_be_synced_fails_all_that_are_new_in_it(
     def fail(_: Path) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    async with LocalStorage(tmp_path) as storage:
-        monkeypatch.setattr(local, "sync_folder", fail)
+    async with LocalStorage(tmp_path, InFlight()) as storage:
+        monkeypatch.setattr(local, "sync", fail)
         puts = [storage.put(written(storage), f"{number:032x}.jpg") for number in range(3)]
         ends = await asyncio.gather(*puts, return_exceptions=True)
         assert all(isinstance(end, StorageFailure) for end in ends)
 
 
-@pytest.mark.parametrize("before", ["resizer.storage.local.sync_folder", "os.fsync"])
+@pytest.mark.parametrize("before", ["resizer.storage.local.sync", "os.fsync"])
 async def test_file_waits_for_a_descriptor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
     """Where only the folder could not be synced the file has its name already."""
-    real: Callable[[Any], None] = sync_folder if "sync_folder" in before else os.fsync
+    real: Callable[[Any], None] = sync if before != "os.fsync" else os.fsync
     refused = iter(range(3))
 
     def refuse(what: Any) -> None:
@@ -221,7 +223,7 @@ async def test_file_waits_for_a_descriptor(
 
     monkeypatch.setattr(local, "PAUSE", 0.001)
     monkeypatch.setattr(before, refuse)
-    async with LocalStorage(tmp_path) as storage:
+    async with LocalStorage(tmp_path, InFlight()) as storage:
         draft = written(storage)
         await storage.put(draft, NAME)
         assert await storage.find(NAME) == tmp_path / NAME
@@ -246,7 +248,7 @@ async def test_a_fault_of_the_disk_is_told_to_a_person(
     def fail(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    async with LocalStorage(tmp_path) as storage:
+    async with LocalStorage(tmp_path, InFlight()) as storage:
         monkeypatch.setattr(local, "PATIENCE", 0.0)
         monkeypatch.setattr(os, "fsync", fail)
         draft = written(storage)
@@ -268,8 +270,8 @@ async def test_a_folder_sync_that_fails_fails_the_put(
     def fail(_: Path) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    async with LocalStorage(tmp_path) as storage:
-        monkeypatch.setattr(local, "sync_folder", fail)
+    async with LocalStorage(tmp_path, InFlight()) as storage:
+        monkeypatch.setattr(local, "sync", fail)
         with pytest.raises(StorageFailure, match="reports faults"):
             await storage.put(written(storage), NAME)
         monkeypatch.undo()
@@ -278,7 +280,7 @@ async def test_a_folder_sync_that_fails_fails_the_put(
 
 async def test_a_folder_that_vanished_is_a_storage_failure(tmp_path: Path) -> None:
     folder = tmp_path / "compressed"
-    async with LocalStorage(folder) as storage:
+    async with LocalStorage(folder, InFlight()) as storage:
         draft = written(storage)
         folder.rename(tmp_path / "elsewhere")
         with pytest.raises(StorageFailure, match="compressed"):
@@ -289,7 +291,7 @@ async def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path) -> N
     (tmp_path / "file").write_text("no folder")
     for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/none")):
         with pytest.raises(ConfigError, match=f"storage.path: the folder {folder} cannot be used") as caught:
-            await LocalStorage(folder).__aenter__()
+            await LocalStorage(folder, InFlight()).__aenter__()
         assert "Errno" not in str(caught.value)
 
 
@@ -297,7 +299,7 @@ async def test_a_foreign_name_never_reaches_the_disk(tmp_path: Path, monkeypatch
     def fail(*_: object) -> bool:
         raise AssertionError("the disk was asked")
 
-    async with LocalStorage(tmp_path) as storage:
+    async with LocalStorage(tmp_path, InFlight()) as storage:
         monkeypatch.setattr(os.path, "isfile", fail)
         monkeypatch.setattr(aiofiles.os, "remove", fail)
         for name in (f"../{NAME}", f"{NAME}\n", "/etc/passwd", ""):
@@ -307,7 +309,7 @@ async def test_a_foreign_name_never_reaches_the_disk(tmp_path: Path, monkeypatch
 
 async def test_what_the_disk_does_not_let_see_is_not_there(tmp_path: Path) -> None:
     """A path that is too long stands for a network disk that is gone: what is no such error, Python hides."""
-    storage = LocalStorage(tmp_path / ("long" * 100))
+    storage = LocalStorage(tmp_path / ("long" * 100), InFlight())
     assert not any(await asyncio.gather(storage.find(NAME), storage.find(NAME)))
 
 
@@ -317,7 +319,7 @@ async def test_fault_of_a_look_is_told_to_all_who_wait(
     def fail(_: object) -> bool:
         raise RuntimeError("can't start new thread")
 
-    async with LocalStorage(tmp_path) as storage:
+    async with LocalStorage(tmp_path, InFlight()) as storage:
         with monkeypatch.context() as patch:
             patch.setattr(os.path, "isfile", fail)
             found = await asyncio.gather(storage.find(NAME), storage.find(NAME), return_exceptions=True)
@@ -327,7 +329,7 @@ async def test_fault_of_a_look_is_told_to_all_who_wait(
 
 async def test_a_folder_of_a_files_name_is_not_sent(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
-    async with LocalStorage(tmp_path) as storage:
+    async with LocalStorage(tmp_path, InFlight()) as storage:
         assert await storage.find(NAME) is None
         with pytest.raises(StorageFailure):
             await storage.delete(NAME)
@@ -335,12 +337,12 @@ async def test_a_folder_of_a_files_name_is_not_sent(tmp_path: Path) -> None:
 
 async def test_drafts_need_an_open_storage(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="not open"):
-        LocalStorage(tmp_path).draft()
+        LocalStorage(tmp_path, InFlight()).draft()
 
 
 async def test_a_listing_that_is_cancelled_leaves_no_folder_open(tmp_path: Path) -> None:
     """What stays open is a warning, and so an error here."""
-    async with LocalStorage(tmp_path) as storage:
+    async with LocalStorage(tmp_path, InFlight()) as storage:
 
         async def list_all() -> None:
             async with aclosing(storage.files()) as pages:

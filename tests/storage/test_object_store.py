@@ -70,7 +70,7 @@ async def test_file_that_goes_while_it_is_read_is_a_failure(storage: ObjectStora
     found = await storage.find(NAME)
     assert found is not None
     await storage.delete(NAME)
-    with pytest.raises(StorageFailure, match="deleted meanwhile"):
+    with pytest.raises(StorageFailure, match="deleted while it was read"):
         assert [piece async for piece in found.read(0, 3)] == []
 
 
@@ -85,7 +85,7 @@ async def test_copy_is_gone_on_leaving(storage: ObjectStorage, tmp_path: Path) -
 async def test_bucket_that_is_not_there_is_named(s3_settings: S3Settings, tmp_path: Path) -> None:
     settings = StorageSettings(**{**s3_settings, "bucket": "nobody-made-it"})
     async with ObjectStorage(settings, drafts=tmp_path) as storage:
-        with pytest.raises(StorageFailure, match=r"bucket nobody-made-it .* is not there; create it"):
+        with pytest.raises(StorageFailure, match=r"bucket nobody-made-it .* does not exist; create it"):
             await put(storage, b"picture")
         with pytest.raises(StorageFailure, match="nobody-made-it"):
             await storage.check()

@@ -13,6 +13,7 @@ from resizer.errors import StorageFailure
 from resizer.storage.base import Storage
 from resizer.storage.local import LocalStorage
 from resizer.storage.object_store import ObjectStorage
+from resizer.support.in_flight import InFlight
 
 NAME = "0123456789abcdef0123456789abcdef.jpg"
 
@@ -21,7 +22,7 @@ Opener = Callable[[pytest.FixtureRequest, Path], AbstractAsyncContextManager[Sto
 
 def open_local(request: pytest.FixtureRequest, folder: Path) -> AbstractAsyncContextManager[Storage]:
     del request
-    return LocalStorage(folder / "compressed")
+    return LocalStorage(folder / "compressed", InFlight())
 
 
 def open_s3(request: pytest.FixtureRequest, folder: Path) -> AbstractAsyncContextManager[Storage]:
@@ -125,7 +126,7 @@ async def test_a_draft_that_was_never_written_is_a_storage_failure(storage: Stor
 
 async def test_a_foreign_name_is_a_bug_and_takes_the_draft_with_it(storage: Storage) -> None:
     draft = written(storage, b"bytes")
-    with pytest.raises(ValueError, match="no name"):
+    with pytest.raises(ValueError, match="not a name"):
         await storage.put(draft, "../evil.jpg")
     assert not draft.exists()
 

@@ -1,6 +1,8 @@
 """What is told to be done has been synced before, name and content, and leftovers of a crash are swept."""
 
 import asyncio
+import errno
+import os
 import re
 import stat
 import sys
@@ -13,9 +15,9 @@ import pytest
 import photos
 from origin import Answer, Origin
 from process import PATIENCE, environment
-from resizer.config import WebhookSettings
 from resizer.storage import local
-from resizer.webhooks.signing import SECRET_FILE, load_secret
+from resizer.support.atomic_file import DRAFT, atomic_write, create_once
+from resizer.webhooks.signing import SECRET_FILE
 from service import Client, catalogue, settled, upload
 
 Serve = Callable[..., Awaitable[Client]]
@@ -83,11 +85,12 @@ async def test_run_syncs_content_then_name_before_it_goes_on(tmp_path: Path, ori
         steps
     )
 
-    (temporary,) = (path for verb, path in steps if verb == "sync" and f".{SECRET_FILE}-" in path)
-    assert follow(steps, ("sync", temporary), ("name", data / SECRET_FILE), ("sync", data)), steps
-
-    result = out / "result.csv"
-    assert follow(steps, ("sync", out / ".result.csv.draft"), ("name", result), ("sync", out)), steps
+    for target in (data / SECRET_FILE, out / "result.csv"):
+        named = steps.index(("name", str(target)))
+        verb, draft = steps[named - 1]
+        assert verb == "sync"
+        assert DRAFT.fullmatch(Path(draft).name)
+        assert follow(steps[named:], ("name", target), ("sync", target.parent)), steps
     assert steps[-1] == ("sync", str(out))  # and only then it is told
     assert {path.name for path in out.iterdir()} == {".resizer", "compressed", "result.csv"}
 
@@ -103,7 +106,7 @@ async def test_image_is_not_recorded_before_its_name_is_on_disk(
         running.set()
         assert gate.wait(PATIENCE)
 
-    monkeypatch.setattr(local, "sync_folder", held)
+    monkeypatch.setattr(local, "sync", held)
     accepted = await upload(client, catalogue([("One", url)]))
     try:
         assert await asyncio.to_thread(running.wait, PATIENCE)
@@ -115,10 +118,65 @@ async def test_image_is_not_recorded_before_its_name_is_on_disk(
     assert (await settled(client, accepted["request_id"]))["status"] == "completed"
 
 
-def test_leftovers_of_a_crash_beside_the_secret_are_swept(tmp_path: Path) -> None:
-    secret = load_secret(WebhookSettings(), tmp_path)
-    left = tmp_path / f".{SECRET_FILE}-abcdefgh"
-    left.hardlink_to(tmp_path / SECRET_FILE)
-    assert load_secret(WebhookSettings(), tmp_path) == secret
-    assert [path.name for path in tmp_path.iterdir()] == [SECRET_FILE]
-    assert stat.S_IMODE((tmp_path / SECRET_FILE).stat().st_mode) == 0o600
+def test_file_is_replaced_whole_or_left_as_it_is(tmp_path: Path) -> None:
+    target, link = tmp_path / "file", tmp_path / "link"
+    link.symlink_to(target)
+    target.write_text("first")
+
+    def fail_halfway() -> None:
+        with atomic_write(target) as draft:
+            draft.write_text("sec")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
+    assert target.read_text() == "first"
+    with atomic_write(link, mode=0o600) as draft:
+        draft.write_text("second")
+        assert target.read_text() == "first"
+    assert link.is_symlink()
+    assert target.read_text() == "second"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "link"}
+
+
+@pytest.mark.parametrize("with_links", [True, False])
+def test_first_writer_of_a_file_decides_what_it_holds(
+    *, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_links: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if not with_links:
+        monkeypatch.setattr(os, "link", fail)
+    target = tmp_path / "file"
+    assert create_once(target, "first", mode=0o600) == "first"
+    assert create_once(target, "second") == "first"
+    assert target.read_text() == "first\n"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [*tmp_path.iterdir()] == [target]
+
+
+def test_writer_that_comes_second_at_the_last_moment_gets_the_line_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, link = tmp_path / "file", os.link
+
+    def lose(source: Path, name: Path) -> None:
+        target.write_text("first\n")
+        link(source, name)
+
+    monkeypatch.setattr(os, "link", lose)
+    assert create_once(target, "second") == "first"
+    assert [*tmp_path.iterdir()] == [target]
+
+
+def test_old_drafts_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    old, young, strange = (tmp_path / f".{name}.draft" for name in ("0" * 16, "1" * 16, "mine"))
+    for each in (old, young, strange):
+        each.write_text("half")
+    for each in (old, strange):
+        os.utime(each, (0, 0))
+    with atomic_write(tmp_path / "file"):
+        assert not old.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {young.name, strange.name, "file"}

@@ -65,7 +65,7 @@ async def test_an_item_is_processed_at_once_where_no_other_is_in_flight() -> Non
 async def test_an_item_waits_until_half_of_the_images_in_flight_wait_with_it() -> None:
     doubler = Doubler()
     doubling = coalescer(doubler, images=6)
-    callers = [asyncio.create_task(doubling.submit(each)) for each in range(2)]
+    callers = [doubling.submit(each) for each in range(2)]
     for _ in range(10):
         await asyncio.sleep(0)
     assert doubler.batches == []
@@ -91,7 +91,7 @@ async def test_an_item_waits_for_others_no_longer_than_allowed() -> None:
 async def test_an_item_that_is_urgent_releases_the_earlier_ones_before_it() -> None:
     doubler = Doubler()
     doubling = coalescer(doubler, images=1000)
-    earlier = asyncio.create_task(doubling.submit(1))
+    earlier = doubling.submit(1)
     await asyncio.sleep(0)
     async with asyncio.timeout(10):
         assert await doubling.submit(2, at_once=True) == 4
@@ -113,7 +113,7 @@ async def test_so_many_batches_are_processed_concurrently_and_no_more(most: int)
     doubling = coalescer(doubler, max_batches=most)
     callers = []
     for number in range(5):
-        callers.append(asyncio.create_task(doubling.submit(number)))
+        callers.append(doubling.submit(number))
         for _ in range(5):
             await asyncio.sleep(0)
     assert doubler.batches == [[number] for number in range(most)]
@@ -153,9 +153,13 @@ async def test_the_item_of_a_cancelled_caller_is_processed_and_the_others_get_th
     doubler = Doubler()
     doubler.gate.clear()
     doubling = coalescer(doubler, images=1000, enough=2)
-    cancelled = asyncio.create_task(doubling.submit(ZeroDivisionError()))
+
+    async def caller() -> int:
+        return await doubling.submit(ZeroDivisionError())
+
+    cancelled = asyncio.create_task(caller())
     await asyncio.sleep(0)
-    other = asyncio.create_task(doubling.submit(2))
+    other = doubling.submit(2)
     if under_way:
         await doubler.began.wait()
     cancelled.cancel()
@@ -171,11 +175,11 @@ async def test_closing_processes_all_that_waits() -> None:
     doubler = Doubler()
     doubler.gate.clear()
     doubling = coalescer(doubler, images=1000, max_items=2)
-    callers = [asyncio.create_task(doubling.submit(each)) for each in range(5)]
+    callers = [doubling.submit(each) for each in range(5)]
     await asyncio.sleep(0)
     closing = asyncio.create_task(doubling.aclose())
     await doubler.began.wait()
-    late = asyncio.create_task(doubling.submit(5))
+    late = doubling.submit(5)
     await asyncio.sleep(0)
     assert not closing.done()
     doubler.gate.set()
@@ -193,7 +197,7 @@ async def test_callers_are_cancelled_with_the_batch() -> None:
     doubler = Doubler()
     doubler.gate.clear()
     doubling = coalescer(doubler)
-    callers = [asyncio.create_task(doubling.submit(each)) for each in range(2)]
+    callers = [doubling.submit(each) for each in range(2)]
     before = asyncio.all_tasks()
     await doubler.began.wait()
     (batch,) = asyncio.all_tasks() - before

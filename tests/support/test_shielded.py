@@ -2,13 +2,13 @@ import asyncio
 
 import pytest
 
-from resizer.support.shielded import to_its_end
+from resizer.support.shielded import shielded
 
 
 async def test_what_comes_is_returned_and_raised() -> None:
-    assert await to_its_end(asyncio.sleep(0, "there")) == "there"
+    assert await shielded(asyncio.sleep(0, "there")) == "there"
     with pytest.raises(ZeroDivisionError):
-        await to_its_end(_failing(asyncio.Event(), let=True))
+        await shielded(_failing(asyncio.Event(), let=True))
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -16,7 +16,7 @@ async def test_what_comes_is_returned_and_raised() -> None:
 async def test_who_is_cancelled_hears_of_it_when_the_other_has_ended(fails: bool, times: int) -> None:
     gate = asyncio.Event()
     waited = asyncio.ensure_future(_failing(gate) if fails else gate.wait())
-    waiting = asyncio.create_task(to_its_end(waited))
+    waiting = asyncio.create_task(shielded(waited))
     for _ in range(times):
         await asyncio.sleep(0)
         waiting.cancel()

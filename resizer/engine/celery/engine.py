@@ -24,7 +24,7 @@ from resizer.events import Events, FilesUnused
 from resizer.models import Outcome, Task
 from resizer.storage.base import Storage
 from resizer.storage.claims import FileClaims, stem_of_name
-from resizer.support.atomic_file import lasting_name
+from resizer.support.atomic_file import create_once
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class CeleryEngine:
     async def __aenter__(self) -> Self:
         try:
             # known again after a restart, on whatever machine, and no other server's
-            name = await asyncio.to_thread(lasting_name, self._name_file)
+            name = await asyncio.to_thread(create_once, self._name_file, secrets.token_hex(8))
         except OSError as error:
             raise ConfigError.of(
                 "data_dir",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-from resizer.support.log_throttle import Seldom
+from resizer.support.log_throttle import LogThrottle
 from resizer.web.problems import raw_problem
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Door:
         self._limit = limit
         self._inside = 0
         self._refused = 0
-        self._worth_a_line = Seldom()
+        self._worth_a_line = LogThrottle()
         #: refused ones that still get time to send their request
         self._waiting = 0
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from resizer.errors import shortage
-from resizer.support.log_throttle import Seldom
+from resizer.support.log_throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._arriving: set[asyncio.Task[None]] = set()
         self._paused: asyncio.TimerHandle | None = None
-        self._worth_a_line = Seldom()
+        self._worth_a_line = LogThrottle()
         self._accept_again()
 
     @classmethod
