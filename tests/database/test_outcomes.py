@@ -11,7 +11,7 @@ from databases import final_event, opened_database, published, state
 from outcomes import done, failed
 from resizer.database import Database, NewDelivery
 from resizer.database.outcomes import ENOUGH
-from resizer.errors import ErrorCode
+from resizer.errors import DatabaseFailure, ErrorCode
 from resizer.events import Events, FilesUnused, RequestFinished, RequestsChanged
 from resizer.models import Batch, BatchStatus, Fault, Outcome
 from resizer.support.in_flight import InFlight
@@ -75,6 +75,25 @@ async def test_event_that_cannot_be_written_undoes_the_final_status(tmp_path: Pa
         with pytest.raises(RuntimeError, match="no event"):
             await database.record(done(batch.id, 0))
         assert (await state(database, batch)).pending == 1
+
+
+async def test_event_that_cannot_be_written_holds_up_no_other_batch(tmp_path: Path) -> None:
+    doubled: set[int] = set()
+
+    def twice(batch: Batch) -> Iterator[NewDelivery]:
+        yield from final_event(batch)
+        if batch.id in doubled:
+            yield from final_event(batch)
+
+    async with opened_database(tmp_path / "resizer.db", webhook_events=twice) as database:
+        bad, good = await published(database, 1), await published(database, 1)
+        doubled.add(bad.id)
+        results = await asyncio.gather(
+            database.record(done(bad.id, 0)), database.record(done(good.id, 0)), return_exceptions=True
+        )
+        assert [type(result) for result in results] == [DatabaseFailure, type(None)]
+        assert not (await state(database, bad)).done
+        assert (await state(database, good)).done
 
 
 async def test_each_end_is_published_once(database: Database, events: Events) -> None:
