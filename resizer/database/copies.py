@@ -129,7 +129,7 @@ def named_among(path: Path, names: Collection[str]) -> list[str]:
 
 
 def unnamed_among(path: Path, names: Collection[str]) -> list[str]:
-    """Return the files that no image names and that are not about to go. Raises `DatabaseUnusable`."""
+    """Return the files that no image names and that are not noted. Raises `DatabaseUnusable`."""
     with _opened(path) as connection:
         return [name for (name,) in connection.execute(SELECT_UNNAMED, (json.dumps([*names]),))]
 

@@ -78,7 +78,7 @@ class NewDelivery:
 
     webhook_id: str
     url: str
-    #: what tells receivers apart
+    #: host and port of the URL: receivers are limited by it
     host: str
     body: str
     #: seconds since the epoch

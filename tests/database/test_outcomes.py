@@ -124,17 +124,17 @@ async def test_subscriber_that_fails_does_not_end_the_writer(
 async def test_outcome_of_a_cancelled_image_changes_nothing_and_its_file_is_noted(
     database: Database, events: Events
 ) -> None:
-    told: list[object] = []
-    events.subscribe(FilesUnused, told.append)
+    received: list[object] = []
+    events.subscribe(FilesUnused, received.append)
     batch = await published(database, 2)
     await database.record(done(batch.id, 1))
-    assert not told
+    assert not received
     assert await database.outcomes.begin_cancel(batch.id)
     assert await database.outcomes.cancel_some(batch.id) == 1
     await database.record(done(batch.id, 0))
     now = await state(database, batch)
     assert (now.status, now.completed, now.cancelled) == (BatchStatus.CANCELLED, 1, 1)
-    assert told == [FilesUnused()]
+    assert received == [FilesUnused()]
     assert await database.removal.unused(after="", limit=10) == ([f"{0:032x}.jpg"], f"{0:032x}.jpg")
 
 
