@@ -29,7 +29,7 @@ from resizer.storage.local import LocalStorage
 from resizer.support import failpoints
 from resizer.support.allocator import keep_freed_memory
 from resizer.web import setup_web
-from resizer.web.api.uploads import check_spool
+from resizer.web.api.upload_body import check_spool
 from resizer.web.keys import BATCHES, CHECKS, METRICS, ORIGINALS, SETTINGS, STANDING, STORAGE
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret

@@ -306,7 +306,7 @@ async def test_counts_are_told_while_the_database_is_at_fault(
     hangs: bool, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await serve()
-    monkeypatch.setattr("resizer.web.api.metrics.PATIENCE", 0.05)
+    monkeypatch.setattr("resizer.web.api.prometheus.PATIENCE", 0.05)
 
     async def look() -> None:
         if hangs:
