@@ -15,10 +15,11 @@ import aiohttp
 from aiohttp import MultipartReader, StreamReader, hdrs, http_exceptions, web
 from aiohttp.abc import AbstractStreamWriter
 
-from resizer.errors import BodyTooSlow, UnsupportedEncoding
+from resizer.errors import BodyTooSlow
 from resizer.version import SERVER
 from resizer.web.connection.body_reader import BodyReader
 from resizer.web.connection.client_connection import ClientConnection
+from resizer.web.connection.content_encoding import inflater_for
 from resizer.web.connection.minimum_rate import MinimumRate
 from resizer.web.problems import problem, problem_of, raw_problem
 
@@ -29,7 +30,8 @@ TESTED_UP_TO: Final = "3.14"
 LOST: Final = (
     "slow and unfinished requests are not limited by server.request_timeout, a connection stops counting "
     "when its client leaves, unreadable requests are not answered with problem documents, bodies are "
-    "requested before an upload is checked, and compressed forms are refused"
+    "requested before an upload is checked, forms are not limited outside their fields, and compressed forms "
+    "are refused"
 )
 #: attributes that the code below reads or sets
 ATTRIBUTES: Final[Mapping[type, tuple[str, ...]]] = {
@@ -121,9 +123,9 @@ def form_reader(request: web.Request, body: BodyReader) -> MultipartReader:
 
 
 async def plain_form_reader(request: web.Request) -> MultipartReader:
-    """Read a form with aiohttp alone. Raises `UnsupportedEncoding` for a compressed one."""
-    if encoding := request.headers.get(hdrs.CONTENT_ENCODING):
-        raise UnsupportedEncoding(encoding)
+    """Read a form with aiohttp alone, which gives a compressed one no limit."""
+    if inflater_for(request.headers.get(hdrs.CONTENT_ENCODING, "")) is not None:
+        raise web.HTTPUnsupportedMediaType(text="cannot read a compressed form; send it uncompressed")
     return await request.multipart()
 
 

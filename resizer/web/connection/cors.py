@@ -13,8 +13,8 @@ from resizer.web.connection.allowed_methods import methods_of
 MAX_AGE = "7200"
 #: request headers beyond the CORS-safelisted ones
 ALLOW_HEADERS = (
-    "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Modified-Since, If-None-Match, If-Range, "
-    "Last-Event-ID, Prefer, Range"
+    "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Modified-Since, If-None-Match, "
+    "If-Range, Last-Event-ID, Prefer, Range"
 )
 #: response headers beyond the CORS-safelisted ones
 EXPOSE_HEADERS = (
