@@ -19,6 +19,8 @@ from resizer.web.problems import problem
 
 #: one range of bytes; several, other units and malformed ones are ignored (RFC 9110, 14.2)
 RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII | re.IGNORECASE)
+#: bytes read when a file is opened; most images are smaller
+HEAD = 128 * 1024
 NO_SUCH_IMAGE = "there is no such image"
 
 
@@ -27,6 +29,8 @@ class LocalFile:
     """An open file of this machine, as a `StoredObject`."""
 
     file: BinaryIO
+    #: the first bytes, read with the same call to a thread
+    head: bytes
     size: int
     etag: str
     modified: float
@@ -38,10 +42,14 @@ class LocalFile:
         found = os.fstat(file.fileno())
         # the tag that earlier versions gave it: clients hold copies
         etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
-        return cls(file=file, size=found.st_size, etag=etag, modified=found.st_mtime)
+        head = file.read(HEAD)
+        return cls(file=file, head=head, size=found.st_size, etag=etag, modified=found.st_mtime)
 
-    def read(self, first: int, end: int) -> AsyncIterator[bytes]:
-        return pieces_of(self.file, first, end)
+    async def read(self, first: int, end: int) -> AsyncIterator[bytes]:
+        if head := self.head[first:end]:
+            yield head
+        async for piece in pieces_of(self.file, first + len(head), end):
+            yield piece
 
 
 async def compressed(request: web.Request) -> web.StreamResponse:

@@ -5,7 +5,7 @@ import errno
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,8 @@ FORM_OVERHEAD = 1_000_000
 SMALL = 65_536
 #: bytes written to the spool at once
 WRITE_SIZE = 1_048_576
+#: name of a CSV that has none
+UNNAMED = "upload.csv"
 #: value of Expect with which a client waits for permission to send its body
 CONTINUE = "100-continue"
 
@@ -62,22 +64,20 @@ class _Memory:
         self.data += data
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
+class Form:
+    """What an upload says besides its CSV; nothing if its body is the CSV."""
+
+    filename: str | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A body that was received completely."""
 
     csv: Content
-    filename: str
-    #: fields of a form besides the file
-    fields: Mapping[str, str]
-
-
-@dataclass(kw_only=True, slots=True)
-class _Form:
-    """What a body says besides its CSV."""
-
-    filename: str | None = None
-    fields: dict[str, str] = field(default_factory=dict)
+    form: Form
 
 
 @asynccontextmanager
@@ -99,7 +99,7 @@ async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> As
         with _translated_errors(spool):
             _check_writable(spool)
             form = await _receive(request, body, memory, limit)
-        yield _upload(InMemory(bytes(memory.data)), form)
+        yield Upload(InMemory(bytes(memory.data)), form)
         return
     with _translated_errors(spool):
         path = Path(await asyncio.to_thread(_create_file, spool))
@@ -107,7 +107,7 @@ async def receive_upload(request: web.Request, *, spool: Path, limit: int) -> As
         with _translated_errors(spool):
             async with aiofiles.open(path, "wb") as file:
                 form = await _receive(request, body, file, limit)
-        yield _upload(path, form)
+        yield Upload(path, form)
     finally:
         with suppress(FileNotFoundError):
             await aiofiles.os.remove(path)
@@ -124,10 +124,6 @@ async def check_expectation(request: web.Request) -> None:
     expected = request.headers[hdrs.EXPECT]
     if request.version >= HttpVersion11 and expected.lower() != CONTINUE:
         raise web.HTTPExpectationFailed(text=f"cannot meet the expectation {expected[:64]!r}; leave it out")
-
-
-def _upload(csv: Content, form: _Form) -> Upload:
-    return Upload(csv=csv, filename=form.filename or "upload.csv", fields=form.fields)
 
 
 def _is_small(request: web.Request) -> bool:
@@ -158,7 +154,7 @@ def _check_writable(spool: Path) -> None:
         raise OSError(fault, os.strerror(fault))
 
 
-async def _receive(request: web.Request, body: BodyReader, target: _Target, limit: int) -> _Form:
+async def _receive(request: web.Request, body: BodyReader, target: _Target, limit: int) -> Form:
     tested = request.app[AIOHTTP_TESTED]
     # an untested aiohttp has answered the expectation itself
     if (
@@ -169,8 +165,8 @@ async def _receive(request: web.Request, body: BodyReader, target: _Target, limi
         await send_continue(request)
     if request.content_type == "text/csv":
         await _copy(body.pieces(), target, limit)
-        return _Form()
-    form = _Form()
+        return Form()
+    form = Form()
     reader = form_reader(request, body) if tested else await plain_form_reader(request)
     count = 0
     async for part in reader:
@@ -189,7 +185,7 @@ async def _receive(request: web.Request, body: BodyReader, target: _Target, limi
     return form
 
 
-async def _receive_part(part: BodyPartReader, form: _Form, target: _Target, limit: int) -> None:
+async def _receive_part(part: BodyPartReader, form: Form, target: _Target, limit: int) -> None:
     if part.name != "file":
         if value := await _text(part):
             form.fields[part.name or ""] = value
@@ -233,7 +229,7 @@ def clean_filename(name: str | None) -> str:
     # bytes that are not UTF-8 arrive as surrogates, which nothing else accepts
     readable = (name or "").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     base = re.split(r"[/\\]", readable)[-1]
-    return re.sub(r"[\x00-\x1f\x7f]", "", base).strip()[:200] or "upload.csv"
+    return re.sub(r"[\x00-\x1f\x7f]", "", base).strip()[:200] or UNNAMED
 
 
 @contextmanager

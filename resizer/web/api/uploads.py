@@ -9,7 +9,7 @@ from resizer.schemas import status_url, upload_body
 from resizer.web.answers import answer_json
 from resizer.web.api.parameters import form_options, idempotency_key, query_options, recipe_from
 from resizer.web.api.public_address import links_for
-from resizer.web.api.upload_body import receive_upload
+from resizer.web.api.upload_body import UNNAMED, receive_upload
 from resizer.web.connection.access_log import REQUEST_ID
 from resizer.web.keys import BATCHES, SETTINGS
 from resizer.web.problems import RETRY_SOON
@@ -28,10 +28,10 @@ async def upload(request: web.Request) -> web.Response:
         request, spool=settings.spool_folder, limit=settings.server.max_upload_size
     ) as received:
         # a form's fields override the query
-        options |= form_options(received.fields)
+        options |= form_options(received.form.fields)
         submission = Submission(
             csv=received.csv,
-            filename=received.filename,
+            filename=received.form.filename or UNNAMED,
             recipe=recipe_from(options, settings.compress),
             webhook_url=options.get("webhook_url"),
             origin=links.origin,

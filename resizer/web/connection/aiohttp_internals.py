@@ -34,23 +34,12 @@ LOST: Final = (
     "are refused"
 )
 #: attributes that the code below reads or sets
-ATTRIBUTES: Final[Mapping[type, tuple[str, ...]]] = {
-    web.RequestHandler: (
-        "_current_request",
-        "_lingering_time",
-        "_loop",
-        "_messages",
-        "_reading_paused",
-        "_request_count",
-        "_task_handler",
-        "_waiter",
-        "close",
-        "force_close",
-        "pause_reading",
-    ),
-    StreamReader: ("feed_eof", "is_eof", "total_bytes"),
-    AbstractStreamWriter: ("output_size",),
-    web.BaseRequest: ("writer",),
+ATTRIBUTES: Final[Mapping[type, frozenset[str]]] = {
+    web.RequestHandler: frozenset({"_current_request", "_lingering_time", "_loop", "_messages"})
+    | {"_reading_paused", "_request_count", "_task_handler", "_waiter", "close", "force_close"},
+    StreamReader: frozenset({"feed_eof", "is_eof", "total_bytes"}),
+    AbstractStreamWriter: frozenset({"output_size"}),
+    web.BaseRequest: frozenset({"writer"}),
 }
 #: methods that it overrides or calls, and their first parameters
 METHODS: Final[Mapping[tuple[type, str], tuple[str, ...]]] = {
@@ -80,9 +69,8 @@ def difference() -> str | None:
     if _minor(aiohttp.__version__) > _minor(TESTED_UP_TO):
         return f"it is newer than {TESTED_UP_TO}, the newest version tested"
     for owner, names in ATTRIBUTES.items():
-        for name in names:
-            if not hasattr(owner, name):
-                return f"{owner.__name__}.{name} is missing"
+        if missing := sorted(name for name in names if not hasattr(owner, name)):
+            return f"{owner.__name__}.{missing[0]} is missing"
     for (owner, name), expected in METHODS.items():
         found = tuple(inspect.signature(getattr(owner, name)).parameters) if hasattr(owner, name) else ()
         if found[: len(expected)] != expected:

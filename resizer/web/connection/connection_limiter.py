@@ -38,7 +38,8 @@ class ConnectionLimiter:
         self._limit = limit
         self._open = 0
         self._refused = 0
-        self._waiting = 0  # refused connections whose request is still awaited
+        #: refused connections that may still send their request
+        self.waiting: set[PendingConnection] = set()
         self._may_log = Seldom()
 
     def __call__(self) -> asyncio.Protocol:
@@ -56,15 +57,9 @@ class ConnectionLimiter:
         protocol.connection_made(transport)
         return True
 
-    def start_waiting(self) -> bool:
-        """Reserve a slot for a refused connection to send its request."""
-        if self._waiting >= min(REFUSALS, self._limit):
-            return False
-        self._waiting += 1
-        return True
-
-    def stop_waiting(self) -> None:
-        self._waiting -= 1
+    @property
+    def lets_wait(self) -> bool:
+        return len(self.waiting) < min(REFUSALS, self._limit)
 
     def _release(self) -> None:
         self._open -= 1
@@ -92,7 +87,8 @@ class PendingConnection(asyncio.Protocol):
         if self._limiter.admit(transport):
             return
         self._transport = transport
-        if self._limiter.start_waiting():
+        if self._limiter.lets_wait:
+            self._limiter.waiting.add(self)
             self._timer = asyncio.get_running_loop().call_later(REFUSAL_WAIT, self._refuse)
         else:
             self._refuse()
@@ -106,8 +102,7 @@ class PendingConnection(asyncio.Protocol):
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-            self._limiter.stop_waiting()
+        self._limiter.waiting.discard(self)
 
     def _refuse(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
