@@ -72,7 +72,7 @@ ONLY = {
     "aiosqlite": {"database"},
     "sqlite3": {"database"},
     "aiohttp.web": {"web", "webhooks.receiver", "app", "cli"},
-    "aiohttp_sse": {"web.api.events"},
+    "aiohttp_sse": {"web.api.event_stream"},
     "click": {"cli"},
     "prometheus_client": {"metrics"},
     "rich": {"cli"},

@@ -145,7 +145,7 @@ async def test_large_image_is_sent_in_pieces(
 async def test_lost_file_is_named_in_the_archive_and_in_the_log(
     serve: Serve, origin: Origin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(archives, "MOST_NAMED", 2)
+    monkeypatch.setattr(archives, "MOST_LISTED", 2)
     client = await serve()
     urls = [origin.add(f"/{number}.jpg", Answer(body=photos.jpeg(seed=number))) for number in range(2)]
     request_id = await finished(client, [("One", urls[0], urls[1], urls[1]), ("Two", urls[1])])
@@ -190,7 +190,7 @@ async def test_archive_breaks_off_where_a_file_cannot_be_read(
     def faulty(_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(archives, "_look_at", faulty)
+    monkeypatch.setattr(archives, "_read", faulty)
     async with client.get(f"/requests/{request_id}/archive") as response:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
