@@ -1,4 +1,4 @@
-"""Write the client's CSV again, with what became of its images."""
+"""Write the result: the client's CSV with the outcomes of its images."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -14,17 +14,17 @@ DETAILS = ("Errors", "Input Bytes", "Output Bytes")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
-    """What became of one image; a slot at its defaults is an image that has no outcome yet."""
+    """The outcome of one image; the defaults are those of an image without one."""
 
     output_url: str = ""
-    #: the contract's code
+    #: error code (docs/formats.md)
     error: str = ""
     input_bytes: int | None = None
     output_bytes: int | None = None
 
 
 class ResultWriter:
-    """The result as bytes, to be sent piece by piece: first the header, then the products in order."""
+    """Encodes the result in pieces: first the header, then the products in order."""
 
     def __init__(self, columns: Sequence[str], *, detail: bool = False) -> None:
         self._kept = [normalised(column) != normalised(OUTPUT) for column in columns]
@@ -36,7 +36,7 @@ class ResultWriter:
         return _encoded([[*compress(self._columns, self._kept), *added]])
 
     def products(self, products: Iterable[tuple[Sequence[str], Sequence[Slot]]]) -> bytes:
-        """Return the lines of some products, each as its cells and one slot for each of its images."""
+        """Return the lines of some products, each given as its cells and a slot for each image."""
         added = self._details if self._detail else _output
         return _encoded([*compress(cells, self._kept), *added(slots)] for cells, slots in products)
 
