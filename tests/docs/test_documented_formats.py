@@ -21,7 +21,7 @@ ROW = re.compile(r"^\| ([A-Z][\w, ]+) \| (.+) \|$", re.MULTILINE)
 
 def table() -> dict[str, list[str]]:
     """What comes of each format: kept, and as each that may be asked for."""
-    _, _, text = FORMATS.text.partition("## What happens to an image")
+    _, _, text = FORMATS.text.partition("## Image processing")
     rows = {}
     for kinds, targets in ROW.findall(text.partition("\n- ")[0]):
         for kind in kinds.split(", "):
