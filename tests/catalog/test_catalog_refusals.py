@@ -1,4 +1,4 @@
-"""What is refused as a whole, where it stands and what the client is told."""
+"""CSVs refused as a whole: line, column and message of each problem."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -106,7 +106,7 @@ def test_a_long_header_is_not_repeated_whole(refuse: Refuse) -> None:
         assert "…" in problem.message
 
 
-def test_reading_goes_on_after_a_problem(refuse: Refuse) -> None:
+def test_reading_continues_after_a_problem(refuse: Refuse) -> None:
     problems = refuse(f'{HEADER}1,,{A}\n2,"a"b,{A}\n3,c,{A},x,{B},y\n\n4,"d\ne",{A}\n5, ,\n6,"f,{A}\n')
     assert [(problem.line, problem.column) for problem in problems] == [
         (2, 2),

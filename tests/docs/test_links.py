@@ -1,4 +1,4 @@
-"""What the documents lead to is there."""
+"""Links in the documents lead somewhere."""
 
 import ast
 
@@ -6,7 +6,7 @@ import pytest
 from documents import ROOT, Document, documents, read
 
 DOCUMENTS = documents()
-#: what fences may hold; a block of another language is one that nobody looks at
+#: languages of fenced blocks; a block of another one would be checked by no test
 LANGUAGES = {"", "sh", "json", "csv", "python", "javascript", "php", "go", "toml", "yaml", "ini"}
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
@@ -27,7 +27,7 @@ def test_links_lead_somewhere(document: Document) -> None:
 
 @every_document
 def test_pictures_and_documents_are_reached(document: Document) -> None:
-    """A document that nothing leads to is read by nobody."""
+    """Nobody reads a document without a link to it."""
     reached = {
         (other.path.parent / link.partition("#")[0]).resolve()
         for other in DOCUMENTS
