@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -76,11 +77,8 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _is_utf8(file: BinaryIO) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        for chunk in _chunks(file):
-            decoder.decode(chunk)
-        decoder.decode(b"", final=True)
+        deque(_transcoded(file, "utf-8"), maxlen=0)
     except UnicodeDecodeError:
         return False
     return True

@@ -1,7 +1,7 @@
 """Write the result: the client's CSV with the outcomes of its images."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from itertools import compress
@@ -37,21 +37,14 @@ class ResultWriter:
 
     def products(self, products: Iterable[tuple[Sequence[str], Sequence[Slot]]]) -> bytes:
         """Return the lines of some products, each given as its cells and a slot for each image."""
-        added = self._details if self._detail else _output
-        return _encoded([*compress(cells, self._kept), *added(slots)] for cells, slots in products)
+        return _encoded([*compress(cells, self._kept), *self._added(slots)] for cells, slots in products)
 
-    @staticmethod
-    def _details(slots: Sequence[Slot]) -> tuple[str, ...]:
-        return (
-            *_output(slots),
-            ",".join([slot.error for slot in slots]),
-            ",".join([_count(slot.input_bytes) for slot in slots]),
-            ",".join([_count(slot.output_bytes) for slot in slots]),
-        )
-
-
-def _output(slots: Sequence[Slot]) -> tuple[str, ...]:
-    return (",".join([slot.output_url for slot in slots]),)
+    def _added(self, slots: Sequence[Slot]) -> Iterator[str]:
+        yield ",".join([slot.output_url for slot in slots])
+        if self._detail:
+            yield ",".join([slot.error for slot in slots])
+            yield ",".join([_count(slot.input_bytes) for slot in slots])
+            yield ",".join([_count(slot.output_bytes) for slot in slots])
 
 
 def _count(count: int | None) -> str:
