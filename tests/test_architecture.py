@@ -181,3 +181,17 @@ def test_design_document_names_every_room() -> None:
     for room in MAY_IMPORT:
         if not room.startswith("__"):
             assert f"`{room}" in text, room
+
+
+def test_design_document_draws_imports_downwards() -> None:
+    text = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = text.partition("```\n")[2].partition("```\n")[0]
+    line_of = {
+        word: number
+        for number, line in enumerate(drawing.splitlines())
+        for word in line[11:].partition(" (")[0].split()
+        if word in MAY_IMPORT
+    }
+    assert line_of.keys() == {room for room in MAY_IMPORT if not room.startswith("__")}
+    for room, line in line_of.items():
+        assert not [other for other in MAY_IMPORT[room] if line_of[other] <= line], room
