@@ -2,15 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 from resizer.cli.logs import set_up_logging
 from resizer.config import Settings, load_settings
-from resizer.engine.base import Engine
+from resizer.engine.base import Engine, Progress
 from resizer.engine.celery.node import Node
-from resizer.models import Compressed, Outcome, Source, Task
+from resizer.models import Compressed, OriginInfo, Outcome, Task
 from resizer.naming import stem_of
 from resizer.storage.base import Storage
 from resizer.storage.local import LocalStorage
@@ -19,12 +19,9 @@ from resizer.storage.local import LocalStorage
 class NoWork:
     """An engine that says at once that it is done."""
 
-    wants_more = True
+    workers = 1
 
-    def workers(self, configured: int) -> int:
-        return configured
-
-    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:  # noqa: ARG002
+    async def run(self, task: Task, progress: Progress) -> Outcome:  # noqa: ARG002
         digest = f"{task.seq:032x}"
         compressed = Compressed(
             filename=f"{stem_of(digest, task.recipe)}.jpg",
@@ -34,8 +31,11 @@ class NoWork:
             input_bytes=1000,
             output_bytes=500,
         )
-        source = Source(digest=digest, etag='"an-etag-as-hosts-give-them"', asked_at=0.0)
+        source = OriginInfo(digest=digest, etag='"an-etag-as-hosts-give-them"', asked_at=0.0)
         return Outcome(batch_id=task.batch_id, seq=task.seq, attempts=1, compressed=compressed, source=source)
+
+    async def room(self) -> None:
+        await asyncio.sleep(0)
 
     async def check(self) -> None:
         await asyncio.sleep(0)

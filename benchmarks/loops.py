@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks.plain import compress_plainly
 from resizer.compress.child import Child, in_child
 from resizer.compress.codec import compress_file
+from resizer.compress.memory import memory_limit
 from resizer.config import CompressSettings
-from resizer.pipeline.image import memory_limit
 from resizer.recipe import Effort
 
 CORES = len(os.sched_getaffinity(0))

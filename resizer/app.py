@@ -1,10 +1,10 @@
-"""The composition root: the one place that names implementations."""
+"""The composition root: names the implementations, and subscribes them to the events."""
 
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,44 +12,71 @@ from pathlib import Path
 from aiohttp import web
 
 from resizer.compress.calls import missing_encoders
+from resizer.compress.memory import memory_limit
 from resizer.compress.pool import CompressPool
 from resizer.config import Settings
 from resizer.data_folder import take_folder, take_worker_folder
 from resizer.database import Database, open_database
 from resizer.engine.base import Engine
 from resizer.errors import ConfigError
+from resizer.events import (
+    DeliveriesDue,
+    Events,
+    FilesUnused,
+    RequestDeleted,
+    RequestFinished,
+    RequestsChanged,
+)
 from resizer.fetch.fetcher import Fetcher
+from resizer.fetch.hosts import HostLimits
 from resizer.fetch.originals import Originals
 from resizer.metrics import Metrics, Standing, watch_loop
-from resizer.models import Outcome
-from resizer.pipeline import announcer, open_batches
-from resizer.pipeline.image import LocalEngine, memory_limit
+from resizer.pipeline.collector import Collector
+from resizer.pipeline.image import FETCHERS, ImagePipeline, LocalEngine
+from resizer.pipeline.importing import Importer
+from resizer.pipeline.lifecycle import Lifecycle
+from resizer.pipeline.remover import Remover
+from resizer.pipeline.reporting import report_finished
+from resizer.pipeline.requests import Requests
+from resizer.pipeline.retention import Retention
+from resizer.pipeline.scheduler import Scheduler
+from resizer.pipeline.shared_tasks import SharedTasks
+from resizer.pipeline.watchers import Watchers
 from resizer.storage.base import Storage
+from resizer.storage.claims import FileClaims
 from resizer.storage.local import LocalStorage
 from resizer.support import failpoints
 from resizer.support.allocator import keep_freed_memory
+from resizer.support.in_flight import InFlight
 from resizer.web import setup_web
 from resizer.web.api.uploads import check_spool
-from resizer.web.keys import BATCHES, CHECKS, METRICS, ORIGINALS, SETTINGS, STANDING, STORAGE
+from resizer.web.keys import CHECKS, LIFECYCLE, METRICS, ORIGINALS, REQUESTS, SETTINGS, STANDING, STORAGE
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret
+from resizer.webhooks.webhook_events import announcer
 
 logger = logging.getLogger(__name__)
 
 #: bytes: the bodies that are received at any time
 KEPT_MEMORY = 16 * 2**20
 
+EVENTS = web.AppKey("events", Events)
+IN_FLIGHT = web.AppKey("in_flight", InFlight)
+CLAIMS = web.AppKey("claims", FileClaims)
+HOSTS = web.AppKey("hosts", HostLimits)
+WATCHERS = web.AppKey("watchers", Watchers)
 DATABASE = web.AppKey("database", Database)
+REMOVER = web.AppKey("remover", Remover)
+COLLECTOR = web.AppKey("collector", Collector)
 ENGINE = web.AppKey("engine", Engine)
-OUTBOX = web.AppKey("outbox", Outbox)
+SCHEDULER = web.AppKey("scheduler", Scheduler)
 RESUME = web.AppKey("resume", bool)
-UNCLAIMED = web.AppKey("unclaimed", list[Outcome])
 
 
 def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
     """Put the service together; its resources open when it starts and close in reverse.
 
-    With `resume` it takes up what an earlier process left. Raises `ConfigError`; starting it raises
+    With `resume` it continues what an earlier process left. Raises `ConfigError`; starting it raises
     `DataFolderInUse`, `DatabaseUnusable` and `ConfigError`.
     """
     check_available(settings)
@@ -58,23 +85,32 @@ def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
     app[SETTINGS] = settings
     app[RESUME] = resume
     app[CHECKS] = {}
-    app[UNCLAIMED] = []
+    app[EVENTS] = Events()
     app[METRICS] = Metrics()
+    app[IN_FLIGHT] = InFlight()
+    app[CLAIMS] = FileClaims()
+    app[HOSTS] = host_limits(settings)
+    app[WATCHERS] = Watchers()
     app[STANDING] = lambda: standing(app)
-    app.cleanup_ctx.extend([event_loop, data_folder, database, storage, engine, outbox, batches])
-    app.on_shutdown.append(stop_taking)
+    app.cleanup_ctx.extend([event_loop, data_folder, database, storage, removal, engine, outbox, pipeline])
+    app.on_shutdown.append(stop)
     setup_web(app)
     return app
 
 
 def check_available(settings: Settings) -> None:
-    """Refuse what cannot be had with what is installed. Raises `ConfigError`."""
+    """Refuse an engine that is not installed. Raises `ConfigError`."""
     if settings.engine.kind == "celery" and not all(map(find_spec, ("celery", "redis"))):
         raise ConfigError.of(
             "engine.kind",
             "'celery' needs Celery, which is not installed",
             "run pip install 'resizer[celery]', or use 'local'",
         )
+
+
+def host_limits(settings: Settings) -> HostLimits:
+    workers = settings.queue.workers
+    return HostLimits(per_host=settings.fetch.per_host, most_in_doubt=(FETCHERS - 1) * workers)
 
 
 async def event_loop(app: web.Application) -> AsyncIterator[None]:
@@ -85,7 +121,7 @@ async def event_loop(app: web.Application) -> AsyncIterator[None]:
 
 
 async def data_folder(app: web.Application) -> AsyncIterator[None]:
-    """Own the data folder: a second process on it is refused, and what a crash left half done goes."""
+    """Lock the data folder against a second process, and remove what a crash left in it."""
     with ExitStack() as stack:
         await asyncio.to_thread(take_folder, app[SETTINGS], stack)
         app[CHECKS]["spool"] = partial(check_spool, app[SETTINGS].spool_folder)
@@ -94,26 +130,42 @@ async def data_folder(app: web.Application) -> AsyncIterator[None]:
 
 async def database(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
-    async with open_database(settings.database_file, announcer(settings), app[METRICS]) as opened:
+    async with open_database(
+        settings.database_file,
+        webhook_events=announcer(settings),
+        events=app[EVENTS],
+        in_flight=app[IN_FLIGHT],
+        metrics=app[METRICS],
+    ) as opened:
         app[DATABASE] = opened
         app[CHECKS]["database"] = opened.check
         yield
 
 
 async def storage(app: web.Application) -> AsyncIterator[None]:
-    async with open_storage(app[SETTINGS], drafts=app[SETTINGS].spool_folder) as opened:
+    async with open_storage(app[SETTINGS], app[IN_FLIGHT], drafts=app[SETTINGS].spool_folder) as opened:
         app[STORAGE] = opened
         app[CHECKS]["storage"] = opened.check
+        yield
+
+
+async def removal(app: web.Application) -> AsyncIterator[None]:
+    remover = app[REMOVER] = Remover(app[DATABASE], app[STORAGE], app[CLAIMS])
+    collector = app[COLLECTOR] = Collector(app[DATABASE], app[STORAGE], remover)
+    app[EVENTS].subscribe(FilesUnused, lambda event: remover.note(event.names))
+    app[EVENTS].subscribe(RequestDeleted, lambda _: remover.wake())
+    await collector.decide()
+    async with remover:
         yield
 
 
 async def engine(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     keep_freed_memory(KEPT_MEMORY)
-    async with Fetcher(settings.fetch, spool=settings.spool_folder) as fetcher:
+    async with Fetcher(settings.fetch, app[HOSTS], spool=settings.spool_folder) as fetcher:
         app[ORIGINALS] = Originals(fetcher).fetch
         opened = (
-            open_celery_engine(settings, app[STORAGE], unclaimed=partial(discard, app))
+            open_celery_engine(settings, app[STORAGE], app[CLAIMS], app[EVENTS])
             if settings.engine.kind == "celery"
             else open_local_engine(settings, fetcher, app[STORAGE], app[METRICS])
         )
@@ -122,18 +174,57 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
             yield
 
 
-def discard(app: web.Application, outcome: Outcome) -> None:
-    """Note what came of an image that nobody wants any more."""
-    if BATCHES in app:
-        app[BATCHES].discard(outcome)
-    else:  # of an earlier run, and told while this one starts
-        app[UNCLAIMED].append(outcome)
+async def outbox(app: web.Application) -> AsyncIterator[None]:
+    settings = app[SETTINGS]
+    secret = await asyncio.to_thread(load_secret, settings.webhook, settings.data_folder)
+    async with Outbox(app[DATABASE].deliveries, settings.webhook, secret, metrics=app[METRICS]) as opened:
+        app[EVENTS].subscribe(RequestFinished, lambda _: opened.wake())
+        app[EVENTS].subscribe(DeliveriesDue, lambda _: opened.wake())
+        yield
 
 
-def open_storage(settings: Settings, *, drafts: Path) -> AbstractAsyncContextManager[Storage]:
+async def pipeline(app: web.Application) -> AsyncIterator[None]:
+    settings, events, metrics, watchers = app[SETTINGS], app[EVENTS], app[METRICS], app[WATCHERS]
+    shared = SharedTasks(app[ENGINE], app[CLAIMS], events, metrics)
+    images = ImagePipeline(app[DATABASE], shared, app[HOSTS], metrics=metrics)
+    scheduler = app[SCHEDULER] = Scheduler(
+        app[DATABASE],
+        app[ENGINE],
+        images,
+        app[HOSTS],
+        settings.queue,
+        in_flight=app[IN_FLIGHT],
+        revalidate=settings.fetch.revalidate,
+    )
+    collector = app[COLLECTOR]
+    importer = Importer(app[DATABASE], settings.queue)
+    lifecycle = Lifecycle(app[DATABASE], importer, scheduler, app[REMOVER], events=events, metrics=metrics)
+    events.subscribe(RequestsChanged, lambda event: watchers.changed(event.batch_ids))
+    events.subscribe(RequestFinished, lambda event: shared.ended(event.batch))
+    events.subscribe(RequestFinished, lambda event: watchers.finished(event.batch.id))
+    events.subscribe(RequestFinished, lambda event: report_finished(event, metrics))
+    events.subscribe(RequestDeleted, lambda event: shared.ended(event.batch))
+    events.subscribe(RequestDeleted, lambda event: watchers.finished(event.batch.id))
+    app[LIFECYCLE] = lifecycle
+    app[REQUESTS] = Requests(app[DATABASE], watchers, settings)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(shared)
+        await stack.enter_async_context(scheduler)
+        await stack.enter_async_context(lifecycle)
+        if app[RESUME]:
+            await lifecycle.resume()
+            seconds = settings.retention.seconds
+            await stack.enter_async_context(Retention(app[DATABASE], lifecycle.forget, seconds=seconds))
+            await stack.enter_async_context(collector)
+        yield
+
+
+def open_storage(
+    settings: Settings, in_flight: InFlight, *, drafts: Path
+) -> AbstractAsyncContextManager[Storage]:
     """Open what storage.kind says; `drafts` is for files on their way to another machine."""
     if settings.storage.kind == "local":
-        return LocalStorage(settings.storage_folder)
+        return LocalStorage(settings.storage_folder, in_flight)
     # a library of some weight, that most do without
     from resizer.storage.object_store import ObjectStorage  # noqa: PLC0415
 
@@ -151,20 +242,22 @@ async def open_local_engine(
                 "cannot load libvips: %s; JPEG has effort balanced at most, PNG has effort fast",
                 reason,
             )
-        yield LocalEngine(fetcher, pool, storage, settings.compress, metrics)
+        yield LocalEngine(
+            fetcher, pool, storage, settings.compress, workers=settings.queue.workers, metrics=metrics
+        )
 
 
 def open_celery_engine(
-    settings: Settings, storage: Storage, *, unclaimed: Callable[[Outcome], None]
+    settings: Settings, storage: Storage, claims: FileClaims, events: Events
 ) -> AbstractAsyncContextManager[Engine]:
     # an extra that need not be installed
     from resizer.engine.celery.engine import CeleryEngine  # noqa: PLC0415
 
-    return CeleryEngine(settings, storage, unclaimed=unclaimed)
+    return CeleryEngine(settings, storage, claims, events)
 
 
 def run_worker(settings: Settings) -> int:
-    """Be a worker of the distributed engine until a signal asks to stop; returns the exit code.
+    """Run a worker of the distributed engine until a signal asks it to stop; returns the exit code.
 
     Raises `ConfigError`.
     """
@@ -182,47 +275,22 @@ def run_worker(settings: Settings) -> int:
 
 @asynccontextmanager
 async def open_worker_engine(settings: Settings) -> AsyncIterator[tuple[Engine, Storage]]:
-    """Open all that a worker needs: a spool, the storage, and the local engine."""
+    """Open what a worker needs: a spool, the storage, and the local engine."""
     keep_freed_memory(KEPT_MEMORY)
-    metrics = Metrics()
     with ExitStack() as stack:
         spool = await asyncio.to_thread(take_worker_folder, settings, stack)
         async with (
-            open_storage(settings, drafts=spool) as opened,
-            Fetcher(settings.fetch, spool=spool) as fetcher,
-            open_local_engine(settings, fetcher, opened, metrics) as local,
+            open_storage(settings, InFlight(), drafts=spool) as opened,
+            Fetcher(settings.fetch, host_limits(settings), spool=spool) as fetcher,
+            open_local_engine(settings, fetcher, opened, Metrics()) as local,
         ):
             yield local, opened
 
 
-async def outbox(app: web.Application) -> AsyncIterator[None]:
-    settings = app[SETTINGS]
-    secret = await asyncio.to_thread(load_secret, settings.webhook, settings.data_folder)
-    async with Outbox(app[DATABASE].deliveries, settings.webhook, secret, metrics=app[METRICS]) as opened:
-        app[OUTBOX] = opened
-        yield
-
-
-async def batches(app: web.Application) -> AsyncIterator[None]:
-    async with open_batches(
-        app[DATABASE],
-        app[ENGINE],
-        app[STORAGE],
-        app[OUTBOX],
-        settings=app[SETTINGS],
-        metrics=app[METRICS],
-        resume=app[RESUME],
-    ) as opened:
-        app[BATCHES] = opened
-        for outcome in app[UNCLAIMED]:
-            opened.discard(outcome)
-        yield
-
-
 async def standing(app: web.Application) -> Standing:
     """Look up what metrics tell of the moment. Raises `DatabaseFailure`."""
-    in_flight = app[BATCHES].dispatcher.in_flight
-    # those in flight look pending too, until their outcome is written
+    in_flight = app[IN_FLIGHT].images
+    # images in flight are pending, too, until their outcome is recorded
     pending = await app[DATABASE].pending_images()
     return Standing(
         requests=await app[DATABASE].count_by_status(),
@@ -231,6 +299,7 @@ async def standing(app: web.Application) -> Standing:
     )
 
 
-async def stop_taking(app: web.Application) -> None:
-    """Begin no further image and keep nobody waiting: the service is about to stop."""
-    app[BATCHES].stop_taking()
+async def stop(app: web.Application) -> None:
+    """Start no further image and answer those who wait: the service is about to stop."""
+    app[SCHEDULER].stop()
+    app[WATCHERS].close()

@@ -1,4 +1,4 @@
-"""A typed channel for what other rooms must hear of; `app` subscribes to it, and nobody else."""
+"""The typed channel by which rooms report events; only `app` subscribes to it."""
 
 import logging
 from collections.abc import Callable
@@ -19,18 +19,32 @@ class RequestsChanged:
 
 @dataclass(frozen=True, slots=True)
 class RequestFinished:
-    """A commit gave this batch its final status, or set it back and gave it a new one."""
+    """A commit gave this batch its final status, for the first time or after a retry."""
 
     batch: Batch
 
 
 @dataclass(frozen=True, slots=True)
 class FilesUnused:
-    """A commit noted files that perhaps no image uses."""
+    """Files that perhaps no image uses; without names, a commit has noted them."""
+
+    names: tuple[str, ...] = ()
 
 
-Event = RequestsChanged | RequestFinished | FilesUnused
-E = TypeVar("E", RequestsChanged, RequestFinished, FilesUnused)
+@dataclass(frozen=True, slots=True)
+class RequestDeleted:
+    """A client or the retention deleted this batch."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveriesDue:
+    """A webhook event is to be delivered now."""
+
+
+Event = RequestsChanged | RequestFinished | RequestDeleted | FilesUnused | DeliveriesDue
+E = TypeVar("E", RequestsChanged, RequestFinished, RequestDeleted, FilesUnused, DeliveriesDue)
 
 
 class Events:
@@ -43,7 +57,7 @@ class Events:
         self._subscribers.setdefault(kind, []).append(subscriber)
 
     def publish(self, event: Event) -> None:
-        """Call each subscriber; an error in one is logged and keeps the event from none."""
+        """Call each subscriber; an error of one is logged, and the next ones are called."""
         for subscriber in self._subscribers.get(type(event), ()):
             try:
                 subscriber(event)

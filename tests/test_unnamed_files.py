@@ -147,7 +147,7 @@ async def test_check_misses_no_file_of_a_request_that_was_just_deleted(
     tmp_path: Path, database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = await batch_of(["h"])
-    await database.settle(done(batch.id, 0))
+    await database.record(done(batch.id, 0))
     settings = load_settings(
         None, {"data_dir": str(tmp_path), "database": {"path": str(tmp_path / "resizer.db")}}
     )

@@ -16,17 +16,22 @@ from resizer.cli.options import configured, settings_from
 from resizer.config import Settings
 from resizer.data_folder import is_in_use, own_folder
 from resizer.database import (
+    check_database,
     count_noted,
     filenames,
-    look_over,
     named_among,
     note_unnamed,
     open_database,
     unnamed_among,
 )
 from resizer.errors import ConfigError, ResizerError
-from resizer.pipeline import GRACE, Remover, unnamed_files
+from resizer.events import Events
+from resizer.metrics import Metrics
+from resizer.pipeline.collector import GRACE, unnamed_files
+from resizer.pipeline.remover import Remover
 from resizer.storage.base import Storage
+from resizer.storage.claims import FileClaims
+from resizer.support.in_flight import InFlight
 
 SOUND, FAULTY = 0, 1
 #: faults of each kind that are listed
@@ -61,7 +66,7 @@ def command(*, files: bool, fix: bool, config_file: Path | None, data_dir: str |
     if fix and not files:
         raise click.UsageError("--fix removes files, so it cannot be used with --no-files")
     try:
-        contents, faults = look_over(path)
+        contents, faults = check_database(path)
         say(f"{path}: {contents.requests} requests with {contents.images} images, {decimal(contents.size)}")
         _list(faults)
         # a damaged database cannot be trusted about files
@@ -106,7 +111,7 @@ async def findings(settings: Settings, path: Path) -> Findings:
     async def unnamed(names: Collection[str]) -> list[str]:
         return await asyncio.to_thread(unnamed_among, path, names)
 
-    async with open_storage(settings, drafts=settings.spool_folder) as storage:
+    async with open_storage(settings, InFlight(), drafts=settings.spool_folder) as storage:
         for page in filenames(path):
             found.missing += await _lost_among(storage, page)
         # their request may have been deleted since
@@ -146,10 +151,16 @@ async def _remove(settings: Settings, path: Path, names: Collection[str]) -> lis
     else:
         with own_folder(settings):
             async with (
-                open_database(path, lambda _: ()) as database,
-                open_storage(settings, drafts=settings.spool_folder) as storage,
-                Remover(database, storage) as remover,
+                open_database(
+                    path,
+                    webhook_events=lambda _: (),
+                    events=Events(),
+                    in_flight=InFlight(),
+                    metrics=Metrics(),
+                ) as database,
+                open_storage(settings, InFlight(), drafts=settings.spool_folder) as storage,
+                Remover(database, storage, FileClaims()) as remover,
             ):
                 await remover.through()
-    async with open_storage(settings, drafts=settings.spool_folder) as storage:
+    async with open_storage(settings, InFlight(), drafts=settings.spool_folder) as storage:
         return await _kept_among(storage, unnamed_among(path, names))

@@ -5,14 +5,14 @@ import resource
 
 from resizer.compress.pool import cores
 from resizer.config import Settings
-from resizer.pipeline.scheduler import MOST_WORKERS
+from resizer.pipeline.image import FETCHERS
 
 logger = logging.getLogger(__name__)
 
 #: of an image that is fetched: its connection and its file
 BY_IMAGE = 2
-#: slow hosts hold workers up, and each is then replaced by up to so many
-BY_WORKER = BY_IMAGE * MOST_WORKERS
+#: of a worker: that many images are asked for at once
+BY_WORKER = BY_IMAGE * FETCHERS
 #: of a connection: its socket, and the file that is sent or written
 BY_CONNECTION = 2
 #: of a compressing process: its pipes and its pidfd

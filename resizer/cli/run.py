@@ -13,7 +13,7 @@ import click
 from aiohttp import web
 from rich.console import Console
 
-from resizer.app import create_app
+from resizer.app import COLLECTOR, REMOVER, create_app
 from resizer.cli.descriptors import within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, recipe_options, settings_from
@@ -22,11 +22,12 @@ from resizer.cli.serving import stop_on_signals
 from resizer.config import Settings
 from resizer.errors import CatalogError, DatabaseFailure, NoSpace, StorageFailure, disk_fault
 from resizer.models import Batch, BatchStatus, ImageStatus
-from resizer.pipeline import Batches, Submission
+from resizer.pipeline.importing import Submission
+from resizer.pipeline.requests import Requests
 from resizer.support.allocator import collect_seldom
 from resizer.support.atomic_file import sync_folder
 from resizer.support.threads import start_threads
-from resizer.web.keys import BATCHES, STORAGE
+from resizer.web.keys import LIFECYCLE, REQUESTS, STORAGE
 
 logger = logging.getLogger(__name__)
 
@@ -120,32 +121,32 @@ async def _run(settings: Settings, csv: Path, folder: Path) -> int:
     runner = web.AppRunner(app, handle_signals=False)
     try:
         await runner.setup()
-        batches = app[BATCHES]
+        requests = app[REQUESTS]
 
         async def exists(name: str) -> bool:
             return await app[STORAGE].find(name) is not None
 
         files_url = settings.storage.public_base_url or "compressed"
-        batch = await batches.submit_or_resume(
+        batch = await app[LIFECYCLE].submit_or_resume(
             Submission(
                 csv=csv, filename=csv.name, recipe=settings.compress.recipe(), origin="", files_url=files_url
             ),
             exists=exists,
         )
-        batch = await _follow(batches, batch, stop)
+        batch = await _follow(requests, batch, stop)
         if not batch.done:
             _say(f"interrupted with {batch.pending} images to do; run it again to go on")
             return INTERRUPTED
         target = folder / "result.csv"
-        await _write_result(batches, batch, files_url, target)
-        await _collect(batches)
-        await _report(batches, batch, target)
+        await _write_result(requests, batch, files_url, target)
+        await _collect(app)
+        await _report(requests, batch, target)
     finally:
         await runner.cleanup()
     return ALL_COMPRESSED if batch.status is BatchStatus.COMPLETED else SOME_FAILED
 
 
-async def _follow(batches: Batches, batch: Batch, stop: asyncio.Event) -> Batch:
+async def _follow(requests: Requests, batch: Batch, stop: asyncio.Event) -> Batch:
     """Show the progress until the batch ends or someone asks to stop."""
     console = Console(stderr=True)
     if batch.pending < batch.images:
@@ -155,15 +156,15 @@ async def _follow(batches: Batches, batch: Batch, stop: asyncio.Event) -> Batch:
             display.update(batch)
             if batch.done or stop.is_set():
                 return batch
-            batch = await batches.wait(batch.request_id, REFRESH)
+            batch = await requests.wait(batch.request_id, REFRESH)
 
 
-async def _write_result(batches: Batches, batch: Batch, files_url: str, target: Path) -> None:
+async def _write_result(requests: Requests, batch: Batch, files_url: str, target: Path) -> None:
     """Write result.csv; it is whole or not there."""
     draft = target.with_name(f".{target.name}.draft")
     try:
         async with aiofiles.open(draft, "wb") as file:
-            async for chunk in batches.result_csv(batch, files_url=files_url):
+            async for chunk in requests.result_csv(batch, files_url=files_url):
                 await file.write(chunk)
             await file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
@@ -173,18 +174,18 @@ async def _write_result(batches: Batches, batch: Batch, files_url: str, target: 
         draft.unlink(missing_ok=True)
 
 
-async def _collect(batches: Batches) -> None:
+async def _collect(app: web.Application) -> None:
     """Remove what runs that were killed have left: nothing is in flight, so what no row names is theirs."""
     try:
-        await batches.collector.collect(grace=0)
-        await batches.remover.through()
+        await app[COLLECTOR].collect(grace=0)
+        await app[REMOVER].through()
     except (DatabaseFailure, NoSpace, StorageFailure) as error:
         # the result is whole without it
         logger.warning("cannot remove files that no request names: %s", error)
 
 
-async def _report(batches: Batches, batch: Batch, target: Path) -> None:
-    failed = await batches.images(batch, limit=MOST_SHOWN, status=ImageStatus.FAILED)
+async def _report(requests: Requests, batch: Batch, target: Path) -> None:
+    failed = await requests.images(batch, limit=MOST_SHOWN, status=ImageStatus.FAILED)
     for image in failed:
         fault = image.fault
         _say(f"line {image.line}, image {image.position}: {fault.code}: {fault.message}" if fault else "")

@@ -1,27 +1,47 @@
-"""What whoever processes images must be able to do."""
+"""What an engine does: process one image, here or on another machine."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 from resizer.models import Outcome, Task
 
 
+class Progress(Protocol):
+    """What an engine reports while it processes an image."""
+
+    def fetched(self) -> None:
+        """Note that the image's host has sent it."""
+        ...
+
+    async def claim(self, stem: str) -> None:
+        """Claim a file before it is looked for or made; it is released once the outcome is recorded."""
+        ...
+
+
+class NoProgress:
+    """For an image that nothing is shared with, on a machine that deletes no files."""
+
+    def fetched(self) -> None:
+        """Do nothing."""
+
+    async def claim(self, stem: str) -> None:
+        """Do nothing."""
+
+
 class Engine(Protocol):
-    """Where images are processed."""
+    """Processes images."""
 
     @property
-    def wants_more(self) -> bool:
-        """Whether it has fewer images at hand than it could compress now."""
+    def workers(self) -> int:
+        """How many images may be in flight."""
         ...
 
-    def workers(self, configured: int) -> int:
-        """Return how many images are to be in flight where the configuration says so many."""
+    async def room(self) -> None:
+        """Wait until another image would not just wait to be compressed."""
         ...
 
-    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:
+    async def run(self, task: Task, progress: Progress) -> Outcome:
         """Fetch, compress and store one image.
 
-        `fetched` is called when its host has sent it, where that is known before all of it is done.
         An image's fault is an `Outcome`; what is raised is a bug, or a cancellation.
         """
         ...

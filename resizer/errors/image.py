@@ -25,6 +25,7 @@ class ErrorCode(StrEnum):
     COMPRESS_TIMEOUT = "compress_timeout"
     COMPRESS_CRASH = "compress_crash"
     STORAGE = "storage"
+    INTERNAL = "internal"
 
 
 class ImageError(ResizerError):

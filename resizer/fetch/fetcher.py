@@ -30,10 +30,11 @@ from resizer.errors import (
     TooManyRedirects,
 )
 from resizer.fetch.addresses import AddressPolicy, open_session, parse_url, redact, translate
-from resizer.fetch.host_throttle import Courtesy
+from resizer.fetch.hosts import HostLimits
 from resizer.fetch.spool import PIECE, Place, Room, write_spool
 from resizer.fetch.validators import conditions, learnt
-from resizer.models import Source
+from resizer.models import OriginInfo
+from resizer.support.host_key import HostKey
 from resizer.support.log_throttle import Seldom
 from resizer.support.retry_after import seconds_to_wait
 from resizer.version import VERSION
@@ -62,7 +63,7 @@ class Fetched:
     size: int
     #: tries made
     attempts: int
-    source: Source
+    source: OriginInfo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,16 +72,18 @@ class Unchanged:
 
     #: tries made
     attempts: int
-    source: Source
+    source: OriginInfo
 
 
 class Fetcher:
     """Downloads to files in a folder, from `async with` to its end."""
 
-    def __init__(self, settings: FetchSettings, *, spool: Path, backoff: float = BACKOFF) -> None:
+    def __init__(
+        self, settings: FetchSettings, hosts: HostLimits, *, spool: Path, backoff: float = BACKOFF
+    ) -> None:
         self._settings = settings
         self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
-        self._hosts = Courtesy(per_host=settings.per_host)
+        self._hosts = hosts
         self._room = Room(spool)
         self._worth_a_line = Seldom()
         self._backoff = wait_exponential(multiplier=backoff, max=MAX_BACKOFF) + wait_random(0, backoff)
@@ -119,7 +122,7 @@ class Fetcher:
 
     @asynccontextmanager
     async def fetch_if_changed(
-        self, url: str, known: Source | None, *, retries: int | None = None
+        self, url: str, known: OriginInfo | None, *, retries: int | None = None
     ) -> AsyncIterator[Fetched | Unchanged]:
         """Do the same, unless the origin says that the image is as it was `known`."""
         target = parse_url(url)
@@ -144,7 +147,9 @@ class Fetcher:
                     logger.warning("images wait until there is room: %s", error.reason)
             await asyncio.sleep(SHORTAGE_PAUSE)
 
-    async def _fetch(self, url: URL, place: Place, known: Source | None, retries: int) -> Fetched | Unchanged:
+    async def _fetch(
+        self, url: URL, place: Place, known: OriginInfo | None, retries: int
+    ) -> Fetched | Unchanged:
         try:
             # most need no other try, nor what it takes to count them
             return await self._told_try(url, place, known, number=1)
@@ -167,7 +172,7 @@ class Fetcher:
         raise AssertionError("the last try returns or raises")
 
     async def _told_try(
-        self, url: URL, place: Place, known: Source | None, *, number: int
+        self, url: URL, place: Place, known: OriginInfo | None, *, number: int
     ) -> Fetched | Unchanged:
         try:
             size, source = await self._try(url, place, known)
@@ -184,7 +189,7 @@ class Fetcher:
         asked = error.retry_after if isinstance(error, ImageError) else None
         return max(self._backoff(state), asked or 0.0)
 
-    async def _try(self, url: URL, place: Place, known: Source | None) -> tuple[int | None, Source]:
+    async def _try(self, url: URL, place: Place, known: OriginInfo | None) -> tuple[int | None, OriginInfo]:
         """Go the whole way from the first host to the last byte; returns the size, None where unchanged."""
         first_host = url.host or ""
         seconds = self._settings.timeout
@@ -200,7 +205,7 @@ class Fetcher:
             headers = conditions(asked) if asked else {}
             if credentials and (authorization := credentials.get(url.origin())):
                 headers["Authorization"] = authorization
-            async with self._hosts.place(url):
+            async with self._hosts.connection(HostKey.of(str(url))):
                 # waiting for the place is no fault of the host
                 began = loop.time()
                 try:
@@ -221,8 +226,8 @@ class Fetcher:
         raise TooManyRedirects(first_host, self._settings.max_redirects)
 
     async def _hop(
-        self, url: URL, place: Place, headers: Mapping[str, str], seconds: float, asked: Source | None
-    ) -> URL | tuple[int | None, Source]:
+        self, url: URL, place: Place, headers: Mapping[str, str], seconds: float, asked: OriginInfo | None
+    ) -> URL | tuple[int | None, OriginInfo]:
         """Make one request; returns where it redirects to, or the size of the body kept and what it is.
 
         The size is None where the origin says that the body is as it was `asked` about.
@@ -251,7 +256,7 @@ class Fetcher:
         except (aiohttp.ClientError, OSError) as error:
             raise translate(error, url, self._policy) from error
 
-    async def _keep(self, response: aiohttp.ClientResponse, place: Place) -> tuple[int, Source]:
+    async def _keep(self, response: aiohttp.ClientResponse, place: Place) -> tuple[int, OriginInfo]:
         limit = self._settings.max_size
         if (response.content_length or 0) > limit:
             raise TooLarge(limit)
@@ -268,7 +273,7 @@ class Fetcher:
         asked = seconds_to_wait(response.headers.get("Retry-After", ""))
         error = HttpStatusError(url.host or "", response.status, asked)
         if asked and _worth_another_try(error):
-            self._hosts.pause(url, asked)
+            self._hosts.pause(HostKey.of(str(url)), asked)
         return error
 
 

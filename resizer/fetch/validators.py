@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-from resizer.models import Source
+from resizer.models import OriginInfo
 
 #: an entity tag; longer ones than this are none that could be kept
 ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]{0,1000}"')
@@ -15,7 +15,7 @@ ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]{0,1000}"')
 RESOLUTION = timedelta(seconds=1)
 
 
-def conditions(source: Source) -> dict[str, str]:
+def conditions(source: OriginInfo) -> dict[str, str]:
     """Return the headers that ask for the image only if it is another than this."""
     headers = {}
     if source.etag:
@@ -25,12 +25,12 @@ def conditions(source: Source) -> dict[str, str]:
     return headers
 
 
-def learnt(headers: Mapping[str, str], digest: str, *, before: Source | None = None) -> Source:
+def learnt(headers: Mapping[str, str], digest: str, *, before: OriginInfo | None = None) -> OriginInfo:
     """Return what the headers of an answer tell of a body; what a 304 leaves out is as it was `before`."""
     etag, modified = _etag(headers), _last_modified(headers)
     if before is not None and not (etag or modified):
         etag, modified = before.etag, before.last_modified
-    return Source(digest=digest, etag=etag, last_modified=modified, asked_at=time.time())
+    return OriginInfo(digest=digest, etag=etag, last_modified=modified, asked_at=time.time())
 
 
 def _etag(headers: Mapping[str, str]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Self
 
 from resizer.database import Database
 from resizer.errors import DatabaseFailure, NoSpace, StorageFailure
-from resizer.pipeline.removing import Remover
+from resizer.pipeline.remover import Remover
 from resizer.storage.base import Storage
 
 logger = logging.getLogger(__name__)
@@ -96,8 +96,7 @@ class Collector:
             return 0
         if names:
             logger.info("removing %s files that no request names, left by a crash", len(names))
-            await self._removal.note(names)
-            self._remover.wake()
+            self._remover.note(names)
         return len(names)
 
     async def _run(self) -> None:

@@ -1,9 +1,8 @@
-"""Process images on this machine: fetch, compress in a child process, store."""
+"""The road of one image: fetch it, compress it, store it, record what became of it."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -11,28 +10,94 @@ from pathlib import Path
 from resizer.compress.calls import Made, make_file
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
-from resizer.errors import ImageError, PoolDown
+from resizer.database import Database
+from resizer.engine.base import Progress
+from resizer.errors import DatabaseFailure, ErrorCode, ImageError, NoSpace, OutOfResources, PoolDown, shortage
 from resizer.fetch.downloads import Downloads
 from resizer.fetch.fetcher import Fetched, Fetcher, Unchanged
+from resizer.fetch.hosts import HostLimits, answered
 from resizer.metrics import Metrics
-from resizer.models import Compressed, Fault, Known, Outcome, Recipe, Task
+from resizer.models import CachedResult, Compressed, Fault, Outcome, Recipe, Task
 from resizer.naming import stem_of
+from resizer.pipeline.image_cursor import ImageCursor
+from resizer.pipeline.shared_tasks import SharedTasks
 from resizer.storage.base import Storage
+from resizer.storage.claims import stem_of_name
+from resizer.support.bounded import Bounded
 from resizer.support.failpoints import Point, reach
 from resizer.support.keyed_lock import Turns
+from resizer.support.log_context import tied_to
 
 logger = logging.getLogger(__name__)
 
-#: address space of a child before its first image; measured: 260 MiB with all libraries and their threads
-CHILD_BASE = 512 * 2**20
-#: Address space that a child needs beyond its start, for each pixel of compress.max_pixels. Measured with 50
-#: megapixels: AVIF of RGBA 36.5, AVIF of RGB 33.3, WebP of RGBA 31.5, PNG 18.8, JPEG 12.0, animations 11.2;
-#: PNG by libvips with 25 takes 33, JPEG by trellis with 16 takes 31.
-BYTES_PER_PIXEL = 40
+#: images that may be asked for at a time, as a multiple of queue.workers: most of them wait for their host
+FETCHERS = 16
+#: seconds between tries to record an outcome while the database cannot be written: first and longest
+RECORD_PAUSE = (0.5, 30.0)
+
+
+class ImagePipeline:
+    """Takes an image from its host's place to its recorded outcome."""
+
+    def __init__(
+        self, database: Database, shared: SharedTasks, hosts: HostLimits, *, metrics: Metrics
+    ) -> None:
+        self._database = database
+        self._shared = shared
+        self._hosts = hosts
+        self._metrics = metrics
+
+    async def process(self, cursor: ImageCursor, host: str, task: Task) -> None:
+        """Process one image, which has entered its host; the place is given back once the host has sent it."""
+        place = _HostPlace(self._hosts, host)
+        with tied_to(cursor.batch.request_id if cursor.batch else None):
+            try:
+                async with self._shared.outcome_of(task, cursor, on_fetched=place.leave) as outcome:
+                    if outcome is not None:
+                        place.leave(host_answered=answered(outcome))
+                        await self._record(outcome)
+            except Exception as error:
+                # a fault of ours must not keep the request from ever ending
+                logger.exception("cannot process image %s; recording it as failed", task.seq)
+                await self._record(_internal(task.batch_id, task.seq, error))
+            finally:
+                place.leave(host_answered=None)
+
+    async def _record(self, outcome: Outcome) -> None:
+        """Record the outcome; a database that cannot be written is waited for."""
+        pause, longest = RECORD_PAUSE
+        while True:
+            try:
+                await self._database.record(outcome)
+            except (DatabaseFailure, NoSpace) as error:
+                logger.error("cannot record an outcome: %s; retrying in %g s", error, pause)  # noqa: TRY400
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, longest)
+            except Exception as error:
+                logger.exception("cannot record %r; recording an internal error", outcome)
+                outcome = _internal(outcome.batch_id, outcome.seq, error)
+                await asyncio.sleep(pause)
+            else:
+                self._metrics.image_done(outcome.fault.code if outcome.fault else outcome.status)
+                return
+
+
+class _HostPlace:
+    """A place at a host, given back once."""
+
+    def __init__(self, hosts: HostLimits, host: str) -> None:
+        self._hosts = hosts
+        self._host = host
+        self._left = False
+
+    def leave(self, *, host_answered: bool | None = True) -> None:
+        if not self._left:
+            self._left = True
+            self._hosts.leave(self._host, answered=host_answered)
 
 
 class LocalEngine:
-    """The road of one image. Fetcher, pool and storage are opened and closed by their owner."""
+    """Processes images on this machine. Fetcher, pool and storage are opened and closed by their owner."""
 
     def __init__(
         self,
@@ -40,37 +105,29 @@ class LocalEngine:
         pool: CompressPool,
         storage: Storage,
         settings: CompressSettings,
-        metrics: Metrics | None = None,
+        *,
+        workers: int,
+        metrics: Metrics,
     ) -> None:
         self._fetcher = fetcher
         self._pool = pool
         self._storage = storage
         self._max_pixels = settings.max_pixels
-        self._metrics = metrics or Metrics()
+        self._metrics = metrics
         self._turns = Turns()
         self._downloads = Downloads(fetcher)
-        self._running = 0
-        storage.expect(lambda: self._running)
+        self.workers = workers * FETCHERS
+        #: images that are fetched and not yet compressed
+        self._fetched = Bounded(workers)
 
-    @property
-    def wants_more(self) -> bool:
-        return self._pool.has_room
+    async def room(self) -> None:
+        await self._fetched.room()
 
-    def workers(self, configured: int) -> int:
-        return configured
-
-    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:
-        self._running += 1
-        try:
-            return await self._run(task, fetched)
-        finally:
-            self._running -= 1
-
-    async def _run(self, task: Task, told: Callable[[], None]) -> Outcome:
+    async def run(self, task: Task, progress: Progress) -> Outcome:
         outcome = partial(Outcome, batch_id=task.batch_id, seq=task.seq)
         attempts = 0
         try:
-            known = await self._still_there(task.known)
+            known = await self._still_stored(task.known, progress)
             if known and known.fresh:
                 self._metrics.image_reused("shared")
                 return outcome(attempts=0, compressed=known.compressed, source=known.source)
@@ -78,7 +135,7 @@ class LocalEngine:
             async with self._fetch(task.url, known) as fetched:
                 attempts = fetched.attempts
                 seconds = time.perf_counter() - began
-                told()
+                progress.fetched()
                 if known and isinstance(fetched, Unchanged):
                     self._metrics.fetched(seconds, 0)
                     self._metrics.image_reused("unchanged")
@@ -86,7 +143,8 @@ class LocalEngine:
                 assert isinstance(fetched, Fetched)  # noqa: S101 - unchanged is only what was known
                 self._metrics.fetched(seconds, fetched.size)
                 reach(Point.FETCHED)
-                compressed = await self._compress_once(fetched, task.recipe)
+                with self._fetched.one_more():
+                    compressed = await self._compress_once(fetched, task.recipe, progress)
         except ImageError as error:
             return outcome(attempts=attempts or error.attempts, fault=Fault.of(error))
         return outcome(attempts=attempts, compressed=compressed, source=fetched.source)
@@ -95,19 +153,23 @@ class LocalEngine:
         if not self._pool.pids:
             raise PoolDown
 
-    def _fetch(self, url: str, known: Known | None) -> AbstractAsyncContextManager[Fetched | Unchanged]:
+    async def _still_stored(self, known: CachedResult | None, progress: Progress) -> CachedResult | None:
+        if known is None:
+            return None
+        await progress.claim(stem_of_name(known.compressed.filename))
+        return known if await self._storage.find(known.compressed.filename) else None
+
+    def _fetch(
+        self, url: str, known: CachedResult | None
+    ) -> AbstractAsyncContextManager[Fetched | Unchanged]:
         if known is None or not known.source.can_be_asked:
             return self._downloads.fetch(url)
         return self._fetcher.fetch_if_changed(url, known.source)
 
-    async def _still_there(self, known: Known | None) -> Known | None:
-        if known is None or await self._storage.find(known.compressed.filename) is None:
-            return None
-        return known
-
-    async def _compress_once(self, fetched: Fetched, recipe: Recipe) -> Compressed:
-        """Compress, unless there is a file of the same bytes and recipe; who comes meanwhile waits for it."""
+    async def _compress_once(self, fetched: Fetched, recipe: Recipe, progress: Progress) -> Compressed:
+        """Compress and store, unless there is a file of the same bytes and recipe, or one in the making."""
         stem = stem_of(fetched.source.digest, recipe)
+        await progress.claim(stem)
         async with self._turns.of(stem):
             draft = self._storage.draft()
             began = time.perf_counter()
@@ -119,7 +181,7 @@ class LocalEngine:
             compressed_at = time.perf_counter()
             self._metrics.compressed(compressed_at - began)
             if made.damaged:
-                logger.warning("%s is damaged and is made again", made.damaged)
+                logger.warning("stored file %s is damaged; replacing it", made.damaged)
                 await self._storage.delete(made.damaged)
             await self._put(draft, made.compressed.filename)
             self._metrics.stored(time.perf_counter() - compressed_at, made.compressed.output_bytes)
@@ -137,18 +199,18 @@ class LocalEngine:
             max_pixels=self._max_pixels,
         )
         try:
-            # it goes on when the image is cancelled
+            # it continues when the image is cancelled
             return await asyncio.shield(call)
         except BaseException:
             if call.done():
-                _forget(draft, call)
+                _remove_draft(draft, call)
             else:
-                # the child may be at it, and make the draft yet
-                call.add_done_callback(partial(_forget, draft))
+                # the child may yet write the draft
+                call.add_done_callback(partial(_remove_draft, draft))
             raise
 
     async def _put(self, draft: Path, name: str) -> None:
-        """Store the file; whoever is cancelled meanwhile has it all the same, so that its name is known."""
+        """Store the file, also where the image is cancelled at this moment, so that its name is known."""
         putting = asyncio.create_task(self._storage.put(draft, name))
         try:
             await asyncio.shield(putting)
@@ -157,15 +219,18 @@ class LocalEngine:
             putting.result()
 
 
-def memory_limit(settings: CompressSettings) -> int:
-    """Return the address space in bytes that a child needs for the largest image allowed."""
-    return CHILD_BASE + BYTES_PER_PIXEL * settings.max_pixels
+def _internal(batch_id: int, seq: int, error: Exception) -> Outcome:
+    message = "an internal error of the service, not of the image; the server's log has the details"
+    fault = Fault(code=ErrorCode.INTERNAL, message=message)
+    if lacking := shortage(error):
+        fault = Fault.of(OutOfResources(lacking))
+    return Outcome(batch_id=batch_id, seq=seq, attempts=0, fault=fault)
 
 
-def _forget(draft: Path, call: asyncio.Future[Made]) -> None:
+def _remove_draft(draft: Path, call: asyncio.Future[Made]) -> None:
     if not call.cancelled():
-        call.exception()  # no one else asks for it
+        call.exception()  # nothing else asks for it
     try:
         draft.unlink(missing_ok=True)
     except OSError as error:
-        logger.warning("%s cannot be removed: %s", draft, error.strerror)
+        logger.warning("cannot remove %s: %s", draft, error.strerror)

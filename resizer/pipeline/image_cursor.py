@@ -1,87 +1,100 @@
-"""The images of one batch, one after the other, passing over hosts that are busy."""
+"""Hand out the images of one batch, passing over hosts that have no room."""
 
 import asyncio
 from collections import deque
 from dataclasses import replace
 
 from resizer.database import Database
+from resizer.fetch.hosts import HostLimits
 from resizer.models import Batch, BatchStatus, Task
-from resizer.pipeline.hosts import Places
 
 #: images read from the database at once
 PAGE = 32
-#: images held in memory for busy hosts, for each batch
+#: images of one batch held in memory for busy hosts
 MOST_HELD = 256
-#: of them, how many stay of the host that has most when there is no room for more
+#: images kept of the host that has most when there is no room for more
 KEPT = 4
 
 
-class Feed:
-    """Hands out each waiting image of a batch once, in the order of the CSV as far as hosts allow.
+class ImageCursor:
+    """Hands out each pending image of a batch once, in the order of the CSV as far as hosts allow.
 
-    Images whose host is busy are held. A host of which many are held is from then on read by itself, from
-    where it was left, so that thousands of images of dead hosts neither fill the memory nor hide what
-    stands behind them.
+    Images whose host is busy are held. A host of which many are held is read separately from then on, from
+    where it was left, so that thousands of images of dead hosts neither fill the memory nor hide others.
     """
 
-    def __init__(self, database: Database, places: Places, batch_id: int, *, revalidate: bool = True) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self, database: Database, hosts: HostLimits, batch_id: int, *, revalidate: bool = True
+    ) -> None:
         self.batch_id = batch_id
-        #: as it was at the first look at it, None until then
+        #: as it was when its first image was asked for; None before
         self.batch: Batch | None = None
+        #: done once no image is to be processed any more
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        #: places in the CSV of images that were handed out and have no outcome on disk yet
+        self.in_flight: set[int] = set()
+        self._database = database
+        self._hosts = hosts
+        self._revalidate = revalidate
+        self._begin()
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
         #: loop time
         self.opened_at = loop.time()
-        #: done once no image is to be worked on any more
-        self.closed: asyncio.Future[None] = loop.create_future()
-        self._database = database
-        self._places = places
-        self._revalidate = revalidate
-        #: seq of the last image read in the order of the CSV
-        self._cursor = -1
+        #: done once the batch is to be read from its beginning again
+        self.rewound: asyncio.Future[None] = loop.create_future()
+        #: place of the last image read in the order of the CSV
+        self._last = -1
         self._at_end = False
         self._held: dict[str, deque[Task]] = {}
-        #: hosts read by themselves: seq of the last image read, None once there are no more
-        self._apart: dict[str, int | None] = {}
-        #: hosts apart of which the next page is to be read
-        self._used_up: set[str] = set()
+        #: hosts read separately: place of the last image read, None once there are no more
+        self._separate: dict[str, int | None] = {}
+        #: hosts read separately whose next page is due
+        self._due: set[str] = set()
+
+    def rewind(self) -> None:
+        """Read the batch from its beginning once more: images were set back to pending."""
+        rewound = self.rewound
+        self._begin()
+        rewound.set_result(None)
 
     @property
     def exhausted(self) -> bool:
         """Whether every image has been handed out."""
-        return self.closed.done() or (self._at_end and not self._held and not self._used_up)
+        return self.closed.done() or (self._at_end and not self._held and not self._due)
 
     @property
     def busy_hosts(self) -> list[str]:
-        """Hosts whose images are held: room at one of them is what a stalled feed waits for."""
+        """Hosts whose images are held."""
         return [*self._held]
 
     async def take(self) -> tuple[str, Task] | None:
-        """Return the next image and its host, which has then been entered; None where all is busy.
+        """Return the next image and its host, one of whose places it has taken; None where all are busy.
 
-        Raises `DatabaseFailure`; nothing is lost then, it can be called again.
+        Raises `DatabaseFailure`; it can be called again, and no image is lost.
         """
-        if self.closed.done():
-            return None
         batch = self.batch or await self._open()
-        if batch is None:
-            return None
-        while not self.closed.done():
-            await self._read_apart(batch)
+        while batch is not None and not self.closed.done():
+            rewound = self.rewound
+            await self._read_separate(batch)
             taken = self._take_held()
             if taken is not None:
                 return taken
+            if self._due or rewound.done():
+                continue
             if self._at_end or not self._make_room():
                 return None
             await self._read_on(batch)
         return None
 
     def close(self) -> None:
-        """Hand out nothing more; who works on an image of the batch gives it up."""
+        """Hand out nothing more, and have images in flight given up."""
         if not self.closed.done():
             self.closed.set_result(None)
 
     async def _open(self) -> Batch | None:
-        """Look at the batch and note that it is begun; None where there is nothing to do any more."""
+        """Read the batch and note that it has begun; None where nothing is left to do."""
         batch = await self._database.batch_by_id(self.batch_id)
         if batch is None or batch.done:
             self._at_end = True
@@ -95,15 +108,16 @@ class Feed:
         if self.closed.done():
             return None
         for host in self._held:
-            if not self._places.has_room(host):
+            if not self._hosts.has_room(host):
                 continue
-            self._places.enter(host)
+            self._hosts.enter(host)
             held = self._held.pop(host)
             task = held.popleft()
             if held:
                 self._held[host] = held  # behind the others: hosts take turns
-            elif self._apart.get(host) is not None:
-                self._used_up.add(host)
+            elif self._separate.get(host) is not None:
+                self._due.add(host)
+            self.in_flight.add(task.seq)
             return host, task
         return None
 
@@ -117,23 +131,47 @@ class Feed:
             return False
         while len(held) > KEPT:
             held.pop()
-        self._apart[host] = held[-1].seq
+        self._separate[host] = held[-1].seq
         return True
 
     async def _read_on(self, batch: Batch) -> None:
+        rewound = self.rewound
         rows = await self._database.waiting(
-            self.batch_id, batch.recipe, after=self._cursor, limit=PAGE, without_hosts=self._apart
+            self.batch_id, batch.recipe, after=self._last, limit=PAGE, without_hosts=self._separate
         )
-        for host, task in await self._with_known(batch, rows):
-            self._held.setdefault(host, deque()).append(task)
-            self._cursor = task.seq
+        known = await self._with_cached(batch, rows)
+        if rewound.done():
+            return
+        for host, task in known:
+            self._last = task.seq
+            if task.seq not in self.in_flight:
+                self._held.setdefault(host, deque()).append(task)
         self._at_end = len(rows) < PAGE
         for host, held in self._held.items():
             if len(held) >= PAGE:
-                self._apart.setdefault(host, self._cursor)
+                self._separate.setdefault(host, self._last)
 
-    async def _with_known(self, batch: Batch, rows: list[tuple[str, Task]]) -> list[tuple[str, Task]]:
-        known = await self._database.known.of(batch, [task.url for _, task in rows])
+    async def _read_separate(self, batch: Batch) -> None:
+        rewound = self.rewound
+        for host in [*self._due]:
+            after = self._separate[host]
+            assert after is not None  # noqa: S101 - else it would not be due
+            rows = await self._database.waiting_of_host(
+                self.batch_id, batch.recipe, host, after=after, limit=PAGE
+            )
+            known = await self._with_cached(batch, rows)
+            if rewound.done():
+                return
+            self._separate[host] = rows[-1][1].seq if len(rows) == PAGE else None
+            self._due.discard(host)
+            held = deque(task for _, task in known if task.seq not in self.in_flight)
+            if held:
+                self._held[host] = held
+            elif len(rows) == PAGE:
+                self._due.add(host)
+
+    async def _with_cached(self, batch: Batch, rows: list[tuple[str, Task]]) -> list[tuple[str, Task]]:
+        known = await self._database.cached_results.of(batch, [task.url for _, task in rows])
         if not known:
             return rows
         return [
@@ -142,17 +180,3 @@ class Feed:
             else (host, task)
             for host, task in rows
         ]
-
-    async def _read_apart(self, batch: Batch) -> None:
-        for host in [*self._used_up]:
-            after = self._apart[host]
-            assert after is not None  # noqa: S101 - else it would not be read any more
-            rows = await self._database.waiting_of_host(
-                self.batch_id, batch.recipe, host, after=after, limit=PAGE
-            )
-            rows = await self._with_known(batch, rows)
-            # the host stays among those apart: in the CSV's order its images in flight still look waiting
-            self._apart[host] = rows[-1][1].seq if len(rows) == PAGE else None
-            self._used_up.discard(host)
-            if rows:
-                self._held[host] = deque(task for _, task in rows)

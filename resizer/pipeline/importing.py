@@ -33,14 +33,14 @@ class Submission:
     idempotency_key: str | None = None
 
 
-class IntakeDesk:
+class Importer:
     """Makes batches of submissions."""
 
     def __init__(self, database: Database, settings: QueueSettings) -> None:
         self._database = database
         self._settings = settings
         # posts with the same Idempotency-Key take turns, so that only the first does the work
-        self._turns = Turns()
+        self._locks = Turns()
 
     async def check_room(self) -> None:
         """Raise `QueueFull` or `NoSpace` where nothing more can be taken in, whatever its size."""
@@ -49,7 +49,7 @@ class IntakeDesk:
         if pending >= self._settings.max_pending_images:
             raise QueueFull(pending, self._settings.max_pending_images)
 
-    async def take_in(self, submission: Submission) -> tuple[Batch, bool]:
+    async def import_csv(self, submission: Submission) -> tuple[Batch, bool]:
         """Return the batch, on disk, and whether it is new: the same key answers the first one again.
 
         Raises `CatalogError`, `QueueFull`, `IdempotencyConflict`, `NoSpace`; nothing is queued then.
@@ -58,7 +58,7 @@ class IntakeDesk:
         digest = await digest_of(submission)
         if key is None:
             return await self._write(submission, digest)
-        async with self._turns.of(key):
+        async with self._locks.of(key):
             earlier = await self._database.batch_with_key(key, digest)
             if earlier is not None:
                 return earlier, False

@@ -1,7 +1,7 @@
 """What a place for compressed files must be able to do."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -67,10 +67,6 @@ class Storage(Protocol):
 
         Raises `StorageFailure`.
         """
-        ...
-
-    def expect(self, coming: Callable[[], int]) -> None:
-        """Say how to learn how many files may still come: a storage may let some wait for others."""
         ...
 
     def draft(self) -> Path:

@@ -9,7 +9,7 @@ import math
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from resizer.errors import ConfigError, StorageFailure, disk_fault, shortage
 from resizer.storage.base import NAME, PAGE
 from resizer.support.atomic_file import lasting_name, make_folder, sync_folder
 from resizer.support.failpoints import Point, reach
+from resizer.support.in_flight import InFlight
 from resizer.support.shielded import to_its_end
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class LocalStorage:
     Entering raises `ConfigError` where the folder cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, in_flight: InFlight | None = None) -> None:
         self.folder = folder
         self._lock: int | None = None
         self._owner = ""
@@ -58,7 +59,7 @@ class LocalStorage:
         self._next_trip: asyncio.Task[dict[Path, OSError]] | None = None
         #: lets the next trip begin
         self._gathered_enough = asyncio.Event()
-        self._coming: Callable[[], int] = lambda: 0
+        self._in_flight = in_flight or InFlight()
         self._looks = _Looks()
 
     async def __aenter__(self) -> Self:
@@ -82,9 +83,6 @@ class LocalStorage:
             return await asyncio.to_thread(lasting_name, self.folder / IDENTITY)
         except OSError as error:
             raise StorageFailure(disk_fault(error, self.folder)) from error
-
-    def expect(self, coming: Callable[[], int]) -> None:
-        self._coming = coming
 
     def draft(self) -> Path:
         if self._lock is None:
@@ -161,7 +159,7 @@ class LocalStorage:
         self._gathered[draft] = self.folder / name
         if self._next_trip is None:
             self._next_trip = asyncio.create_task(self._take_over_gathered())
-        if len(self._gathered) >= min(ENOUGH, self._coming() / 2):
+        if len(self._gathered) >= min(ENOUGH, self._in_flight.images / 2):
             self._gathered_enough.set()
         return (await asyncio.shield(self._next_trip)).get(draft)
 

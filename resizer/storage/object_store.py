@@ -101,9 +101,6 @@ class ObjectStorage:
         # endpoint and region may differ from machine to machine
         return "/".join((self._settings.kind, self._settings.bucket, self._settings.prefix.strip("/")))
 
-    def expect(self, coming: Callable[[], int]) -> None:
-        """Do nothing: each file is on its way at once."""
-
     def draft(self) -> Path:
         return self._drafts / f"{uuid4().hex}.draft"
 

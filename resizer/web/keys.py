@@ -8,7 +8,8 @@ from aiohttp import web
 
 from resizer.config import Settings
 from resizer.metrics import Metrics, Standing
-from resizer.pipeline import Batches
+from resizer.pipeline.lifecycle import Lifecycle
+from resizer.pipeline.requests import Requests
 from resizer.storage.base import Storage
 
 #: raises a `ResizerError` where the part cannot do its work
@@ -33,7 +34,8 @@ class Original(Protocol):
 
 
 SETTINGS = web.AppKey("settings", Settings)
-BATCHES = web.AppKey("batches", Batches)
+REQUESTS = web.AppKey("requests", Requests)
+LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 STORAGE = web.AppKey("storage", Storage)
 METRICS = web.AppKey("metrics", Metrics)
 #: raises `DatabaseFailure`

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
-from resizer.pipeline import Submission
+from resizer.pipeline.importing import Submission
 from resizer.schemas import status_url, upload_body
 from resizer.storage.base import CACHE_CONTROL
 from resizer.version import SERVER
@@ -29,7 +29,7 @@ from resizer.web.connection.auth import require_token
 from resizer.web.connection.cors import Cors
 from resizer.web.connection.cross_site import CrossSite
 from resizer.web.connection.methods import answer_methods
-from resizer.web.keys import BATCHES, SETTINGS, STORAGE
+from resizer.web.keys import LIFECYCLE, REQUESTS, SETTINGS, STORAGE
 from resizer.web.openapi import openapi
 from resizer.web.openapi.docs import docs
 from resizer.web.page import Page
@@ -71,7 +71,7 @@ def setup_web(app: web.Application) -> None:
 
 async def upload(request: web.Request) -> web.Response:
     """Take a CSV in; answers once it is on disk."""
-    batches, settings = request.app[BATCHES], request.app[SETTINGS]
+    lifecycle, settings = request.app[LIFECYCLE], request.app[SETTINGS]
     links = links_for(request)
     key = idempotency_key(request)
     # before the body is read, and also where a form's own fields go before them
@@ -80,7 +80,7 @@ async def upload(request: web.Request) -> web.Response:
     webhook_url_from(asked)
     if key is None:
         # with a key this may be the answer to an earlier post, for which there is always room
-        await batches.check_room()
+        await lifecycle.check_room()
     async with receive_upload(
         request, spool=settings.spool_folder, limit=settings.server.max_upload_size
     ) as received:
@@ -95,7 +95,7 @@ async def upload(request: web.Request) -> web.Response:
             files_url=links.files,
             idempotency_key=key,
         )
-        batch = await batches.submit(submission)
+        batch = await lifecycle.submit(submission)
     request[REQUEST_ID] = batch.request_id
     headers = {"Location": status_url(batch, links), **RETRY_SOON}
     return answer_json(upload_body(batch, links), status=HTTPStatus.ACCEPTED, headers=headers)
@@ -103,7 +103,7 @@ async def upload(request: web.Request) -> web.Response:
 
 async def result(request: web.Request) -> web.StreamResponse:
     """Send the CSV with the output URLs added."""
-    batches = request.app[BATCHES]
+    batches = request.app[REQUESTS]
     batch = await batches.batch(request.match_info["request_id"])
     chunks = batches.result_csv(
         batch,

@@ -5,13 +5,13 @@ import uuid
 from collections.abc import Iterator
 
 from resizer.config import Settings, WebhookSettings
-from resizer.database import Announce, NewDelivery
+from resizer.database import NewDelivery, WebhookEvents
 from resizer.models import Batch
 from resizer.schemas import Links, event_body, status_body, webhook_body
 from resizer.webhooks.outbox import receiver_of
 
 
-def announcer(settings: Settings) -> Announce:
+def announcer(settings: Settings) -> WebhookEvents:
     """Return what the database calls in the transaction that settles a batch's last image.
 
     The client of a batch chose the host in its links, so only its own webhook gets these. Links for

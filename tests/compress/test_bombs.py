@@ -16,11 +16,11 @@ from PIL import Image
 
 from resizer.compress.child import Child, in_child
 from resizer.compress.codec import compress_file
+from resizer.compress.memory import memory_limit
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
 from resizer.errors import CompressTimeout
 from resizer.models import OutputFormat, Recipe
-from resizer.pipeline.image import memory_limit
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="asks the kernel how large a process is"

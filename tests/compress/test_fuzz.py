@@ -16,12 +16,12 @@ from kin import descendants
 from origin import Answer, Origin
 from process import get_json, server
 from resizer.compress.codec import compress_file
+from resizer.compress.memory import memory_limit
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
 from resizer.containers.formats import Format, sniff
 from resizer.errors import ErrorCode, ImageError
 from resizer.models import Compressed, OutputFormat
-from resizer.pipeline.image import memory_limit
 from service import catalogue, form
 
 logger = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ from measuring import peak
 from pictures import opened, photo, saved
 
 from resizer.compress.codec import compress_file
+from resizer.compress.memory import memory_limit
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
 from resizer.errors import CompressTimeout, ImageError
 from resizer.models import Compressed, OutputFormat, Recipe
-from resizer.pipeline.image import memory_limit
 
 HOSTILE = Path(__file__).parent / "hostile"
 RECIPE = Recipe(quality=50, format=OutputFormat.KEEP)

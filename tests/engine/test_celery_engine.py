@@ -15,10 +15,13 @@ from origin import Answer, Origin
 from outcomes import done
 from process import Process, get_json, server
 from recovery import check_integrity, check_not_torn, expected, slots_of
+from resizer.engine.base import NoProgress
 from resizer.engine.celery.broker import QUEUE, RESULT, TASK, celery_app
 from resizer.engine.celery.engine import CeleryEngine
 from resizer.engine.celery.messages import Result, message_of
+from resizer.events import Events
 from resizer.models import Task
+from resizer.storage.claims import FileClaims
 from resizer.storage.local import LocalStorage
 from service import SECRET, Inbox, catalogue, form, settings_for
 
@@ -211,9 +214,9 @@ async def test_worker_that_may_wait_no_longer_gives_its_images_to_another(
 
 async def test_outcome_that_came_before_a_cancellation_is_told(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, engine={"kind": "celery"})
-    engine = CeleryEngine(settings, LocalStorage(settings.storage_folder), unclaimed=lambda _: None)
+    engine = CeleryEngine(settings, LocalStorage(settings.storage_folder), FileClaims(), Events())
     task = Task(batch_id=1, seq=0, url="http://x/a.jpg", recipe=settings.compress.recipe())
-    running = asyncio.create_task(engine.run(task))
+    running = asyncio.create_task(engine.run(task, NoProgress()))
     await asyncio.sleep(0)
     ((task_id, flight),) = engine.flights.items()
     outcome = done(1, 0)

@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from outcomes import done
+from resizer.engine.base import Progress
 from resizer.engine.celery.work import Cancelled, Stopping, Work
 from resizer.models import Outcome, OutputFormat, Recipe, Task
 
@@ -17,7 +18,7 @@ TASK = Task(batch_id=1, seq=0, url="http://h/a.jpg", recipe=Recipe(quality=50, f
 class Waiting:
     """An engine that is at its task until it is let go; with `stores` a cancellation comes too late."""
 
-    wants_more = True
+    workers = 1
 
     def __init__(self, *, stores: bool = False) -> None:
         self.runs = 0
@@ -25,12 +26,11 @@ class Waiting:
         self.go = asyncio.Event()
         self._stores = stores
 
-    def workers(self, configured: int) -> int:
-        return configured
-
     async def check(self) -> None: ...
 
-    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:  # noqa: ARG002
+    async def room(self) -> None: ...
+
+    async def run(self, task: Task, progress: Progress) -> Outcome:  # noqa: ARG002
         self.runs += 1
         self.begun.set()
         try:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from resizer.fetch.host_throttle import Courtesy
 from yarl import URL
 
 from origin import Answer, Origin
 from resizer.config import FetchSettings
 from resizer.errors import HttpStatusError, ImageError
 from resizer.fetch.fetcher import Fetched, Fetcher
-from resizer.fetch.host_throttle import Courtesy
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 IMAGE = bytes(range(256)) * 400

@@ -11,10 +11,11 @@ import pytest
 from outcomes import MakeBatch, done
 from resizer.config import StorageSettings
 from resizer.database import Database
-from resizer.errors import FileRemoved, StorageFailure
+from resizer.errors import StorageFailure
 from resizer.pipeline.collector import GRACE, Collector
-from resizer.pipeline.removing import Remover
+from resizer.pipeline.remover import Remover
 from resizer.storage.base import Storage
+from resizer.storage.claims import FileClaims
 from resizer.storage.local import ABANDONED, LocalStorage
 from resizer.storage.object_store import ObjectStorage
 
@@ -63,12 +64,12 @@ async def test_an_old_file_goes_unless_an_image_names_it(
     monkeypatch.setattr("resizer.storage.local.PAGE", 2)
     batch = await batch_of(["h"] * 2)
     await stored(storage, 0, 1, 2, 3, 4)
-    await database.settle(done(batch.id, 0))
-    await database.settle(done(batch.id, 1))
+    await database.record(done(batch.id, 0))
+    await database.record(done(batch.id, 1))
     aged(storage, 0, 1, 2, 3)
     (storage.folder / "notes.txt").write_text("not ours")
     os.utime(storage.folder / "notes.txt", (0, 0))
-    async with Remover(database, storage) as remover:
+    async with Remover(database, storage, FileClaims()) as remover:
         assert await Collector(database, storage, remover).collect() == 2
         await remover.through()
         # the last is as old as an outcome on its way may be
@@ -96,7 +97,7 @@ async def test_it_looks_when_it_starts_and_once_a_day(
 
     monkeypatch.setattr(Collector, "collect", look)
     monkeypatch.setattr("resizer.pipeline.collector.asyncio.sleep", sleep)
-    async with Remover(database, storage) as remover, Collector(database, storage, remover):
+    async with Remover(database, storage, FileClaims()) as remover, Collector(database, storage, remover):
         await looks.acquire()
         days.release()
         await looks.acquire()
@@ -120,7 +121,7 @@ async def test_a_look_that_fails_is_repeated(
 
     monkeypatch.setattr(Collector, "collect", look)
     monkeypatch.setattr("resizer.pipeline.collector.RETRY", 0)
-    async with Remover(database, storage) as remover, Collector(database, storage, remover):
+    async with Remover(database, storage, FileClaims()) as remover, Collector(database, storage, remover):
         for _ in range(3):
             await looks.acquire()
     assert "it may not be read; retrying" in caplog.text
@@ -130,24 +131,22 @@ async def test_a_look_that_fails_is_repeated(
 async def test_an_outcome_that_is_about_to_name_the_file_loses_nothing(
     database: Database, batch_of: MakeBatch, storage: LocalStorage
 ) -> None:
-    """A task finds the old file and means to use it; the collector finds that nobody does."""
+    """A task finds the old file and means to use it; the collector finds that no image does."""
     batch = await batch_of(["h"] * 2)
     await stored(storage, 0, 1)
     aged(storage, 0, 1)
-    begun = asyncio.get_running_loop().time()
-    remover = Remover(database, storage)
+    claims = FileClaims()
+    remover = Remover(database, storage, claims)
     collector = Collector(database, storage, remover)
     assert await collector.collect() == 2
     # recorded after the look and before the removal
-    await database.settle(done(batch.id, 1), begun=begun)
+    await database.record(done(batch.id, 1))
+    await claims.claim(f"{0:032x}")
     async with remover:
         await remover.through()
-        assert await there(storage, 0, 1) == [1]
-        # recorded after the removal: refused, and so made again
-        with pytest.raises(FileRemoved):
-            await database.settle(done(batch.id, 0), begun=begun)
-        await stored(storage, 0)
-        await database.settle(done(batch.id, 0), begun=begun)
+        assert await there(storage, 0, 1) == [0, 1]
+        await database.record(done(batch.id, 0))
+        claims.release(f"{0:032x}")
         assert await collector.collect(grace=0) == 0
         await remover.through()
     assert await there(storage, 0, 1) == [0, 1]
@@ -165,7 +164,7 @@ async def test_files_from_before_the_database_are_kept(
     since = time.time() - GRACE / 2
     await keep_older_files(database, since)
     assert (storage.folder / name(0)).stat().st_ctime > since
-    async with Remover(database, storage) as remover:
+    async with Remover(database, storage, FileClaims()) as remover:
         assert await Collector(database, storage, remover).collect() == 0
         await remover.through()
     assert await there(storage, 0, 1) == [0, 1]
@@ -176,7 +175,7 @@ async def test_a_new_database_keeps_what_is_stored_already_and_nothing_else(
     database: Database, storage: LocalStorage
 ) -> None:
     undecided = "UPDATE collection SET since = NULL"
-    async with Remover(database, storage) as remover:
+    async with Remover(database, storage, FileClaims()) as remover:
         collector = Collector(database, storage, remover)
         await database.writer.run(lambda connection: connection.execute(undecided))
         await stored(storage, 0)
@@ -206,7 +205,7 @@ async def test_more_files_than_a_crash_can_leave_are_kept(
     monkeypatch.setattr("resizer.pipeline.collector.MOST", 2)
     await stored(storage, 0, 1, 2)
     aged(storage, 0, 1, 2)
-    async with Remover(database, storage) as remover:
+    async with Remover(database, storage, FileClaims()) as remover:
         collector = Collector(database, storage, remover)
         assert await collector.collect() == 0
         assert "more than 2 files that no request names" in caplog.text
@@ -221,7 +220,7 @@ async def test_a_killed_neighbour_s_draft_goes_after_a_day(database: Database, s
     for draft, age in ((old, ABANDONED + 60), (young, 60)):
         draft.write_bytes(b"half")
         os.utime(draft, (time.time() - age,) * 2)
-    async with Remover(database, storage) as remover, Collector(database, storage, remover):
+    async with Remover(database, storage, FileClaims()) as remover, Collector(database, storage, remover):
         async with asyncio.timeout(30):
             while old.exists():  # noqa: ASYNC110 - a thread removes it
                 await asyncio.sleep(0.01)
@@ -234,11 +233,11 @@ async def test_objects_of_a_bucket_are_collected_too(
     batch = await batch_of(["h"])
     async with (
         ObjectStorage(StorageSettings(**s3_settings), drafts=tmp_path / "drafts") as bucket,
-        Remover(database, bucket) as remover,
+        Remover(database, bucket, FileClaims()) as remover,
     ):
         await bucket.check()
         await stored(bucket, 0, 1)
-        await database.settle(done(batch.id, 0))
+        await database.record(done(batch.id, 0))
         collector = Collector(database, bucket, remover)
         assert await collector.collect() == 0
         assert await collector.collect(grace=-60) == 1

@@ -9,8 +9,8 @@ import pytest
 from resizer.database import Database
 from resizer.errors import CatalogError, QueueFull, ResizerError
 from resizer.models import OutputFormat, Recipe
-from resizer.pipeline import importing as intake
-from resizer.pipeline.importing import IntakeDesk, Submission
+from resizer.pipeline import importing
+from resizer.pipeline.importing import Importer, Submission
 from service import HEADER, settings_for
 
 ROW = "1,a,http://h/1.jpg\n"
@@ -18,7 +18,7 @@ ROW = "1,a,http://h/1.jpg\n"
 
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "CHUNK", 40)  # ten of these rows
+    monkeypatch.setattr(importing, "CHUNK", 40)  # ten of these rows
 
 
 def submission(folder: Path, rows: str) -> Submission:
@@ -30,13 +30,13 @@ def submission(folder: Path, rows: str) -> Submission:
     )
 
 
-def desk(database: Database, folder: Path, *, most: int) -> IntakeDesk:
-    return IntakeDesk(database, settings_for(folder, queue={"max_pending_images": most}).queue)
+def importer(database: Database, folder: Path, *, most: int) -> Importer:
+    return Importer(database, settings_for(folder, queue={"max_pending_images": most}).queue)
 
 
 async def test_chunks_come_in_the_order_of_the_csv(database: Database, tmp_path: Path) -> None:
     rows = "".join(f"{number},a,http://h/{number}.jpg\n" for number in range(95))
-    batch, _ = await desk(database, tmp_path, most=95).take_in(submission(tmp_path, rows))
+    batch, _ = await importer(database, tmp_path, most=95).import_csv(submission(tmp_path, rows))
     images = await database.images(batch.id, limit=1000)
     assert [image.serial for image in images] == [*map(str, range(95))]
 
@@ -55,7 +55,7 @@ async def test_a_csv_that_fails_half_way_leaves_nothing(
     unseen: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
     with pytest.raises(error):
-        await desk(database, tmp_path, most=most).take_in(submission(tmp_path, rows))
+        await importer(database, tmp_path, most=most).import_csv(submission(tmp_path, rows))
     assert await database.newest(limit=10) == []
     assert await database.pending_images() == 0
     assert not unseen

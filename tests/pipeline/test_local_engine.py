@@ -11,23 +11,27 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-import child_functions as child
 import pytest
 
+import child_functions as child
 import photos
 from origin import Answer, Origin
+from resizer.compress.memory import memory_limit
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings, FetchSettings
-from resizer.engine.base import Engine
+from resizer.engine.base import Engine, NoProgress
 from resizer.errors import ErrorCode
 from resizer.fetch.fetcher import Fetcher
+from resizer.fetch.hosts import HostLimits
+from resizer.metrics import Metrics
 from resizer.models import Outcome, OutputFormat, Recipe, Task
 from resizer.pipeline import image as local
-from resizer.pipeline.image import LocalEngine, memory_limit
+from resizer.pipeline.image import LocalEngine
 from resizer.storage.local import LocalStorage
 
 SETTINGS = CompressSettings(processes=2, timeout=20, max_pixels=1_000_000)
 LOOPBACK = FetchSettings(allow_networks=(ip_network("127.0.0.0/8"),), retries=1)
+HOSTS = HostLimits(per_host=8, most_in_doubt=32)
 RECIPE = Recipe(quality=50, format=OutputFormat.KEEP)
 
 
@@ -64,14 +68,14 @@ async def house(tmp_path: Path, origin: Origin) -> AsyncIterator[House]:
     folder, spool = tmp_path / "compressed", tmp_path / "spool"
     async with AsyncExitStack() as stack:
         storage = await stack.enter_async_context(LocalStorage(folder))
-        fetcher = await stack.enter_async_context(Fetcher(LOOPBACK, spool=spool, backoff=0.01))
+        fetcher = await stack.enter_async_context(Fetcher(LOOPBACK, HOSTS, spool=spool, backoff=0.01))
         pool = await stack.enter_async_context(CompressPool(SETTINGS, memory_limit=memory_limit(SETTINGS)))
-        engine = LocalEngine(fetcher, pool, storage, SETTINGS)
+        engine = LocalEngine(fetcher, pool, storage, SETTINGS, workers=4, metrics=Metrics())
         yield House(engine=engine, pool=pool, origin=origin, folder=folder, spool=spool)
 
 
 async def test_an_image_is_fetched_compressed_and_stored(house: House) -> None:
-    outcome = await house.engine.run(house.task(seq=3))
+    outcome = await house.engine.run(house.task(seq=3), NoProgress())
     assert (outcome.batch_id, outcome.seq, outcome.attempts, outcome.fault) == (7, 3, 1, None)
     compressed = outcome.compressed
     assert compressed is not None
@@ -84,7 +88,7 @@ async def test_an_image_is_fetched_compressed_and_stored(house: House) -> None:
 
 
 async def test_one_image_many_times_is_one_file(house: House) -> None:
-    outcomes = await asyncio.gather(*(house.engine.run(house.task(seq=n)) for n in range(12)))
+    outcomes = await asyncio.gather(*(house.engine.run(house.task(seq=n), NoProgress()) for n in range(12)))
     assert [outcome.seq for outcome in outcomes] == list(range(12))
     assert len({outcome.compressed for outcome in outcomes}) == 1
     assert len(house.files()) == 1
@@ -104,7 +108,7 @@ async def test_one_image_many_times_is_one_file(house: House) -> None:
 async def test_a_fault_of_the_image_is_an_outcome(
     house: House, answer: Answer, code: ErrorCode, attempts: int
 ) -> None:
-    outcome = await house.engine.run(house.task(answer))
+    outcome = await house.engine.run(house.task(answer), NoProgress())
     assert outcome.compressed is None
     assert outcome.fault is not None
     assert (outcome.fault.code, outcome.attempts) == (code, attempts)
@@ -114,13 +118,17 @@ async def test_a_fault_of_the_image_is_an_outcome(
 
 
 async def test_what_is_no_url_is_an_outcome(house: House) -> None:
-    outcome = await house.engine.run(Task(batch_id=1, seq=0, url="ftp://host/a.jpg", recipe=RECIPE))
+    outcome = await house.engine.run(
+        Task(batch_id=1, seq=0, url="ftp://host/a.jpg", recipe=RECIPE), NoProgress()
+    )
     assert outcome.fault is not None
     assert (outcome.fault.code, outcome.attempts) == (ErrorCode.INVALID_URL, 0)
 
 
 async def test_the_largest_image_allowed_fits_into_the_memory_limit(house: House) -> None:
-    outcome = await house.engine.run(house.task(Answer(body=photos.jpeg(width=1000, height=1000))))
+    outcome = await house.engine.run(
+        house.task(Answer(body=photos.jpeg(width=1000, height=1000))), NoProgress()
+    )
     assert outcome.compressed is not None
     assert house.pool.restarts == 0
 
@@ -130,13 +138,13 @@ async def test_a_full_disk_fails_the_image(house: House, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fail)
-    outcome = await house.engine.run(house.task())
+    outcome = await house.engine.run(house.task(), NoProgress())
     assert outcome.fault is not None
     assert outcome.fault.code == ErrorCode.STORAGE
     assert "no space left" in outcome.fault.message
     assert house.files() == set()
     monkeypatch.undo()
-    assert (await house.engine.run(house.task())).fault is None
+    assert (await house.engine.run(house.task(), NoProgress())).fault is None
 
 
 @pytest.mark.parametrize(
@@ -150,7 +158,7 @@ async def test_no_failure_leaves_a_draft(
     house: House, monkeypatch: pytest.MonkeyPatch, codec: object, code: ErrorCode
 ) -> None:
     monkeypatch.setattr(local, "make_file", codec)
-    outcome = await house.engine.run(house.task())
+    outcome = await house.engine.run(house.task(), NoProgress())
     assert outcome.fault is not None
     assert (outcome.fault.code, outcome.attempts) == (code, 1)
     assert house.files() == set()
@@ -161,7 +169,7 @@ async def in_its_child(house: House, gate: Path, monkeypatch: pytest.MonkeyPatch
     """Begin an image; its child is at it, and goes on once there is a file at `gate`."""
     started = gate.with_name("started")
     monkeypatch.setattr(local, "make_file", partial(child.write_when_let, started, gate))
-    image = asyncio.create_task(house.engine.run(house.task()))
+    image = asyncio.create_task(house.engine.run(house.task(), NoProgress()))
     while not started.exists():  # noqa: ASYNC110  another process makes it
         await asyncio.sleep(0.005)
     return image

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from databases import opened_database
 from outcomes import MakeBatch, done, failed
-from resizer.database import Database, open_database
-from resizer.errors import BatchNotFound, FileRemoved, StorageFailure
+from resizer.database import Database
+from resizer.errors import BatchNotFound, StorageFailure
 from resizer.models import Batch
-from resizer.pipeline.removing import Remover
+from resizer.pipeline.remover import Remover
 from resizer.pipeline.results import result_csv
+from resizer.storage.claims import FileClaims, stem_of_name
 from resizer.storage.local import LocalStorage
 
 
@@ -42,13 +44,15 @@ async def ended(database: Database, batch_of: MakeBatch, storage: LocalStorage, 
     batch = await batch_of(["h"] * 4)
     await stored(storage, *seqs)
     for seq in range(4):
-        await database.settle(done(batch.id, seq) if seq in seqs else failed(batch.id, seq))
+        await database.record(done(batch.id, seq) if seq in seqs else failed(batch.id, seq))
     return batch
 
 
 @asynccontextmanager
-async def removing(database: Database, storage: LocalStorage) -> AsyncIterator[Remover]:
-    async with Remover(database, storage) as remover:
+async def removing(
+    database: Database, storage: LocalStorage, claims: FileClaims | None = None
+) -> AsyncIterator[Remover]:
+    async with Remover(database, storage, claims or FileClaims()) as remover:
         yield remover
 
 
@@ -88,7 +92,7 @@ async def test_the_next_start_goes_on_with_what_is_left(
     await database.removal.forget(batch.id)
     await database.removal.delete_some(batch.id)  # its images, and then the power goes
     async with (
-        open_database(tmp_path / "resizer.db", lambda _: ()) as again,
+        opened_database(tmp_path / "resizer.db") as again,
         removing(again, storage) as remover,
     ):
         await remover.through()
@@ -119,47 +123,50 @@ async def test_what_cannot_be_deleted_is_kept_in_mind(
     assert await rows(database) == 0
 
 
-async def test_no_outcome_is_recorded_with_a_file_that_was_removed_meanwhile(
+async def test_a_claimed_file_stays_until_the_outcome_that_names_it_is_recorded(
     database: Database, batch_of: MakeBatch, storage: LocalStorage
 ) -> None:
-    """A task that found the file there may be slower than the one that deletes it."""
-    old = await ended(database, batch_of, storage, 0)
-    batch = await batch_of(["h"] * 2)
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    async with removing(database, storage) as remover:
+    """A task that found the file may be slower than the one that deletes it."""
+    old = await ended(database, batch_of, storage, 0, 1)
+    batch = await batch_of(["h"])
+    claims = FileClaims()
+    await claims.claim(stem_of_name(name(0)))
+    async with removing(database, storage, claims) as remover:
         await database.removal.forget(old.id)
         await remover.through()
-        with pytest.raises(FileRemoved):
-            await database.settle(done(batch.id, 0), begun=begun)
-        # what was stored again, or is not about that file, is recorded
-        await stored(storage, 0)
-        await database.settle(done(batch.id, 0), begun=begun)
-        await database.settle(failed(batch.id, 1), begun=begun)
-    after = await database.batch_by_id(batch.id)
-    assert after is not None
-    assert (after.status, after.completed, after.failed) == ("partial", 1, 1)
+        assert await there(storage, 0, 1) == [0]
+        await database.record(done(batch.id, 0))
+        claims.release(stem_of_name(name(0)))
+        await remover.through()
+    assert await there(storage, 0) == [0]
+    assert await database.removal.forget(batch.id)
+    async with removing(database, storage, claims) as remover:
+        await remover.through()
+    assert await there(storage, 0) == []
 
 
-async def test_no_outcome_is_recorded_with_a_file_that_is_about_to_go(
-    database: Database, batch_of: MakeBatch, storage: LocalStorage
+async def test_a_file_that_is_being_deleted_can_be_claimed_once_it_is_gone(
+    database: Database, batch_of: MakeBatch, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = await ended(database, batch_of, storage, 0)
-    batch = await batch_of(["h"])
-    removal = database.removal
-    await removal.forget(old.id)
-    while await removal.delete_some(old.id):
-        pass
-    names, _ = await removal.condemn(after="", limit=10)
-    assert names == [name(0)]
-    with pytest.raises(FileRemoved):
-        await database.settle(done(batch.id, 0), begun=asyncio.get_running_loop().time())
-    await removal.removed([], kept=names)
-    # it was kept after all, and with the image it is used again
-    await database.settle(done(batch.id, 0), begun=asyncio.get_running_loop().time())
-    assert await removal.condemn(after="", limit=10) == ([], name(0))
-    assert await removal.condemn(after="", limit=10) == ([], None)
-    assert await there(storage, 0) == [0]
+    claims = FileClaims()
+    delete, found = storage.delete, []
+
+    async def claimed_in_between(file: str) -> None:
+        claiming = asyncio.create_task(claims.claim(stem_of_name(file)))
+        await asyncio.sleep(0)
+        found.append(claiming.done())
+        await delete(file)
+        claimings.append(claiming)
+
+    claimings: list[asyncio.Task[None]] = []
+    monkeypatch.setattr(storage, "delete", claimed_in_between)
+    async with removing(database, storage, claims) as remover:
+        await database.removal.forget(old.id)
+        await remover.through()
+        await asyncio.gather(*claimings)
+    assert found == [False]
+    assert await there(storage, 0) == []
 
 
 async def test_a_file_of_an_image_that_was_deleted_before_it_was_done_goes_too(
@@ -172,8 +179,8 @@ async def test_a_file_of_an_image_that_was_deleted_before_it_was_done_goes_too(
         await remover.through()
         await stored(storage, 0)
         # they come too late; the second file is used by another batch
-        await database.settle(done(batch.id, 0))
-        await database.settle(done(batch.id, 1))
+        await database.record(done(batch.id, 0))
+        await database.record(done(batch.id, 1))
         await remover.through()
     assert await there(storage, 0, 1) == [1]
     assert await database.batch_by_id(other.id) is not None

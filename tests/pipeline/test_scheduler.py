@@ -1,17 +1,26 @@
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from outcomes import MakeBatch, done, failed
-from resizer.config import FetchSettings, QueueSettings
+from resizer.config import QueueSettings
 from resizer.database import Database
+from resizer.engine.base import Progress
 from resizer.errors import DatabaseFailure
-from resizer.models import Batch, BatchStatus, ImageStatus, Outcome, Task
-from resizer.pipeline.image_cursor import Feed
-from resizer.pipeline.scheduler import Dispatcher
+from resizer.events import Events, RequestFinished
+from resizer.fetch.hosts import HostLimits
+from resizer.metrics import Metrics
+from resizer.models import BatchStatus, ImageStatus, Outcome, Task
+from resizer.pipeline.image import FETCHERS, ImagePipeline
+from resizer.pipeline.image_cursor import ImageCursor
+from resizer.pipeline.scheduler import Scheduler
+from resizer.pipeline.shared_tasks import SharedTasks
+from resizer.storage.claims import FileClaims
+from resizer.support.in_flight import InFlight
 
 
 class Bench:
@@ -27,30 +36,24 @@ class Bench:
         self.failing: set[int] = set()
         #: what is raised where it is at fault
         self.fault: Exception = RuntimeError("a fault of ours")
-        #: whether it wants more, and that it was asked
-        self.hungry = True
-        self.asked = asyncio.Event()
-        #: how many images it can be at, where that is not what the configuration says
-        self.places = 0
+        #: cleared while it has all that it can compress
+        self.has_room = asyncio.Event()
+        self.has_room.set()
+        self.workers = 0
         #: where it is set, images are fetched at once and wait for it
         self.compressing: asyncio.Event | None = None
-        self._told = asyncio.Condition()
+        self._changed = asyncio.Condition()
 
-    @property
-    def wants_more(self) -> bool:
-        self.asked.set()
-        return self.hungry
+    async def room(self) -> None:
+        await self.has_room.wait()
 
-    def workers(self, configured: int) -> int:
-        return self.places or configured
-
-    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:
-        async with self._told:
+    async def run(self, task: Task, progress: Progress) -> Outcome:
+        async with self._changed:
             self.begun.append(task)
-            self._told.notify_all()
+            self._changed.notify_all()
         gate = self.gates.get(task.url.split("/")[2])
         if self.compressing is not None:
-            fetched()
+            progress.fetched()
             await self.compressing.wait()
         if gate is not None:
             await gate.wait()
@@ -64,20 +67,20 @@ class Bench:
         """Nothing is ever wrong with it."""
 
     async def until(self, count: int) -> None:
-        async with self._told:
-            await self._told.wait_for(lambda: len(self.begun) >= count)
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self.begun) >= count)
 
 
 class Ends:
     """Batches that have ended, to be waited for."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, events: Events) -> None:
         self.order: list[int] = []
         self._more = asyncio.Event()
-        database.writer.on_finished = self._ended
+        events.subscribe(RequestFinished, self._ended)
 
-    def _ended(self, batch: Batch) -> None:
-        self.order.append(batch.id)
+    def _ended(self, event: RequestFinished) -> None:
+        self.order.append(event.batch.id)
         self._more.set()
 
     async def until(self, count: int) -> None:
@@ -86,31 +89,46 @@ class Ends:
             await self._more.wait()
 
 
-def dispatcher(database: Database, bench: Bench, *, workers: int = 4, grace: float = 5) -> Dispatcher:
+@asynccontextmanager
+async def scheduling(
+    database: Database, bench: Bench, *, workers: int = 4, grace: float = 5, per_host: int = 2
+) -> AsyncIterator[Scheduler]:
+    """Schedule as the service does."""
+    bench.workers = FETCHERS * workers
     settings = QueueSettings(workers=workers, shutdown_grace=grace)
-    return Dispatcher(database, bench, settings, fetch=FetchSettings(per_host=2))
+    hosts = HostLimits(per_host=per_host, most_in_doubt=(FETCHERS - 1) * workers)
+    async with SharedTasks(bench, FileClaims(), Events(), Metrics()) as shared:
+        images = ImagePipeline(database, shared, hosts, metrics=Metrics())
+        async with Scheduler(
+            database, bench, images, hosts, settings, in_flight=InFlight(), revalidate=True
+        ) as scheduler:
+            yield scheduler
 
 
-async def test_small_batch_is_not_stuck_behind_a_large_one(database: Database, batch_of: MakeBatch) -> None:
-    bench, ends = Bench(), Ends(database)
+async def test_small_batch_is_not_stuck_behind_a_large_one(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
     large = await batch_of([f"h{number}" for number in range(400)])
     small = await batch_of(["a", "b", "c"])
-    async with dispatcher(database, bench, workers=1) as at_work:
+    async with scheduling(database, bench, workers=1) as at_work:
         at_work.begin(large.id)
         at_work.begin(small.id)
         await ends.until(2)
     assert ends.order == [small.id, large.id]
     last_of_small = max(place for place, task in enumerate(bench.begun) if task.batch_id == small.id)
-    assert last_of_small <= 8  # they took turns
+    assert last_of_small <= FETCHERS  # they took turns
     assert len(bench.begun) == 403
 
 
-async def test_hanging_host_does_not_hold_up_the_others(database: Database, batch_of: MakeBatch) -> None:
-    bench, ends = Bench(), Ends(database)
+async def test_hanging_host_does_not_hold_up_the_others(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
     bench.gates["hangs"] = asyncio.Event()
     mixed = await batch_of(["hangs"] * 300 + ["fine"] * 100)
     other = await batch_of(["fine"] * 20)
-    async with dispatcher(database, bench, workers=8) as at_work:
+    async with scheduling(database, bench, workers=8) as at_work:
         at_work.begin(mixed.id)
         at_work.begin(other.id)
         await bench.until(2 + 100 + 20)
@@ -123,12 +141,12 @@ async def test_hanging_host_does_not_hold_up_the_others(database: Database, batc
 
 
 async def test_images_that_are_fetched_keep_no_place_at_their_host(
-    database: Database, batch_of: MakeBatch
+    database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     compressing = bench.compressing = asyncio.Event()
     batch = await batch_of(["h"] * 20)
-    async with dispatcher(database, bench, workers=12) as at_work:
+    async with scheduling(database, bench, workers=12) as at_work:
         at_work.begin(batch.id)
         await bench.until(12)
         compressing.set()
@@ -137,12 +155,12 @@ async def test_images_that_are_fetched_keep_no_place_at_their_host(
 
 
 async def test_fault_of_the_service_fails_the_image_and_not_the_batch(
-    database: Database, batch_of: MakeBatch, caplog: pytest.LogCaptureFixture
+    database: Database, events: Events, batch_of: MakeBatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     bench.faults = {1}
     batch = await batch_of(["a", "b", "c"])
-    async with dispatcher(database, bench) as at_work:
+    async with scheduling(database, bench) as at_work:
         at_work.begin(batch.id)
         await ends.until(1)
     ended = await database.batch_by_id(batch.id)
@@ -153,12 +171,12 @@ async def test_fault_of_the_service_fails_the_image_and_not_the_batch(
 
 @pytest.mark.parametrize("fault", [RuntimeError("can't start new thread"), OSError(24, "no"), MemoryError()])
 async def test_image_that_lacks_something_of_this_machine_says_so(
-    fault: Exception, database: Database, batch_of: MakeBatch
+    fault: Exception, database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     bench.faults, bench.fault = {0}, fault
     batch = await batch_of(["a"])
-    async with dispatcher(database, bench) as at_work:
+    async with scheduling(database, bench) as at_work:
         at_work.begin(batch.id)
         await ends.until(1)
     (image,) = await database.images(batch.id, after=-1, limit=1)
@@ -168,15 +186,15 @@ async def test_image_that_lacks_something_of_this_machine_says_so(
 
 
 async def test_stop_begins_no_further_image_and_records_those_in_flight(
-    database: Database, batch_of: MakeBatch
+    database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
     bench = Bench()
     bench.gates["slow"] = asyncio.Event()
-    batch = await batch_of(["slow"] * 2 + ["other"] * 50)
-    async with dispatcher(database, bench, workers=4) as at_work:
+    batch = await batch_of(["slow"] * 52)
+    async with scheduling(database, bench, workers=4) as at_work:
         at_work.begin(batch.id)
         await bench.until(2)
-        at_work.stop_taking()
+        at_work.stop()
         bench.gates["slow"].set()
     assert len(bench.begun) == 2
     left = await database.batch_by_id(batch.id)
@@ -185,34 +203,34 @@ async def test_stop_begins_no_further_image_and_records_those_in_flight(
 
 
 async def test_images_that_outlast_the_grace_wait_on_disk_and_are_resumed(
-    database: Database, batch_of: MakeBatch
+    database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
     bench = Bench()
     bench.gates["hangs"] = asyncio.Event()
     batch = await batch_of(["hangs", "fine"])
-    async with dispatcher(database, bench, grace=0) as at_work:
+    async with scheduling(database, bench, grace=0) as at_work:
         at_work.begin(batch.id)
         await bench.until(2)
     await database.start(batch.id)  # whatever was handed to the writer before is through with this
     left = await database.batch_by_id(batch.id)
     assert left is not None
     assert left.pending >= 1
-    again, ends = Bench(), Ends(database)
-    async with dispatcher(database, again) as at_work:
+    again, ends = Bench(), Ends(events)
+    async with scheduling(database, again) as at_work:
         at_work.begin(batch.id)
         await ends.until(1)
     assert len(again.begun) == left.pending
 
 
 async def test_images_set_back_while_others_are_in_flight_are_done_once_more(
-    database: Database, batch_of: MakeBatch
+    database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
     """They are looked for at the end, so that no image in flight is mistaken for one of them."""
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     bench.gates["slow"] = asyncio.Event()
     bench.failing.add(1)
     batch = await batch_of(["slow", "fine", "slow", "fine"])
-    async with dispatcher(database, bench) as at_work:
+    async with scheduling(database, bench) as at_work:
         at_work.begin(batch.id)
         await bench.until(4)
         while not (await database.images(batch.id, limit=1, status=ImageStatus.FAILED)):
@@ -229,11 +247,13 @@ async def test_images_set_back_while_others_are_in_flight_are_done_once_more(
     assert ended.status is BatchStatus.COMPLETED
 
 
-async def test_ended_batch_can_be_begun_again_at_once(database: Database, batch_of: MakeBatch) -> None:
-    bench, ends = Bench(), Ends(database)
+async def test_ended_batch_can_be_begun_again_at_once(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
     bench.failing.update({0, 1, 2})
     batch = await batch_of(["a", "b", "c"])
-    async with dispatcher(database, bench) as at_work:
+    async with scheduling(database, bench) as at_work:
         at_work.begin(batch.id)
         for round_ in range(1, 4):
             await ends.until(round_)
@@ -247,12 +267,14 @@ async def test_ended_batch_can_be_begun_again_at_once(database: Database, batch_
     assert len(bench.begun) == 3 + 3 + 2 + 1
 
 
-async def test_batch_is_processing_from_its_first_image_on(database: Database, batch_of: MakeBatch) -> None:
-    bench, ends = Bench(), Ends(database)
+async def test_batch_is_processing_from_its_first_image_on(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
     bench.gates["slow"] = asyncio.Event()
     batch = await batch_of(["slow"])
     assert batch.status is BatchStatus.PENDING
-    async with dispatcher(database, bench) as at_work:
+    async with scheduling(database, bench) as at_work:
         at_work.begin(batch.id)
         await bench.until(1)
         begun = await database.batch_by_id(batch.id)
@@ -263,106 +285,17 @@ async def test_batch_is_processing_from_its_first_image_on(database: Database, b
         await ends.until(1)
 
 
-async def test_others_stand_in_for_workers_that_hosts_hold_up(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More hosts hang than there are workers, all of them named before the one that answers."""
-    monkeypatch.setattr("resizer.pipeline.scheduler.SLOW", 600)
-    monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 0.01)
-    bench, ends = Bench(), Ends(database)
-    hanging = [f"hangs{number}" for number in range(5)]
-    for name in hanging:
-        bench.gates[name] = asyncio.Event()
-    batch = await batch_of([*hanging, *["fine"] * 30])
-    async with dispatcher(database, bench, workers=2) as at_work:
-        at_work.begin(batch.id)
-        await bench.until(35)
-        for gate in bench.gates.values():
-            gate.set()
-        await ends.until(1)
-    ended = await database.batch_by_id(batch.id)
-    assert ended is not None
-    assert ended.completed == 35
-
-
-async def test_others_stand_in_for_workers_that_a_host_holds_up_which_answered_before(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not as early as for one that never did; that alone is told apart here."""
-    monkeypatch.setattr("resizer.pipeline.scheduler.SLOW", 0.01)
-    monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 600)
-    bench, ends = Bench(), Ends(database)
-    known = await batch_of(["known", "fine"])
-    batch = await batch_of([*["known"] * 2, *["fine"] * 30])
-    async with dispatcher(database, bench, workers=2) as at_work:
-        at_work.begin(known.id)
-        await ends.until(1)
-        bench.gates["known"] = asyncio.Event()
-        at_work.begin(batch.id)
-        await bench.until(2 + 32)
-        bench.gates["known"].set()
-        await ends.until(2)
-    assert ends.order == [known.id, batch.id]
-
-
-async def test_nobody_stands_in_for_what_a_new_host_has_sent(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It waits for the processor too: each that stood in would soon want another."""
-    monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 0.01)
-    bench, ends = Bench(), Ends(database)
-    bench.hungry = False
-    bench.compressing = asyncio.Event()
-    batch = await batch_of([f"h{number}" for number in range(20)])
-    async with dispatcher(database, bench, workers=2) as at_work:
-        at_work.begin(batch.id)
-        for _ in range(10):
-            bench.asked.clear()
-            await bench.asked.wait()
-        assert at_work.in_flight == 2
-        bench.compressing.set()
-        await ends.until(1)
-
-
-async def test_nobody_stands_in_while_the_engine_has_all_it_can_compress(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Images that wait for the processor are no reason to fetch more; the engine is asked again and again."""
-    monkeypatch.setattr("resizer.pipeline.scheduler.SLOW", 0.01)
-    monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 600)
-    bench, ends = Bench(), Ends(database)
-    known = await batch_of(["one", "two", "three"])
-    batch = await batch_of(["one", "two", "three"] * 2)
-    async with dispatcher(database, bench, workers=2) as at_work:
-        at_work.begin(known.id)
-        await ends.until(1)
-        bench.hungry = False
-        for host in ("one", "two", "three"):
-            bench.gates[host] = asyncio.Event()
-        at_work.begin(batch.id)
-        for _ in range(5):
-            bench.asked.clear()
-            await bench.asked.wait()
-        assert at_work.in_flight == 2
-        bench.hungry = True
-        await bench.until(3 + 3)
-        for gate in bench.gates.values():
-            gate.set()
-        await ends.until(2)
-
-
 async def test_many_dead_hosts_do_not_hold_up_one_that_nobody_knows_yet(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six for each worker, in a batch that came before."""
-    monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 0.01)
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     dead = [f"dead{number}" for number in range(12)]
     for name in dead:
         bench.gates[name] = asyncio.Event()
     before = await batch_of(dead * 3)
     new = await batch_of(["new"] * 10)
-    async with dispatcher(database, bench, workers=2) as at_work:
+    async with scheduling(database, bench, workers=2) as at_work:
         at_work.begin(before.id)
         await bench.until(2 * len(dead))
         at_work.begin(new.id)
@@ -373,16 +306,90 @@ async def test_many_dead_hosts_do_not_hold_up_one_that_nobody_knows_yet(
         await ends.until(2)
 
 
-async def test_database_that_fails_now_and_then_strands_no_batch(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+async def test_more_hosts_than_workers_that_hang_hold_up_nobody(
+    database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
-    monkeypatch.setattr("resizer.pipeline.scheduler.RECORD_BACKOFF", (0.001, 0.01))
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
+    hanging = [f"hangs{number}" for number in range(5)]
+    for name in hanging:
+        bench.gates[name] = asyncio.Event()
+    batch = await batch_of([*hanging, *["fine"] * 30])
+    async with scheduling(database, bench, workers=2) as at_work:
+        at_work.begin(batch.id)
+        await bench.until(35)
+        for gate in bench.gates.values():
+            gate.set()
+        await ends.until(1)
+    ended = await database.batch_by_id(batch.id)
+    assert ended is not None
+    assert ended.completed == 35
+
+
+async def test_a_host_that_answered_before_and_hangs_holds_up_nobody(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
+    known = await batch_of(["known", "fine"])
+    batch = await batch_of([*["known"] * 2, *["fine"] * 30])
+    async with scheduling(database, bench, workers=2) as at_work:
+        at_work.begin(known.id)
+        await ends.until(1)
+        bench.gates["known"] = asyncio.Event()
+        at_work.begin(batch.id)
+        await bench.until(2 + 32)
+        bench.gates["known"].set()
+        await ends.until(2)
+    assert ends.order == [known.id, batch.id]
+
+
+async def test_no_image_is_begun_while_the_engine_has_all_it_can_compress(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
+    bench.has_room.clear()
+    first, second = await batch_of(["a"]), await batch_of(["b", "c"])
+    async with scheduling(database, bench) as at_work:
+        at_work.begin(first.id)
+        at_work.begin(second.id)
+        await database.start(first.id)  # gives the workers a turn of the loop
+        assert not bench.begun
+        bench.has_room.set()
+        await ends.until(2)
+    assert len(bench.begun) == 3
+
+
+async def test_images_set_back_are_begun_though_their_batch_waits_for_another_host(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    bench, ends = Bench(), Ends(events)
+    bench.gates["hangs"] = asyncio.Event()
+    bench.failing.add(5)
+    batch = await batch_of(["hangs"] * 5 + ["fine"])
+    async with scheduling(database, bench) as at_work:
+        at_work.begin(batch.id)
+        while not await database.images(batch.id, limit=1, status=ImageStatus.FAILED):
+            await database.start(batch.id)
+        bench.failing.clear()
+        await database.outcomes.reopen(batch.id)
+        at_work.begin(batch.id)
+        await bench.until(4)
+        assert [task.seq for task in bench.begun].count(5) == 2
+        bench.gates["hangs"].set()
+        await ends.until(1)
+    assert len(bench.begun) == 7
+
+
+async def test_database_that_fails_now_and_then_strands_no_batch(
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resizer.pipeline.image.RECORD_PAUSE", (0.001, 0.01))
+    monkeypatch.setattr("resizer.pipeline.scheduler.READ_PAUSE", 0.001)
+    bench, ends = Bench(), Ends(events)
     batches = [await batch_of([f"a{n}", f"b{n}", f"c{n}"] * 10) for n in range(3)]
     calls = itertools.count()
-    for name in ("batch_by_id", "waiting", "waiting_of_host", "settle", "start"):
+    for name in ("batch_by_id", "waiting", "waiting_of_host", "record", "start"):
         monkeypatch.setattr(database, name, failing_at_times(getattr(database, name), calls))
-    async with dispatcher(database, bench) as at_work:
+    async with scheduling(database, bench) as at_work:
         for batch in batches:
             at_work.begin(batch.id)
         await ends.until(3)
@@ -405,32 +412,13 @@ def failing_at_times(
     return call
 
 
-async def test_workers_that_end_together_leave_enough_behind(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All whose outcomes were in one commit go on in the same turn of the event loop."""
-    monkeypatch.setattr("resizer.pipeline.scheduler.SLOW_IN_DOUBT", 0.01)
-    bench, ends = Bench(), Ends(database)
-    hosts = [f"h{number}" for number in range(30)]
-    gate = asyncio.Event()
-    bench.gates = dict.fromkeys(hosts, gate)
-    batch = await batch_of(hosts)
-    async with dispatcher(database, bench, workers=1) as at_work:
-        at_work.begin(batch.id)
-        await bench.until(3)  # others stand in for the first
-        gate.set()
-        await ends.until(1)
-
-
 async def test_a_batch_that_is_ended_before_its_turn_leaves_the_place_to_the_next(
-    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, ends = Bench(), Ends(database)
+    bench, ends = Bench(), Ends(events)
     gate = bench.gates["h"] = asyncio.Event()
     first, second, third = [await batch_of(["h"]) for _ in range(3)]
-    async with Dispatcher(
-        database, bench, QueueSettings(workers=4), fetch=FetchSettings(per_host=1)
-    ) as at_work:
+    async with scheduling(database, bench, per_host=1) as at_work:
         at_work.begin(first.id)
         await bench.until(1)
         # each has looked at its batch when it is put aside; what is given to the writer then comes later
@@ -438,40 +426,14 @@ async def test_a_batch_that_is_ended_before_its_turn_leaves_the_place_to_the_nex
             at_work.begin(batch.id)
             while not (found := await database.batch_by_id(batch.id)) or found.status is BatchStatus.PENDING:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
-        woken = Feed.take
+        woken = ImageCursor.take
 
-        async def take(feed: Feed) -> tuple[str, Task] | None:
+        async def take(feed: ImageCursor) -> tuple[str, Task] | None:
             if feed.batch_id == second.id:
                 at_work.end(second.id)
             return await woken(feed)
 
-        monkeypatch.setattr(Feed, "take", take)
+        monkeypatch.setattr(ImageCursor, "take", take)
         gate.set()
         await ends.until(2)
     assert ends.order == [first.id, third.id]
-
-
-async def test_who_joins_a_task_is_as_old_as_the_task(database: Database, batch_of: MakeBatch) -> None:
-    """A file may have been removed after the task had found it, and before another batch joined."""
-    bench, ends = Bench(), Ends(database)
-    gate = bench.gates["h"] = asyncio.Event()
-    there = True
-
-    async def exists(_: str) -> bool:
-        return there
-
-    database.removal.file_exists = exists
-    one, two = [await batch_of(["h"]) for _ in range(2)]
-    async with dispatcher(database, bench) as at_work:
-        at_work.begin(one.id)
-        await bench.until(1)
-        there = False
-        await database.removal.removed([])
-        at_work.begin(two.id)
-        while at_work.in_flight < 2:  # noqa: ASYNC110  another task does it
-            await asyncio.sleep(0.001)
-        gate.set()
-        await bench.until(2)  # it is done again
-        there = True
-        await ends.until(2)
-    assert len(bench.begun) >= 2

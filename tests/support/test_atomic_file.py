@@ -40,13 +40,13 @@ os.rename = os.replace = telling("name", os.replace, 1)
 from resizer.cli import main
 from resizer.database import Database
 
-settle = Database.settle
+record = Database.record
 
-async def told_settle(self, outcome, **options):
+async def told_record(self, outcome, **options):
     print("STEP record", outcome.compressed.filename, file=sys.stderr, flush=True)
-    await settle(self, outcome, **options)
+    await record(self, outcome, **options)
 
-Database.settle = told_settle
+Database.record = told_record
 main()
 """
 STEP = re.compile(r"^STEP (\w+) (.+)$", re.MULTILINE)

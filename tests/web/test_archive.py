@@ -13,7 +13,7 @@ import pytest
 import photos
 from origin import Answer, Origin
 from resizer.web.api import archive as archives
-from resizer.web.keys import BATCHES, STORAGE
+from resizer.web.keys import REQUESTS, STORAGE
 from service import Client, catalogue, form, images, problem, settled, upload
 
 Serve = Callable[..., Awaitable[Client]]
@@ -166,7 +166,7 @@ async def test_archive_breaks_off_where_the_request_is_deleted(
     """It would end well otherwise, with what was not deleted yet."""
     client = await serve()
     request_id = await finished(client, [("One", origin.add("/a.jpg", Answer(body=photos.jpeg())))])
-    batches = client.app[BATCHES]
+    batches = client.app[REQUESTS]
     whole = batches.images
 
     async def deleted(*arguments: object, **options: object) -> object:

@@ -172,7 +172,7 @@ async def test_every_kind_of_answer_can_be_read(
     async def fails(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("resizer.pipeline.Batches.newest", fails)
+    monkeypatch.setattr("resizer.pipeline.requests.Requests.newest", fails)
     async with client.get("/requests", headers={"Origin": SHOP}) as response:
         await problem(response, 500)
         assert response.headers["Access-Control-Allow-Origin"] == SHOP

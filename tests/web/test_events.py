@@ -12,10 +12,11 @@ import pytest
 
 import photos
 from origin import Answer, Origin
+from resizer.app import stop
 from resizer.errors import DatabaseFailure
 from resizer.pipeline.following import PACE
 from resizer.web.api import events
-from resizer.web.keys import BATCHES
+from resizer.web.keys import REQUESTS
 from service import Client, catalogue, problem, settled, upload
 from wire import PATIENCE, errors_in
 
@@ -197,7 +198,7 @@ async def test_stream_ends_without_done_when_the_service_stops(
     request_id, _ = await held_up(client, origin)
     async with stream(client, request_id) as told:
         assert await told.next()
-        client.app[BATCHES].stop_taking()
+        await stop(client.app)
         assert "done" not in [event["event"] for event in await told.rest()]
     assert errors_in(caplog.records) == []
 
@@ -226,7 +227,7 @@ async def test_fault_on_the_way_breaks_the_connection(
 
     async with stream(client, request_id) as told:
         assert await told.next()
-        monkeypatch.setattr(client.app[BATCHES], "webhook", fails)
+        monkeypatch.setattr(client.app[REQUESTS], "webhook", fails)
         gates[0].set()
         with pytest.raises(aiohttp.ClientPayloadError):
             await told.rest()

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from origin import Answer, Origin
-from resizer.app import create_app
-from resizer.pipeline import Batches
-from resizer.web.keys import BATCHES
+from resizer.app import WATCHERS, create_app, stop
+from resizer.web.keys import REQUESTS
 from service import catalogue, form, settings_for
 from wire import PATIENCE, Wire, errors_in, listening
 
@@ -26,11 +26,11 @@ WAITING = [
 
 
 @asynccontextmanager
-async def service(folder: Path, **server: Any) -> AsyncIterator[tuple[int, Batches]]:
-    """The service with its own protocol; yields its port and its batches."""
+async def service(folder: Path, **server: Any) -> AsyncIterator[tuple[int, web.Application]]:
+    """The service with its own protocol; yields its port and its application."""
     app = create_app(settings_for(folder / "data", server=server))
     async with listening(app, **server) as port:
-        yield port, app[BATCHES]
+        yield port, app
 
 
 async def uploaded(port: int, origin: Origin) -> str:
@@ -46,15 +46,15 @@ async def uploaded(port: int, origin: Origin) -> str:
         return str((await response.json())["request_id"])
 
 
-def waiting(batches: Batches) -> int:
+def waiting(app: web.Application) -> int:
     """How many handlers wait for a commit."""
-    watchers = batches.watchers
+    watchers = app[WATCHERS]
     return sum(map(len, [*watchers._waiting.values(), *watchers._following.values()]))  # noqa: SLF001
 
 
-async def until(count: int, batches: Batches) -> None:
+async def until(count: int, app: web.Application) -> None:
     async with asyncio.timeout(PATIENCE):
-        while waiting(batches) != count:  # noqa: ASYNC110 - nothing tells of it
+        while waiting(app) != count:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
 
 
@@ -64,16 +64,16 @@ async def test_place_is_free_as_soon_as_who_waits_has_left(
 ) -> None:
     """There is room for two: one more is let in only when both are gone, long before what they wait for."""
     caplog.set_level(logging.DEBUG)
-    async with service(tmp_path, max_connections=2) as (port, batches):
+    async with service(tmp_path, max_connections=2) as (port, app):
         request_id = await uploaded(port, origin)
         target = path.format(request_id).encode()
         wires = [await Wire.to(port) for _ in range(2)]
         for wire in wires:
             await wire.send(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n")
-        await until(2, batches)
+        await until(2, app)
         wires[0].writer.close()
         cast(asyncio.Transport, wires[1].writer.transport).abort()
-        await until(0, batches)
+        await until(0, app)
         inside = [await Wire.to(port) for _ in range(2)]
         for wire in inside:
             await wire.send(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -85,7 +85,7 @@ async def test_place_is_free_as_soon_as_who_waits_has_left(
 
 async def test_connection_serves_on_after_a_wait_and_a_stream(tmp_path: Path, origin: Origin) -> None:
     """What ends with the client leaves nothing behind that would end the next request."""
-    async with service(tmp_path) as (port, batches):
+    async with service(tmp_path) as (port, app):
         request_id = await uploaded(port, origin)
         async with await Wire.to(port) as wire:
             head = (
@@ -94,8 +94,8 @@ async def test_connection_serves_on_after_a_wait_and_a_stream(tmp_path: Path, or
                 + b" HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=60\r\n\r\n"
             )
             await wire.send(head)
-            await until(1, batches)
-            batches.stop_taking()
+            await until(1, app)
+            await stop(app)
             assert (await wire.reply()).status == 200
             await wire.send(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await wire.reply()).status == 200
@@ -115,29 +115,29 @@ async def test_who_takes_no_events_is_ended_and_no_events_pile_up(
     """Each status is huge and changes all the time; the client never reads."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr("resizer.pipeline.following.PACE", 0)
-    async with service(tmp_path, request_timeout=0.4) as (port, batches):
+    async with service(tmp_path, request_timeout=0.4) as (port, app):
         request_id = await uploaded(port, origin)
-        batch = await batches.batch(request_id)
+        batch = await app[REQUESTS].batch(request_id)
         made = 0
 
         async def huge(_: object) -> dict[str, str]:
             nonlocal made
             made += 1
-            batches.watchers.changed([batch.id])
+            app[WATCHERS].changed([batch.id])
             return {"url": "x" * 1_000_000, "number": str(made)}
 
         async def changing(_: object) -> Any:
             return batch if made == 0 else replace(batch, input_bytes=made)
 
-        monkeypatch.setattr(batches, "webhook", huge)
-        monkeypatch.setattr(batches, "batch", changing)
+        monkeypatch.setattr(app[REQUESTS], "webhook", huge)
+        monkeypatch.setattr(app[REQUESTS], "batch", changing)
         async with await Wire.to(port) as stuck:
             cast(asyncio.Transport, stuck.writer.transport).pause_reading()
             await stuck.send(
                 b"GET /requests/" + request_id.encode() + b"/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
             )
-            await until(1, batches)
-            await until(0, batches)
+            await until(1, app)
+            await until(0, app)
         # what the system holds for both sides, and no more
         assert made < 30
     assert errors_in(caplog.records) == []

@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
 
+from databases import opened_database
 from resizer.config import WebhookSettings
-from resizer.database import Database, Deliveries, NewBatch, NewDelivery, open_database
+from resizer.database import Database, Deliveries, NewBatch, NewDelivery
 from resizer.errors import ErrorCode
 from resizer.models import (
     Attempt,
@@ -104,7 +105,7 @@ class Watched:
             await intake.add([Product(line=2, serial="1", name="A", cells=(), urls=("http://a.test/",))])
             batch, _ = await intake.publish()
         fault = Fault(code=ErrorCode.DNS, message="")
-        await self.database.settle(Outcome(batch_id=batch.id, seq=0, attempts=1, fault=fault))
+        await self.database.record(Outcome(batch_id=batch.id, seq=0, attempts=1, fault=fault))
         return batch.id
 
     async def forget(self, batch_id: int) -> None:
@@ -125,7 +126,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Watched]:
         del batch
         return planned
 
-    async with open_database(tmp_path / "resizer.db", announce) as database:
+    async with opened_database(tmp_path / "resizer.db", webhook_events=announce) as database:
         yield Watched(database.deliveries, database, planned)
 
 

@@ -6,7 +6,7 @@ import logging
 import math
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self, cast
 
@@ -15,12 +15,15 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from resizer.config import Settings
+from resizer.engine.base import Progress
 from resizer.engine.celery.broker import BEAT, CANCEL, RESULT, TASK, celery_app, redis_client
 from resizer.engine.celery.losses import Losses
 from resizer.engine.celery.messages import Message, Result, message_of, outcome_from
 from resizer.errors import BrokerDown, ConfigError, NoWorkers, TaskFailed, disk_fault
+from resizer.events import Events, FilesUnused
 from resizer.models import Outcome, Task
 from resizer.storage.base import Storage
+from resizer.storage.claims import FileClaims, stem_of_name
 from resizer.support.atomic_file import lasting_name
 
 logger = logging.getLogger(__name__)
@@ -63,12 +66,14 @@ class CeleryEngine:
 
     Entering raises `ConfigError`, `StorageFailure`.
 
-    `unclaimed` is told of an outcome that nobody waited for any more.
+    The file of an outcome that no image waits for any more is reported as unused.
     """
 
-    def __init__(self, settings: Settings, storage: Storage, *, unclaimed: Callable[[Outcome], None]) -> None:
+    def __init__(self, settings: Settings, storage: Storage, claims: FileClaims, events: Events) -> None:
         self._storage = storage
-        self._unclaimed = unclaimed
+        self._claims = claims
+        self._events = events
+        self._configured = settings.queue.workers
         self._celery = celery_app(settings, keeps_results=False)
         self._redis = redis_client(settings)
         self._name_file = settings.data_folder / NAME_FILE
@@ -120,14 +125,28 @@ class CeleryEngine:
         await asyncio.to_thread(self._celery.close)
 
     @property
-    def wants_more(self) -> bool:
-        return len(self.flights) < self._losses.slots
+    def workers(self) -> int:
+        return max(self._configured, min(math.ceil(AHEAD * self._losses.slots), MOST_OUT))
 
-    def workers(self, configured: int) -> int:
-        return max(configured, min(math.ceil(AHEAD * self._losses.slots), MOST_OUT))
+    async def room(self) -> None:
+        """Return at once: tasks wait in the broker's queue."""
 
-    async def run(self, task: Task, *, fetched: Callable[[], None] = lambda: None) -> Outcome:  # noqa: ARG002 - a worker tells but the end
+    async def run(self, task: Task, progress: Progress) -> Outcome:
         """Have a worker process one image. Raises `TaskFailed` where the worker met a fault of ours."""
+        while True:
+            deletions = self._claims.deletions
+            outcome = await self._process(task)
+            if outcome.compressed is None:
+                return outcome
+            name = outcome.compressed.filename
+            await progress.claim(stem_of_name(name))
+            # a file that the worker found may have been deleted before this server knew of it
+            if deletions == self._claims.deletions or await self._storage.find(name) is not None:
+                return outcome
+            logger.info("file %s was deleted in between; processing image %s again", name, task.seq)
+            task = replace(task, known=None)
+
+    async def _process(self, task: Task) -> Outcome:
         flight = Flight(f"{self._run}{next(self._numbers)}", message_of(task))
         self.flights[flight.task_id] = flight
         self._to_send.append(flight)
@@ -138,7 +157,6 @@ class CeleryEngine:
             if flight.answer.done():
                 # it came just before: who cancels is to know of its file
                 return _outcome(flight.answer.result())
-            # what it stores all the same is told to `unclaimed`
             flight.abandoned = True
             self._to_revoke.append(flight.task_id)
             self._woken.set()
@@ -261,7 +279,9 @@ class CeleryEngine:
 
     def _tell_unclaimed(self, result: Result) -> None:
         if result.status == SUCCESS and result.result is not None:
-            self._unclaimed(outcome_from(result.result))
+            outcome = outcome_from(result.result)
+            if outcome.compressed is not None:
+                self._events.publish(FilesUnused((outcome.compressed.filename,)))
 
     async def _watch(self) -> None:
         """Look after workers, and after tasks that nobody is at any more."""

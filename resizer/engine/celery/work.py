@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 
-from resizer.engine.base import Engine
+from resizer.engine.base import Engine, NoProgress
 from resizer.models import Outcome, Task
 
 
@@ -32,7 +32,7 @@ class Running:
         if self.ended is not None:
             raise asyncio.CancelledError
         self._task = asyncio.current_task()
-        return await engine.run(task)
+        return await engine.run(task, NoProgress())
 
     def cancel(self) -> None:
         """End it, in the engine's loop; what has stored its file already has an outcome all the same."""

@@ -15,13 +15,13 @@ from aiohttp import web
 
 from resizer.catalog.image_names import ERRORS, RESULT, archive_path
 from resizer.models import Batch, Image, ImageStatus
-from resizer.pipeline import Batches
+from resizer.pipeline.requests import Requests
 from resizer.storage.base import Storage
 from resizer.web.api.origin import links_for
 from resizer.web.api.parameters import flag
 from resizer.web.api.results import send_pieces
 from resizer.web.api.zip_writer import ZipWriter
-from resizer.web.keys import BATCHES, STORAGE
+from resizer.web.keys import REQUESTS, STORAGE
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Lost:
 
 async def archive(request: web.Request) -> web.StreamResponse:
     """Send a request's images and its result as a ZIP."""
-    batches = request.app[BATCHES]
+    batches = request.app[REQUESTS]
     batch = await batches.batch(request.match_info["request_id"])
     result = batches.result_csv(batch, files_url=links_for(request).files, partial=flag(request, "partial"))
     # while the status can still tell it: a store that is away
@@ -96,7 +96,7 @@ async def archive(request: web.Request) -> web.StreamResponse:
 
 
 async def archive_of(
-    batch: Batch, batches: Batches, storage: Storage, result: AsyncIterator[bytes]
+    batch: Batch, batches: Requests, storage: Storage, result: AsyncIterator[bytes]
 ) -> AsyncGenerator[bytes, None]:
     """Yield the archive piece by piece. Raises `BatchNotFound` where the batch was deleted meanwhile."""
     writer = ZipWriter(modified=batch.finished_at or time.time())
@@ -123,7 +123,7 @@ async def archive_of(
         yield piece
 
 
-async def _pages(batches: Batches, batch: Batch) -> AsyncIterator[Sequence[Image]]:
+async def _pages(batches: Requests, batch: Batch) -> AsyncIterator[Sequence[Image]]:
     """Yield the completed images, page by page."""
     after = -1
     while page := await batches.images(batch, after=after, limit=PAGE, status=ImageStatus.COMPLETED):

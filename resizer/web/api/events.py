@@ -13,7 +13,7 @@ from resizer.models import Batch
 from resizer.web.api.requests import status_of
 from resizer.web.api.results import break_off
 from resizer.web.connection.leaving import ends_with_client
-from resizer.web.keys import BATCHES
+from resizer.web.keys import REQUESTS
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ async def events(request: web.Request) -> web.StreamResponse:
 
     A browser asks again when a stream ends; one that has seen this `done` is told 204, which ends that.
     """
-    batches = request.app[BATCHES]
+    batches = request.app[REQUESTS]
     batch = await batches.batch(request.match_info["request_id"])
     # no limit for sending: who takes nothing of an answer is ended for all answers alike
     response = EventSourceResponse(ping_interval=HEARTBEAT, send_timeout=None)
@@ -54,7 +54,7 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 async def _tell(request: web.Request, response: EventSourceResponse, batch: Batch) -> None:
     await response.prepare(request)
-    async with response, aclosing(request.app[BATCHES].follow(batch)) as states:
+    async with response, aclosing(request.app[REQUESTS].follow(batch)) as states:
         retry: int | None = RETRY
         async for state in states:
             body = json.dumps(await status_of(request, state), ensure_ascii=False)

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from resizer.errors import ImageError, OriginalUnavailable, OutOfResources
 from resizer.web.api.results import break_off
 from resizer.web.connection.leaving import ends_with_client
-from resizer.web.keys import BATCHES, ORIGINALS, Original
+from resizer.web.keys import ORIGINALS, REQUESTS, Original
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ HEADERS = {
 
 async def original(request: web.Request) -> web.StreamResponse:
     """Fetch one image of a request, and send it; who leaves meanwhile ends that."""
-    batches = request.app[BATCHES]
+    batches = request.app[REQUESTS]
     batch = await batches.batch(request.match_info["request_id"])
     number = request.match_info["number"]
     image = await batches.image(batch, int(number)) if NUMBER.fullmatch(number) else None

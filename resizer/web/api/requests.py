@@ -12,7 +12,7 @@ from resizer.web.answers import answer_json
 from resizer.web.api.origin import links_for
 from resizer.web.api.parameters import cursor, page_limit, preferred_wait, wanted_status
 from resizer.web.connection.leaving import ends_with_client
-from resizer.web.keys import BATCHES, SETTINGS
+from resizer.web.keys import LIFECYCLE, REQUESTS, SETTINGS
 from resizer.web.problems import RETRY_SOON
 
 #: requests a page when nothing is said, and at most (contract, section 5)
@@ -23,7 +23,7 @@ IMAGES_PAGE = (100, 1000)
 
 async def status(request: web.Request) -> web.Response:
     """Tell where a request stands, at once or when it ends."""
-    batches = request.app[BATCHES]
+    batches = request.app[REQUESTS]
     request_id = request.match_info["request_id"]
     headers = {"Cache-Control": "no-cache"}
     seconds = preferred_wait(request)
@@ -46,7 +46,7 @@ async def status(request: web.Request) -> web.Response:
 
 async def requests(request: web.Request) -> web.Response:
     """List requests, newest first."""
-    batches, links = request.app[BATCHES], links_for(request)
+    batches, links = request.app[REQUESTS], links_for(request)
     limit = page_limit(request, *REQUESTS_PAGE)
     page = await batches.newest(
         before=cursor(request), limit=limit + 1, status=wanted_status(request, BatchStatus)
@@ -69,7 +69,7 @@ def _listed(request: web.Request, webhook: Json | None) -> Json | None:
 
 async def images(request: web.Request) -> web.Response:
     """List a request's images in the order of the CSV."""
-    batches, links = request.app[BATCHES], links_for(request)
+    batches, links = request.app[REQUESTS], links_for(request)
     batch = await batches.batch(request.match_info["request_id"])
     limit = page_limit(request, *IMAGES_PAGE)
     after = cursor(request)
@@ -85,29 +85,29 @@ async def images(request: web.Request) -> web.Response:
 
 async def cancel(request: web.Request) -> web.Response:
     """Cancel what is left of a request."""
-    return await _accepted(request, await request.app[BATCHES].cancel(request.match_info["request_id"]))
+    return await _accepted(request, await request.app[LIFECYCLE].cancel(request.match_info["request_id"]))
 
 
 async def retry(request: web.Request) -> web.Response:
     """Try a request's failed and cancelled images anew."""
-    return await _accepted(request, await request.app[BATCHES].retry(request.match_info["request_id"]))
+    return await _accepted(request, await request.app[LIFECYCLE].retry(request.match_info["request_id"]))
 
 
 async def delete(request: web.Request) -> web.Response:
     """Forget a request and the files that no other uses."""
-    await request.app[BATCHES].delete(request.match_info["request_id"])
+    await request.app[LIFECYCLE].delete(request.match_info["request_id"])
     return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
 async def deliveries(request: web.Request) -> web.Response:
     """List a request's webhook deliveries with every try."""
-    found = await request.app[BATCHES].deliveries(request.match_info["request_id"])
+    found = await request.app[REQUESTS].deliveries(request.match_info["request_id"])
     return answer_json({"data": [delivery_body(delivery) for delivery in found]})
 
 
 async def send_again(request: web.Request) -> web.Response:
     """Send a request's webhook event again."""
-    found = await request.app[BATCHES].send_again(request.match_info["request_id"])
+    found = await request.app[LIFECYCLE].send_again(request.match_info["request_id"])
     return answer_json({"data": [delivery_body(delivery) for delivery in found]}, status=HTTPStatus.ACCEPTED)
 
 
@@ -120,5 +120,5 @@ async def _accepted(request: web.Request, batch: Batch) -> web.Response:
 
 async def status_of(request: web.Request, batch: Batch) -> Json:
     """Return the status body as this client is told it."""
-    batches = request.app[BATCHES]
+    batches = request.app[REQUESTS]
     return status_body(batch, links_for(request), await batches.webhook(batch), batches.expires_at(batch))
