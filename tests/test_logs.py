@@ -311,7 +311,7 @@ async def test_lines_of_the_service_are_json_tied_by_request_and_free_of_queries
     for request_id in ids:
         mine = [each for each in log if each.get("request_id") == request_id]
         (settled,) = [each for each in mine if "completed" in each]
-        assert settled["logger"] == "resizer.pipeline.lifecycle"
+        assert settled["logger"] == "resizer.pipeline.reporting"
         assert (settled["status"], settled["images"], settled["completed"], settled["failed"]) == (
             "partial", 2, 1, 1,
         )  # fmt: skip
