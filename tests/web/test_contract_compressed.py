@@ -1,4 +1,4 @@
-"""What the contract says of `GET /compressed/{filename}`, asked from outside."""
+"""`GET /compressed/{filename}` behaves as in docs/api.md, tested by HTTP."""
 
 import re
 from collections.abc import AsyncIterator, Callable

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiofiles
 from aiohttp import web
 
-from resizer.catalog.image_names import ERRORS, RESULT, ArchiveNames
+from resizer.catalog.image_names import ERRORS, RESULT, archive_path
 from resizer.models import Batch, Image, ImageStatus
 from resizer.pipeline.requests import Requests
 from resizer.storage.base import Storage
@@ -100,13 +100,11 @@ async def archive_of(
     async for piece in writer.deflated(RESULT, result):
         yield piece
     missing = MissingFiles()
-    names = ArchiveNames()
     async for images in _pages(batches, batch):
-        named = [(names.path(image), image) for image in images]
         slots = [
-            Slot(path, image.url, image.compressed.filename)
-            for path, image in named
-            if path and image.compressed
+            Slot(archive_path(image, image.compressed.filename), image.url, image.compressed.filename)
+            for image in images
+            if image.compressed
         ]
         for start in range(0, len(slots), READ_AHEAD):
             async for piece in _stored(writer, storage, slots[start : start + READ_AHEAD], missing):
@@ -126,9 +124,9 @@ async def archive_of(
 
 
 async def _pages(batches: Requests, batch: Batch) -> AsyncIterator[Sequence[Image]]:
-    """Yield all images, including those without a file: names depend on them."""
+    """Yield the completed images, page by page."""
     after = -1
-    while page := await batches.images(batch, after=after, limit=PAGE):
+    while page := await batches.images(batch, after=after, limit=PAGE, status=ImageStatus.COMPLETED):
         after = page[-1].seq
         yield page
 
