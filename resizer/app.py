@@ -213,8 +213,8 @@ async def pipeline(app: web.Application) -> AsyncIterator[None]:
         await stack.enter_async_context(lifecycle)
         if app[RESUME]:
             await lifecycle.resume()
-            seconds = settings.retention.seconds
-            await stack.enter_async_context(Retention(app[DATABASE], lifecycle.forget, seconds=seconds))
+            if seconds := settings.retention.seconds:
+                await stack.enter_async_context(Retention(app[DATABASE], lifecycle.forget, seconds=seconds))
             await stack.enter_async_context(collector)
         yield
 
