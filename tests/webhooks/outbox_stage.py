@@ -16,6 +16,7 @@ from pytest_aiohttp.plugin import AiohttpServer
 from resizer.config import WebhookSettings
 from resizer.database import Database, Deliveries, NewBatch, NewDelivery, open_database
 from resizer.errors import ErrorCode
+from resizer.metrics import Metrics
 from resizer.models import (
     Attempt,
     Batch,
@@ -193,5 +194,7 @@ async def running(
     **settings: Any,
 ) -> AsyncIterator[Outbox]:
     allowed = tuple(ip_network(network) for network in networks)
-    async with Outbox(store, WebhookSettings(allow_networks=allowed, **settings), secret) as outbox:
+    async with Outbox(
+        store, WebhookSettings(allow_networks=allowed, **settings), secret, metrics=Metrics()
+    ) as outbox:
         yield outbox
