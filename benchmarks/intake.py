@@ -17,8 +17,11 @@ from resizer.catalog.content import InMemory
 from resizer.config import QueueSettings
 from resizer.database import open_database
 from resizer.errors import CatalogError
+from resizer.events import Events
+from resizer.metrics import Metrics
 from resizer.models import OutputFormat, Recipe
 from resizer.pipeline.importing import Importer, Submission
+from resizer.support.in_flight import InFlight
 
 SIZES = (10_000, 100_000, 1_000_000)
 QUICK = (1_000,)
@@ -111,7 +114,13 @@ async def _cpu_seconds(data: bytes, folder: Path) -> float:
         origin="http://127.0.0.1",
         files_url="http://127.0.0.1/compressed",
     )
-    async with open_database(folder / "resizer.db", lambda _: ()) as database:
+    async with open_database(
+        folder / "resizer.db",
+        webhook_events=lambda _: (),
+        events=Events(),
+        in_flight=InFlight(),
+        metrics=Metrics(),
+    ) as database:
         desk = Importer(database, QueueSettings(max_pending_images=len(data)))
         before = time.process_time()
         with suppress(CatalogError):  # to refuse one costs as well

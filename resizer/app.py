@@ -32,7 +32,7 @@ from resizer.fetch.hosts import HostLimits
 from resizer.fetch.originals import Originals
 from resizer.metrics import Metrics, Standing, watch_loop
 from resizer.pipeline.collector import Collector
-from resizer.pipeline.image import FETCHERS, ImagePipeline, LocalEngine
+from resizer.pipeline.image import ImagePipeline, LocalEngine
 from resizer.pipeline.importing import Importer
 from resizer.pipeline.lifecycle import Lifecycle
 from resizer.pipeline.remover import Remover
@@ -109,8 +109,8 @@ def check_available(settings: Settings) -> None:
 
 
 def host_limits(settings: Settings) -> HostLimits:
-    workers = settings.queue.workers
-    return HostLimits(per_host=settings.fetch.per_host, most_in_doubt=(FETCHERS - 1) * workers)
+    queue = settings.queue
+    return HostLimits(per_host=settings.fetch.per_host, most_in_doubt=queue.fetchers - queue.workers)
 
 
 async def event_loop(app: web.Application) -> AsyncIterator[None]:
@@ -132,7 +132,7 @@ async def database(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     async with open_database(
         settings.database_file,
-        announcer(settings),
+        webhook_events=announcer(settings),
         events=app[EVENTS],
         in_flight=app[IN_FLIGHT],
         metrics=app[METRICS],
@@ -242,9 +242,7 @@ async def open_local_engine(
                 "cannot load libvips: %s; JPEG has effort balanced at most, PNG has effort fast",
                 reason,
             )
-        yield LocalEngine(
-            fetcher, pool, storage, settings.compress, workers=settings.queue.workers, metrics=metrics
-        )
+        yield LocalEngine(fetcher, pool, storage, settings.compress, settings.queue, metrics=metrics)
 
 
 def open_celery_engine(

@@ -1,4 +1,4 @@
-"""A typed channel for what other rooms must hear of; `app` subscribes to it, and nobody else."""
+"""The typed channel by which rooms report events; only `app` subscribes to it."""
 
 import logging
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class RequestsChanged:
 
 @dataclass(frozen=True, slots=True)
 class RequestFinished:
-    """A commit gave this batch its final status, or set it back and gave it a new one."""
+    """A commit gave this batch its final status, for the first time or after a retry."""
 
     batch: Batch
 
@@ -57,7 +57,7 @@ class Events:
         self._subscribers.setdefault(kind, []).append(subscriber)
 
     def publish(self, event: Event) -> None:
-        """Call each subscriber; an error in one is logged and keeps the event from none."""
+        """Call each subscriber; an error of one is logged, and the next ones are called."""
         for subscriber in self._subscribers.get(type(event), ()):
             try:
                 subscriber(event)

@@ -1,4 +1,4 @@
-"""Statuses, and the frozen records that cross the walls between rooms."""
+"""Statuses, and the frozen records that rooms pass to each other."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class BatchStatus(StrEnum):
-    """Where a batch stands."""
+    """The progress of a batch."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -41,12 +41,12 @@ class BatchStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-#: a batch in one of these changes no more by itself
+#: statuses that only a retry changes
 FINAL = frozenset({BatchStatus.COMPLETED, BatchStatus.PARTIAL, BatchStatus.FAILED, BatchStatus.CANCELLED})
 
 
 class ImageStatus(StrEnum):
-    """Where an image stands."""
+    """The progress of an image."""
 
     PENDING = "pending"
     COMPLETED = "completed"
@@ -55,7 +55,7 @@ class ImageStatus(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Where a webhook delivery stands."""
+    """The progress of a webhook delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -64,7 +64,7 @@ class DeliveryStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """Why an image failed, in a form that can be stored and sent."""
+    """Why an image failed, as it is stored and sent."""
 
     code: ErrorCode
     message: str
@@ -76,22 +76,22 @@ class Fault:
 
 
 class Product(NamedTuple):
-    """One data row of a CSV: a tuple, made in a fifth of the time, as a CSV has a million of them."""
+    """One data row of a CSV; a tuple, which takes a fifth of the time to make, a million times."""
 
     #: line of the file on which the row begins, from 1
     line: int
     serial: str
     name: str
-    #: the row's cells as they came; a short row has fewer than the catalogue has columns
+    #: unchanged; a short row has fewer than the catalogue has columns
     cells: tuple[str, ...]
     urls: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compressed:
-    """A compressed image, as the codec leaves it."""
+    """A compressed image in the storage."""
 
-    #: name in the storage: 32 hexadecimal digits made of the source's bytes and the recipe, and an extension
+    #: 32 hexadecimal digits made of the source's bytes and the recipe, and an extension
     filename: str
     #: jpeg, png, webp, gif, avif, or bmp and tiff where a source is kept
     format: str
@@ -104,40 +104,40 @@ class Compressed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OriginInfo:
-    """What was learnt of a URL when its origin was last asked."""
+    """What the origin last reported for this URL."""
 
-    #: of the image's bytes, decompressed: 32 hexadecimal digits
+    #: 32 hexadecimal digits, of the image's bytes without their content encoding
     digest: str
-    #: what the origin gave to be asked with whether the image has changed
+    #: validators for a conditional request
     etag: str | None = None
     last_modified: str | None = None
-    #: URL that gave the bytes in the end; None where that is the image's own
+    #: URL that redirects led to; None where there were none
     location: str | None = None
     #: seconds since the epoch
     asked_at: float
 
     @property
     def can_be_asked(self) -> bool:
-        """Whether there is anything by which the origin could tell that nothing has changed."""
+        """Whether a conditional request is possible."""
         return bool(self.etag or self.last_modified)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CachedResult:
-    """What is already there of a task: its source as of the last time, and the file made of it."""
+    """The source of a URL as it was last fetched, and the file made of it."""
 
     source: OriginInfo
     compressed: Compressed
-    #: learnt by the same batch, or by one beside it: the origin need not be asked again
+    #: reported to the same batch, or to a concurrent one: the origin need not be asked again
     fresh: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """All that is needed to process one image, on this machine or on another."""
+    """Everything needed to process one image, on this machine or on another."""
 
     batch_id: int
-    #: place of the image among all of its batch, from 0
+    #: number of the image in its batch, from 0
     seq: int
     url: str
     recipe: Recipe
@@ -146,14 +146,13 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What became of one image: `compressed` or `fault`, never both."""
+    """The result of one image: `compressed` or `fault`, never both."""
 
     batch_id: int
     seq: int
-    #: tries to fetch it
+    #: attempts to fetch it
     attempts: int
     compressed: Compressed | None = None
-    #: what it was made of
     source: OriginInfo | None = None
     fault: Fault | None = None
 
@@ -164,7 +163,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """One uploaded CSV and all work that it asks for: the contract's request."""
+    """One uploaded CSV and all work that it asks for; users call it a request."""
 
     id: int
     request_id: str
@@ -173,9 +172,9 @@ class Batch:
     filename: str
     recipe: Recipe
     webhook_url: str | None
-    #: what stands before `/status/…` in URLs told to the client when no HTTP request is at hand
+    #: URL of the service, for links made outside of an HTTP request
     origin: str
-    #: what stands before `/NAME` in the addresses of compressed images, likewise
+    #: URL of the compressed images, up to the slash before their names
     files_url: str
     products: int
     images: int
@@ -191,7 +190,7 @@ class Batch:
     started_at: float | None
     finished_at: float | None
 
-    #: its pending images are being cancelled
+    #: whether its pending images are being cancelled
     cancelling: bool = False
 
     @property
@@ -199,19 +198,19 @@ class Batch:
         return self.status in FINAL
 
     def expires_at(self, seconds: float) -> float | None:
-        """Return when it goes where finished batches are kept for so long; None: not, or not known yet."""
+        """Return when the batch is deleted, `seconds` after its end; None where it is kept or unfinished."""
         return self.finished_at + seconds if seconds and self.finished_at is not None else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
-    """One URL of one product, and what became of it."""
+    """One URL of one product, and its result."""
 
     seq: int
     line: int
     serial: str
     product_name: str
-    #: place of the URL in its cell, from 1
+    #: number of the URL in its cell, from 1
     position: int
     url: str
     status: ImageStatus
@@ -222,7 +221,7 @@ class Image:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One try to deliver a webhook."""
+    """One attempt to deliver a webhook."""
 
     #: seconds since the epoch
     at: float
@@ -237,7 +236,7 @@ class Delivery:
 
     id: int
     batch_id: int
-    #: the same on every try
+    #: the same for every attempt
     webhook_id: str
     url: str
     #: what tells receivers apart
@@ -246,9 +245,9 @@ class Delivery:
     body: str
     status: DeliveryStatus
     attempts: tuple[Attempt, ...]
-    #: seconds since the epoch; None once it is final
+    #: seconds since the epoch; None where the status is final
     next_attempt_at: float | None
-    #: tries before it was asked for once more, which the schedule does not count
+    #: attempts before the event was sent again, which the schedule does not count
     earlier_tries: int = 0
     #: of the batch
     request_id: str = ""

@@ -1,17 +1,22 @@
 """Fixtures for the whole suite."""
 
 import asyncio
+import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from databases import new_batch, opened_database, product
 from origin import Origin
 from outcomes import MakeBatch
-from resizer.database import Database, NewBatch, open_database
+from resizer.database import Database
+from resizer.database.database import PRAGMAS
 from resizer.events import Events
-from resizer.models import Batch, OutputFormat, Product, Recipe
+from resizer.models import Batch
 from service import Serve, serving
 from steady import SteadyLoop
 
@@ -53,12 +58,13 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
 
 @pytest.fixture
 def events() -> Events:
+    """What `database` reports."""
     return Events()
 
 
 @pytest.fixture
 async def database(tmp_path: Path, events: Events) -> AsyncIterator[Database]:
-    async with open_database(tmp_path / "resizer.db", lambda _: (), events=events) as opened:
+    async with opened_database(tmp_path / "resizer.db", events=events) as opened:
         yield opened
 
 
@@ -67,28 +73,29 @@ def batch_of(database: Database) -> MakeBatch:
     """Make a batch with one image at each of these hosts, in this order."""
 
     async def make(hosts: Sequence[str]) -> Batch:
-        new = NewBatch(
-            filename="a.csv",
-            columns=("S. No.", "Product Name", "Input Image Urls"),
-            digest="",
-            recipe=Recipe(quality=50, format=OutputFormat.KEEP),
-            webhook_url=None,
-            origin="http://service",
-            files_url="http://service/compressed",
-        )
-        products = [
-            Product(
-                line=number + 2,
-                serial=str(number),
-                name=f"P{number}",
-                cells=(str(number), f"P{number}", ""),
-                urls=(f"http://{host}/{number}.jpg",),
+        async with database.intake(new_batch(), max_pending=10**6) as intake:
+            await intake.add(
+                [product(number, f"http://{host}/{number}.jpg") for number, host in enumerate(hosts)]
             )
-            for number, host in enumerate(hosts)
-        ]
-        async with database.intake(new, max_pending=10**6) as intake:
-            await intake.add(products)
             batch, _ = await intake.publish()
         return batch
 
     return make
+
+
+@pytest.fixture
+async def used(tmp_path: Path, batch_of: MakeBatch) -> Path:
+    """A database that holds a batch, as it lies there after an orderly end."""
+    await batch_of(["host"] * 2000)
+    with closing(sqlite3.connect(tmp_path / "resizer.db")) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (tmp_path / "data").mkdir()
+    return Path(shutil.copy(tmp_path / "resizer.db", tmp_path / "data"))
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a locked database for a moment only, and try again soon."""
+    pragmas = (*PRAGMAS, "PRAGMA busy_timeout = 20")
+    monkeypatch.setattr("resizer.database.database.PRAGMAS", pragmas)
+    monkeypatch.setattr("resizer.pipeline.image.RECORD_PAUSE", (0.05, 0.2))

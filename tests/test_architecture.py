@@ -81,7 +81,7 @@ ONLY = {
     "simplejpeg": {"compress.codec.turbo", "compress.codec.end_mark"},
     "standardwebhooks": {"webhooks.signing"},
     "resizer.storage.local": {"app"},
-    "resizer.pipeline.image": {"app"},
+    "resizer.pipeline.image": {"app", "pipeline.scheduler"},
     "resizer.storage.object_store": {"app"},
     "resizer.engine.celery": {"app", "engine.celery"},
     "obstore": {"storage.object_store"},

@@ -56,7 +56,7 @@ def small_disk(tmp_path: Path) -> Iterator[Tmpfs]:
 
 @pytest.fixture(autouse=True)
 def quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resizer.pipeline.scheduler.RECORD_BACKOFF", (0.05, 0.2))
+    monkeypatch.setattr("resizer.pipeline.image.RECORD_PAUSE", (0.05, 0.2))
 
 
 async def stored_elsewhere(serve: Serve, tmp_path: Path, disk: Disk, **sections: dict[str, Any]) -> Client:
@@ -103,7 +103,7 @@ async def slots(client: Client, request_id: str) -> list[list[str]]:
 async def unrecorded(log: pytest.LogCaptureFixture, times: int = 1) -> None:
     """Wait until recording an outcome has failed so often."""
     async with asyncio.timeout(PATIENCE):
-        while log.text.count("an outcome cannot be recorded") < times:  # noqa: ASYNC110  workers bring it about
+        while log.text.count("cannot record an outcome") < times:  # noqa: ASYNC110  workers bring it about
             await asyncio.sleep(0.01)
 
 
@@ -285,7 +285,7 @@ async def test_upload_leaves_others_the_space_to_go_on(
     small_disk: Tmpfs, serve: Serve, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused before the disk is full: what it wrote goes again, and images under way are recorded."""
-    monkeypatch.setattr("resizer.database.imports.RESERVED_PART", 2)
+    monkeypatch.setattr("resizer.database.database_file.RESERVED_PART", 2)
     monkeypatch.setattr("resizer.pipeline.importing.CHUNK", 2000)
     file = small_disk.folder / "resizer.db"
     client = await serve(database={"path": str(file)}, fetch={"timeout": 60})
@@ -338,15 +338,15 @@ async def test_all_on_one_disk_that_is_full_time_and_again(
                 # at least what is not found is there to be tried again
                 await retried(client, request_id)
                 ends += 1
-            failures = caplog.text.count("a commit failed") + 10
-            while caplog.text.count("a commit failed") < failures:
+            failures = caplog.text.count("cannot commit") + 10
+            while caplog.text.count("cannot commit") < failures:
                 disk.fill()  # images that failed give back what they had taken
                 body = form(catalogue(rows))
                 headers = {"Idempotency-Key": str(number)}
                 async with client.post("/upload", data=body, headers=headers) as response:
                     await problem(response, 507)
             disk.free()
-        assert "an outcome cannot be recorded" in caplog.text
+        assert "cannot record an outcome" in caplog.text
         while (await settled(client, request_id))["images"]["completed"] < 45:
             await retried(client, request_id)
             ends += 1
@@ -438,7 +438,7 @@ async def test_run_on_a_full_disk_says_so_and_goes_on_when_there_is_space(
             await origin.arrived("/a.jpg")
             disk.fill()
             gate.set()
-            await process.said("cannot be recorded.*no space left")
+            await process.said("cannot record an outcome.*no space left")
             disk.free()
             code, _ = await process.ended()
             assert code == 1

@@ -16,15 +16,17 @@ from resizer.cli.options import configured, settings_from
 from resizer.config import Settings
 from resizer.data_folder import is_in_use, own_folder
 from resizer.database import (
+    check_database,
     count_noted,
     filenames,
-    look_over,
     named_among,
     note_unnamed,
     open_database,
     unnamed_among,
 )
 from resizer.errors import ConfigError, ResizerError
+from resizer.events import Events
+from resizer.metrics import Metrics
 from resizer.pipeline.collector import GRACE, unnamed_files
 from resizer.pipeline.remover import Remover
 from resizer.storage.base import Storage
@@ -64,7 +66,7 @@ def command(*, files: bool, fix: bool, config_file: Path | None, data_dir: str |
     if fix and not files:
         raise click.UsageError("--fix removes files, so it cannot be used with --no-files")
     try:
-        contents, faults = look_over(path)
+        contents, faults = check_database(path)
         say(f"{path}: {contents.requests} requests with {contents.images} images, {decimal(contents.size)}")
         _list(faults)
         # a damaged database cannot be trusted about files
@@ -149,7 +151,13 @@ async def _remove(settings: Settings, path: Path, names: Collection[str]) -> lis
     else:
         with own_folder(settings):
             async with (
-                open_database(path, lambda _: ()) as database,
+                open_database(
+                    path,
+                    webhook_events=lambda _: (),
+                    events=Events(),
+                    in_flight=InFlight(),
+                    metrics=Metrics(),
+                ) as database,
                 open_storage(settings, InFlight(), drafts=settings.spool_folder) as storage,
                 Remover(database, storage, FileClaims()) as remover,
             ):

@@ -5,7 +5,7 @@ import resource
 
 from resizer.compress.pool import cores
 from resizer.config import Settings
-from resizer.pipeline.image import FETCHERS
+from resizer.config.sections import FETCHERS
 
 logger = logging.getLogger(__name__)
 

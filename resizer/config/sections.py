@@ -226,6 +226,9 @@ Tokens = Annotated[
     Field(description='a list of texts without white space such as ["a-long-random-token"]'),
 ]
 
+#: images that may be asked for at once, as a multiple of queue.workers
+FETCHERS = 16
+
 
 class Section(BaseModel):
     """One section of the configuration: frozen, and closed to keys that it does not know."""
@@ -263,6 +266,11 @@ class QueueSettings(Section):
     shutdown_grace: Annotated[
         float, Field(ge=0, allow_inf_nan=False, description="a number of seconds of 0 or more, such as 20")
     ] = 20
+
+    @property
+    def fetchers(self) -> int:
+        """How many images may be asked for at once; most of them wait for their host."""
+        return FETCHERS * self.workers
 
 
 class FetchSettings(Section):

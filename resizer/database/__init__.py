@@ -4,16 +4,17 @@ from resizer.database.cached_results import is_fresh, ran_beside
 from resizer.database.copies import (
     Contents,
     back_up,
+    check_database,
     count_noted,
     filenames,
-    look_over,
     named_among,
     note_unnamed,
     restore,
     unnamed_among,
 )
-from resizer.database.database import Database, ResultRow, open_database
+from resizer.database.database import Database, open_database
 from resizer.database.deliveries import Deliveries
+from resizer.database.image_queries import ResultRow
 from resizer.database.imports import Intake, NewBatch
 from resizer.database.outcomes import NewDelivery, WebhookEvents
 
@@ -27,10 +28,10 @@ __all__ = [
     "ResultRow",
     "WebhookEvents",
     "back_up",
+    "check_database",
     "count_noted",
     "filenames",
     "is_fresh",
-    "look_over",
     "named_among",
     "note_unnamed",
     "open_database",

@@ -1,4 +1,4 @@
-"""Copies of the database: taken while it is used, looked over, and put back."""
+"""Back the database up while it is in use, check a copy, and restore one."""
 
 import errno
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from resizer.database.migrations import MIGRATIONS, step
 from resizer.database.reader import DAMAGED, OUT_OF_SPACE, reason_of
-from resizer.database.removal import NOTE_ORPHANS, SELECT_UNNAMED, UPDATE_COLLECTS_SINCE
+from resizer.database.removal import NOTE_FILES, SELECT_UNNAMED, UPDATE_COLLECTS_SINCE
 from resizer.errors import DatabaseUnusable
 from resizer.support.atomic_file import atomic_write
 
@@ -21,7 +21,7 @@ FOREIGN_KEYS = "PRAGMA foreign_key_check"
 SCHEMA = "PRAGMA user_version"
 OURS = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'batches'"
 COUNT = "SELECT count(*), coalesce(sum(images), 0) FROM batches WHERE ready"
-#: the counters of a request beside what is counted anew
+#: requests whose counters differ from the number of their images
 MISCOUNTED = """
     SELECT b.request_id FROM batches b WHERE ready AND (images, pending, completed, failed, cancelled) <> (
         SELECT count(*), total(status = 'pending'), total(status = 'completed'), total(status = 'failed'),
@@ -34,16 +34,15 @@ SELECT_NAMED = """
     SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM images WHERE filename = value)
 """
 COUNT_NOTED = "SELECT count(*) FROM orphans WHERE filename IN (SELECT value FROM json_each(?))"
-#: what SQLite keeps beside a file; a stranger's would be taken for its own
+#: what SQLite keeps beside a file; it would apply another database's as its own
 COMPANIONS = ("-wal", "-shm", "-journal")
 PAGE = 1000  # names
-#: mode of what holds all URLs, for its owner alone
-PRIVATE = 0o600
+PRIVATE = 0o600  # mode of a file with all URLs, for its owner alone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contents:
-    """What a database holds."""
+    """The size of a database."""
 
     requests: int
     images: int
@@ -52,31 +51,31 @@ class Contents:
 
 
 def back_up(path: Path, target: Path) -> Contents:
-    """Copy the database, whoever uses it, to a file that is whole or not there; what stood there is replaced.
+    """Copy the database, also while it is in use, to a file that is complete or absent.
 
-    The copy is of one moment, and has been looked over. Raises `DatabaseUnusable`, `OSError`.
+    The copy is of one moment, and is checked. Raises `DatabaseUnusable`, `OSError`.
     """
     with atomic_write(target, mode=PRIVATE) as draft:
         contents = _copied(path, draft)
-        # who may read the database may read its copy, and nobody else
+        # the copy has the same readers as the database
         draft.chmod(path.stat().st_mode & 0o777)
     return contents
 
 
 def restore(copy: Path, path: Path, *, aside: Path) -> Contents:
-    """Put a copy in the place of the database, which nobody may have open; what stood there goes `aside`.
+    """Replace the database, which no process may have open, by a copy; the replaced one is kept `aside`.
 
-    A crash in between leaves the earlier one or the copy, never a mixture. Raises `DatabaseUnusable` with
-    nothing changed where the copy is damaged, newer than we know, or no database of ours; `OSError`.
+    A crash leaves one of the two, never a mixture. Raises `DatabaseUnusable` with nothing changed where the
+    copy is damaged, of a newer version, or not a resizer database; `OSError`.
     """
     with atomic_write(path, mode=PRIVATE) as draft:
         contents = _copied(copy, draft)
         _keep_files(draft)
         if path.exists():
-            _settle(path)
+            _checkpoint(path)
             draft.chmod(path.stat().st_mode & 0o777)
             aside.hardlink_to(path)
-        # SQLite would go by an earlier one's journal when it opens the copy
+        # SQLite would apply the replaced one's journal to the copy
         for companion in COMPANIONS:
             left = path.with_name(path.name + companion)
             if left.exists():
@@ -85,7 +84,7 @@ def restore(copy: Path, path: Path, *, aside: Path) -> Contents:
 
 
 def _keep_files(copy: Path) -> None:
-    """Have the collector leave all files of now: the requests since the backup may have published them."""
+    """Keep all files of now from the collector: requests made since the backup may have published them."""
     with closing(sqlite3.connect(copy)) as connection, connection:
         ((version,),) = connection.execute(SCHEMA)
         for number in range(version, len(MIGRATIONS)):
@@ -93,20 +92,20 @@ def _keep_files(copy: Path) -> None:
         connection.execute(UPDATE_COLLECTS_SINCE, (time.time(),))
 
 
-def _settle(path: Path) -> None:
-    """Have SQLite bring into a database what stands beside it; a damaged one is left as it is."""
+def _checkpoint(path: Path) -> None:
+    """Write the journal into the database; a damaged one stays as it is."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def look_over(path: Path) -> tuple[Contents, list[str]]:
-    """Read all of the database; returns what it holds and what is wrong in it. Raises `DatabaseUnusable`."""
+def check_database(path: Path) -> tuple[Contents, list[str]]:
+    """Check the whole database; returns its size and what is wrong in it. Raises `DatabaseUnusable`."""
     with _reading(path) as connection:
         _check_ours(connection, path)
         faults = [str(found) for (found,) in connection.execute(INTEGRITY) if found != "ok"]
         if not faults:
             faults += [
-                f"a row of {table} belongs to none of {parent}"
+                f"a row of {table} refers to no row of {parent}"
                 for table, _, parent, _ in connection.execute(FOREIGN_KEYS)
             ]
             faults += [
@@ -116,7 +115,7 @@ def look_over(path: Path) -> tuple[Contents, list[str]]:
 
 
 def filenames(path: Path) -> Iterator[list[str]]:
-    """Give the names of all compressed files, a page at a time. Raises `DatabaseUnusable`."""
+    """Yield the names of all compressed files, a page at a time. Raises `DatabaseUnusable`."""
     with _reading(path) as connection:
         cursor = connection.execute(SELECT_FILENAMES)
         while rows := cursor.fetchmany(PAGE):
@@ -124,7 +123,7 @@ def filenames(path: Path) -> Iterator[list[str]]:
 
 
 def named_among(path: Path, names: Collection[str]) -> list[str]:
-    """Return the files that images name at this moment. Raises `DatabaseUnusable`."""
+    """Return those of the files that images name now. Raises `DatabaseUnusable`."""
     with _reading(path) as connection:
         return [name for (name,) in connection.execute(SELECT_NAMED, (json.dumps([*names]),))]
 
@@ -136,27 +135,27 @@ def unnamed_among(path: Path, names: Collection[str]) -> list[str]:
 
 
 def note_unnamed(path: Path, names: Collection[str]) -> None:
-    """Have a server that runs remove these files unless an image names them. Raises `DatabaseUnusable`."""
+    """Note files for a running server to delete unless an image names them. Raises `DatabaseUnusable`."""
     with _opened(path, mode="rw") as connection, connection:
-        connection.execute(NOTE_ORPHANS, (json.dumps([*names]),))
+        connection.execute(NOTE_FILES, (json.dumps([*names]),))
 
 
 def count_noted(path: Path, names: Collection[str]) -> int:
-    """Return how many of the files are still to be removed. Raises `DatabaseUnusable`."""
+    """Return how many of the files are noted still. Raises `DatabaseUnusable`."""
     with _reading(path) as connection:
         ((count,),) = connection.execute(COUNT_NOTED, (json.dumps([*names]),))
         return int(count)
 
 
 def _copied(path: Path, draft: Path) -> Contents:
-    """Copy a database into an empty file, and look the copy over; it is on disk when this returns."""
+    """Copy a database into an empty file and check the copy; it is on disk when this returns."""
     with _reading(path) as source:
         _check_ours(source, path)
         with closing(sqlite3.connect(draft)) as copy:
             try:
-                # in one step, which is of one moment: between steps a busy service would have it begin anew
+                # in one step: a commit between two steps would start it again
                 source.backup(copy)
-                # one file, without a journal beside it
+                # without a journal beside it
                 copy.execute("PRAGMA journal_mode = DELETE")
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode in OUT_OF_SPACE:
@@ -184,7 +183,7 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
             f"{len(MIGRATIONS)}); upgrade resizer",
         )
     if not version or not connection.execute(OURS).fetchone():
-        raise DatabaseUnusable(str(path), "it is no database of resizer's")
+        raise DatabaseUnusable(str(path), "it is not a resizer database")
 
 
 def _reading(path: Path) -> AbstractContextManager[sqlite3.Connection]:

@@ -1,4 +1,4 @@
-"""Webhook events that wait in the database, and every try to deliver them."""
+"""Webhook events that wait in the database, and every attempt to deliver them."""
 
 import json
 from collections.abc import Collection
@@ -7,7 +7,7 @@ from typing import Any
 import aiosqlite
 
 from resizer.database.reader import Reader
-from resizer.database.rows import DELIVERY_COLUMNS, attempt_from, delivery_from
+from resizer.database.rows import DELIVERY_COLUMNS, delivery_from, plain_from
 from resizer.database.writer import Writer
 from resizer.models import Attempt, Delivery, DeliveryStatus
 
@@ -30,18 +30,18 @@ INSERT_ATTEMPT = """
     SELECT id, (SELECT count(*) + 1 FROM attempts WHERE delivery_id = id), ?, ?, ?, ?
     FROM deliveries WHERE id = ?
 """
-#: where the clock was put back: the latest try lies in the future, or there was none and the first is
-#: further away than it can be
+#: the clock was set back where the latest attempt lies in the future, or where there was none and the first
+#: is further away than the schedule allows
 BRING_FORWARD = """
     UPDATE deliveries SET next_attempt_at = :now
     WHERE status = 'pending' AND next_attempt_at > :now + :first_delay AND coalesce(
         (SELECT max(at) FROM attempts WHERE delivery_id = deliveries.id) > :now, TRUE)
 """
-#: not where it was asked for once more while the try was under way
+#: changes nothing where the event was sent again during the attempt
 UPDATE_AFTER_ATTEMPT = """
     UPDATE deliveries SET status = ?, next_attempt_at = ? WHERE id = ? AND next_attempt_at IS ?
 """
-#: the schedule begins anew
+#: the schedule starts again
 SEND_AGAIN = """
     UPDATE deliveries SET status = 'pending', next_attempt_at = :now,
         earlier_tries = (SELECT count(*) FROM attempts WHERE delivery_id = deliveries.id)
@@ -65,39 +65,28 @@ class Deliveries:
 
     async def next_delivery_at(self) -> float | None:
         """Return when the next pending delivery is due, in seconds since the epoch."""
-        rows = await self._reader.fetch(SELECT_NEXT_AT)
-        at: float | None = next(iter(rows))[0]
-        return at
+        ((at,),) = await self._reader.fetch(SELECT_NEXT_AT)
+        return None if at is None else float(at)
 
     async def bring_forward(self, now: float, *, first_delay: float) -> int:
-        """Make due what would wait until a clock that was put back is there again; returns how many."""
-
-        async def update(connection: aiosqlite.Connection) -> int:
-            cursor = await connection.execute(BRING_FORWARD, {"now": now, "first_delay": first_delay})
-            return cursor.rowcount
-
-        return await self._writer.run(update)
+        """Make due the deliveries that a clock that was set back would delay; returns how many."""
+        return await self._writer.execute(BRING_FORWARD, {"now": now, "first_delay": first_delay})
 
     async def of_batches(self, *batch_ids: int) -> list[Delivery]:
         """Return the deliveries of these batches, oldest first."""
         return await self._with_attempts(SELECT_OF_BATCHES, (json.dumps(batch_ids),))
 
     async def send_again(self, batch_id: int, now: float) -> int:
-        """Make the latest event of a batch due at `now`, with the whole schedule before it.
+        """Make the latest event of a batch due at `now` and start its schedule again.
 
-        Returns to how many URLs it goes.
+        Returns the number of URLs that it is sent to.
         """
-
-        async def update(connection: aiosqlite.Connection) -> int:
-            cursor = await connection.execute(SEND_AGAIN, {"now": now, "batch": batch_id})
-            return cursor.rowcount
-
-        return await self._writer.run(update)
+        return await self._writer.execute(SEND_AGAIN, {"now": now, "batch": batch_id})
 
     async def record_attempt(
         self, delivery: Delivery, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: float | None
     ) -> None:
-        """Keep one try and what follows from it; on disk when it returns."""
+        """Record one attempt and the delivery's status after it."""
 
         async def record(connection: aiosqlite.Connection) -> None:
             await connection.execute(
@@ -110,9 +99,9 @@ class Deliveries:
         await self._writer.run(record)
 
     async def _with_attempts(self, statement: str, values: tuple[Any, ...]) -> list[Delivery]:
-        rows = list(await self._reader.fetch(statement, values))
+        rows = await self._reader.fetch(statement, values)
         ids = json.dumps([row["id"] for row in rows])
         attempts: dict[int, list[Attempt]] = {}
         for row in await self._reader.fetch(SELECT_ATTEMPTS, (ids,)):
-            attempts.setdefault(row["delivery_id"], []).append(attempt_from(row))
+            attempts.setdefault(row["delivery_id"], []).append(plain_from(Attempt, row))
         return [delivery_from(row, tuple(attempts.get(row["id"], ()))) for row in rows]

@@ -1,9 +1,7 @@
-"""Write a batch while its CSV is being read; nobody sees it before it is whole."""
+"""Write a batch while its CSV is being read; no query shows it before it is complete."""
 
 import json
 import logging
-import shutil
-import sqlite3
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -11,33 +9,24 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from json.encoder import encode_basestring
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import aiosqlite
 
+from resizer.database.reader import rows_of
+from resizer.database.removal import Removal
 from resizer.database.rows import BATCH_COLUMNS, batch_from
 from resizer.database.writer import Writer
-from resizer.errors import DatabaseFailure, IdempotencyConflict, NoSpace, QueueFull, disk_fault
+from resizer.errors import DatabaseFailure, IdempotencyConflict, NoSpace, QueueFull
 from resizer.models import Batch, BatchStatus, Product, Recipe
 from resizer.support.host_key import HostKey
 
 logger = logging.getLogger(__name__)
 
-#: seconds; how long an Idempotency-Key is kept (contract, section 5)
+#: seconds for which an Idempotency-Key is kept (docs/api.md)
 KEY_LIFETIME = 24 * 3600.0
-
-#: rows deleted at once
-FORGET = 20_000
-
-#: bytes of the disk that uploads leave to what was accepted before them: with none left no outcome can be
-#: recorded, nor can what a refused upload has written be forgotten
-RESERVE = 33_554_432
-#: of a disk that is small itself no more than this part of it
-RESERVED_PART = 10
-
-#: rows that one statement inserts: SQLite sets it up once, and works so long without the interpreter's lock
+#: rows that one statement inserts: SQLite prepares it once, and runs it without the interpreter's lock
 TOGETHER = 250
 
 INSERT_BATCH = """
@@ -56,9 +45,6 @@ PUBLISH_BATCH = f"""
     RETURNING {BATCH_COLUMNS}
 """
 SUM_PENDING = "SELECT coalesce(sum(pending), 0) FROM batches WHERE finished_at IS NULL AND ready"
-DELETE_IMAGES_BELOW = "DELETE FROM images WHERE batch_id = ? AND seq < ?"
-DELETE_PRODUCTS_BELOW = "DELETE FROM products WHERE batch_id = ? AND ordinal < ?"
-DELETE_BATCH = "DELETE FROM batches WHERE id = ?"
 DELETE_OLD_KEYS = "DELETE FROM idempotency_keys WHERE created_at < ?"
 INSERT_KEY = "INSERT INTO idempotency_keys (key, batch_id, created_at) VALUES (?, ?, ?)"
 SELECT_BY_KEY = f"""
@@ -67,15 +53,15 @@ SELECT_BY_KEY = f"""
 """
 
 Row = tuple[int | str, ...]
-#: raises where nothing is to be written now
+#: raises where nothing may be written now
 Check = Callable[[], Awaitable[None]]
-#: products and images of a batch that are written
+#: numbers of products and images that are written
 Written = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewBatch:
-    """What is known of a batch before its rows are read."""
+    """A batch before its rows are read."""
 
     filename: str
     columns: tuple[str, ...]
@@ -84,25 +70,28 @@ class NewBatch:
     recipe: Recipe
     webhook_url: str | None
     origin: str
-    #: what stands before `/NAME` in the addresses of compressed images
+    #: URL of the compressed images, up to the slash before their names
     files_url: str
 
 
 class Intake:
-    """One batch on its way in: `add` products, then `publish`; left without that, all of it goes again.
+    """One batch being written: `add` products, then `publish`; leaving it unpublished deletes its rows.
 
-    What is added is written when more comes, or else with the publishing: a small CSV is one operation.
+    Products are written when the next ones are added, or with the publishing: a small CSV is one operation.
     """
 
-    def __init__(self, writer: Writer, new: NewBatch, *, check: Check, max_pending: int) -> None:
+    def __init__(
+        self, writer: Writer, removal: Removal, new: NewBatch, *, check: Check, max_pending: int
+    ) -> None:
         self._writer = writer
+        self._removal = removal
         self._check = check
         self._new = new
         self._max_pending = max_pending
         self._batch_id = 0
-        #: images that were added
+        #: number of images added
         self._images = 0
-        #: of what was added, what is not written yet
+        #: products added, but not written yet
         self._last: Sequence[Product] = ()
         self._written: Written = (0, 0)
         self._published = False
@@ -117,30 +106,16 @@ class Intake:
             return
 
         try:
-            await self._forget()
+            while await self._removal.delete_some(self._batch_id):
+                pass
         except (DatabaseFailure, NoSpace) as failure:
-            # the next start forgets it; what is raised here would hide why it came to this
-            logger.warning("rows of a refused CSV stay until the next start: %s", failure)
-
-    async def _forget(self) -> None:
-        # in steps, so that others can write in between
-        products, images = self._written
-        for end in range(FORGET, images + FORGET, FORGET):
-            await self._delete(DELETE_IMAGES_BELOW, end)
-        for end in range(FORGET, products + FORGET, FORGET):
-            await self._delete(DELETE_PRODUCTS_BELOW, end)
-        await self._delete(DELETE_BATCH)
-
-    async def _delete(self, statement: str, *values: int) -> None:
-        async def delete(connection: aiosqlite.Connection) -> None:
-            await connection.execute(statement, (self._batch_id, *values))
-
-        await self._writer.run(delete)
+            # raising it here would hide why the upload was refused
+            logger.warning("cannot delete a refused upload: %s; retrying at the next start", failure)
 
     async def add(self, products: Sequence[Product]) -> None:
         """Append products, in the order of the CSV.
 
-        Raises `QueueFull` once they are too many images, `NoSpace`, and `DatabaseFailure`.
+        Raises `QueueFull` once there are too many images, `NoSpace`, and `DatabaseFailure`.
         """
         self._images += sum([len(product.urls) for product in products])
         if self._images > self._max_pending:
@@ -153,11 +128,11 @@ class Intake:
     async def _write(
         self, products: Sequence[Product], connection: aiosqlite.Connection
     ) -> tuple[int, Written]:
-        """Write products, and the batch before the first; returns its id and how many rows there are then."""
+        """Write products, after the batch itself where they are the first; returns its id and `Written`."""
         batch_id = self._batch_id or await self._insert_batch(connection)
         ordinal, seq = self._written
         images = sum([len(product.urls) for product in products])
-        # made row by row in the connection's thread, not on the event loop
+        # generators, so that the connection's thread makes the rows and not the event loop
         rows = _product_rows(batch_id, ordinal, seq, products)
         if len(products) >= TOGETHER:
             await connection.executemany(INSERT_PRODUCTS, _together(rows, len(products)))
@@ -195,8 +170,8 @@ class Intake:
     async def publish(self, *, key: str | None = None) -> tuple[Batch, bool]:
         """Make the batch visible; returns it and True, or the batch of the same key and False.
 
-        Raises `QueueFull` where more images would wait than may, `IdempotencyConflict` where the key
-        stands for other content, `NoSpace`, and `DatabaseFailure`.
+        Raises `QueueFull` where too many images would wait, `IdempotencyConflict` where the key belongs to
+        other content, `NoSpace`, and `DatabaseFailure`.
         """
         await self._check()
         now = time.time()
@@ -207,12 +182,12 @@ class Intake:
                 earlier = await find_by_key(connection, key, self._new.digest, now)
                 if earlier is not None:
                     return earlier, False
-            (waiting,) = next(iter(await connection.execute_fetchall(SUM_PENDING)))
+            ((waiting,),) = await rows_of(connection, SUM_PENDING)
             if waiting + self._images > self._max_pending:
                 raise QueueFull(waiting + self._images, self._max_pending)
             batch_id, (products, images) = await self._write(self._last, connection)
             values = (products, images, images, now, batch_id)
-            (row,) = await connection.execute_fetchall(PUBLISH_BATCH, values)
+            (row,) = await rows_of(connection, PUBLISH_BATCH, values)
             if key is not None:
                 await connection.execute(INSERT_KEY, (key, batch_id, now))
             return batch_from(row), True
@@ -238,26 +213,14 @@ def _image_rows(batch_id: int, ordinal: int, seq: int, products: Sequence[Produc
 
 
 def _together(rows: Iterator[Row], count: int) -> Iterator[list[int | str]]:
-    """Yield the values of `TOGETHER` of these rows at once, as often as that goes; the rest stays."""
+    """Yield the values of `TOGETHER` rows at once while there are as many; the rest stays in `rows`."""
     for _ in range(count // TOGETHER):
         yield list(chain.from_iterable(islice(rows, TOGETHER)))
 
 
-def check_space(folder: Path) -> None:
-    """Raise `NoSpace` where an upload would take the last of the disk; blocks."""
-    try:
-        usage = shutil.disk_usage(folder)
-    except OSError as error:
-        raise DatabaseFailure(disk_fault(error, folder)) from error
-    if usage.free < min(RESERVE, usage.total // RESERVED_PART):
-        raise NoSpace
-
-
 async def find_by_key(connection: aiosqlite.Connection, key: str, digest: str, now: float) -> Batch | None:
-    """Return the batch that this Idempotency-Key made. Raises `IdempotencyConflict` on other content."""
-    rows: list[sqlite3.Row] = list(
-        await connection.execute_fetchall(SELECT_BY_KEY, (key, now - KEY_LIFETIME))
-    )
+    """Return the batch made with this Idempotency-Key. Raises `IdempotencyConflict` on other content."""
+    rows = await rows_of(connection, SELECT_BY_KEY, (key, now - KEY_LIFETIME))
     if not rows:
         return None
     if rows[0]["digest"] != digest:
@@ -266,12 +229,12 @@ async def find_by_key(connection: aiosqlite.Connection, key: str, digest: str, n
 
 
 def _json_list(cells: Iterable[str]) -> str:
-    """Return what `json.dumps` does, which would make an encoder anew for each of a million rows."""
+    """Return what `json.dumps` does, which makes a new encoder for each of a million rows."""
     return f"[{', '.join(map(encode_basestring, cells))}]"
 
 
 def _without_empty_end(cells: Sequence[str]) -> Sequence[str]:
-    """Drop what a short row was filled up with; `result` fills it up again."""
+    """Drop the empty cells at the end; the result fills short rows up again."""
     end = len(cells)
     while end and not cells[end - 1]:
         end -= 1

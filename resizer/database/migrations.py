@@ -1,4 +1,4 @@
-"""The schema, step by step: each step runs once, in a transaction, and the file remembers how far it came."""
+"""The schema in steps: each runs once, in a transaction that also stores its number in the file."""
 
 import aiosqlite
 
@@ -205,26 +205,24 @@ MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 
 async def migrate(connection: aiosqlite.Connection, path: str) -> None:
-    """Bring the file up to the newest step.
+    """Run the steps that the file lacks.
 
-    Raises `DatabaseUnusable` where it is newer than we know, or another program's.
+    Raises `DatabaseUnusable` where the file is of a newer version, or another program's.
     """
-    rows = await connection.execute_fetchall("PRAGMA user_version")
-    version = int(next(iter(rows))[0])
+    ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
     if version > len(MIGRATIONS):
         raise DatabaseUnusable(
             path,
             f"it was written by a newer version of resizer (schema {version}, while this one knows "
-            f"{len(MIGRATIONS)}); "
-            "upgrade resizer, or restore a backup made before the upgrade",
+            f"{len(MIGRATIONS)}); upgrade resizer, or restore a backup made before the upgrade",
         )
     if version == 0 and await connection.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 1"):
-        raise DatabaseUnusable(path, "it belongs to another program; name another file as database.path")
+        raise DatabaseUnusable(path, "it belongs to another program; set database.path to another file")
     for number in range(version, len(MIGRATIONS)):
         await connection.executescript(step(number))
 
 
 def step(number: int) -> str:
     """Return the script that brings a file from `user_version` `number` to the next, in a transaction."""
-    # executescript commits what is open before it starts, so the transaction is part of the script
+    # executescript commits an open transaction first, so the script has its own
     return f"BEGIN IMMEDIATE;\n{MIGRATIONS[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"

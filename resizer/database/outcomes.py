@@ -1,34 +1,45 @@
-"""What becomes of images: settled, set back, cancelled; and the final status that follows from it."""
+"""Record what became of images, set them back, cancel them; and give their request its final status."""
 
+import asyncio
 import json
-import sqlite3
+import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiosqlite
 
+from resizer.database.reader import rows_of
 from resizer.database.rows import BATCH_COLUMNS, batch_from
 from resizer.database.writer import Writer
-from resizer.errors import FileRemoved
-from resizer.metrics import Metrics
+from resizer.errors import DatabaseFailure, NoSpace
+from resizer.events import FilesUnused, RequestFinished, RequestsChanged
 from resizer.models import Batch, ImageStatus, Outcome
-from resizer.naming import key_of_url
+from resizer.support.coalescer import Coalescer
+from resizer.support.in_flight import InFlight
+
+logger = logging.getLogger(__name__)
 
 #: images cancelled at once; others can write in between
 CANCELLED_AT_ONCE = 10_000
+#: outcomes written by one operation; keeps it below some tens of milliseconds
+MOST_TOGETHER = 256
+#: seconds for which an outcome waits for others, while more images are in flight
+GATHER = 0.05
+ENOUGH = 8  # outcomes that wait for no further ones, so that they do not hold up workers
 
 SELECT_BATCH = f"SELECT {BATCH_COLUMNS} FROM batches WHERE id = ? AND ready"
-SETTLE_IMAGE = """
+RECORD_OUTCOME = """
     UPDATE images SET status = ?, attempts = ?, filename = ?, format = ?, width = ?, height = ?,
         input_bytes = ?, output_bytes = ?, error_code = ?, error_message = ?, error_http_status = ?,
         digest = ?, etag = ?, last_modified = ?, location = ?, asked_at = ?,
         url_key = iif(?, url_key(url), NULL)
     WHERE batch_id = ? AND seq = ? AND status = 'pending'
 """
-#: whether an image uses it is looked at before it goes
-INSERT_ORPHAN = "INSERT OR IGNORE INTO orphans (filename) VALUES (?)"
+#: whether an image uses the file is looked at before it is deleted
+NOTE_FILE = "INSERT OR IGNORE INTO orphans (filename) VALUES (?)"
 FINISH_BATCHES = f"""
     UPDATE batches SET finished_at = ?, cancelling = 0, status = CASE
         WHEN cancelled > 0 THEN 'cancelled'
@@ -53,7 +64,7 @@ REOPEN_BATCH = """
     UPDATE batches SET status = 'processing', finished_at = NULL, cancelling = 0 WHERE id = ?
 """
 BEGIN_CANCEL = "UPDATE batches SET cancelling = 1 WHERE id = ? AND finished_at IS NULL AND ready"
-#: none where the batch was set back meanwhile
+#: cancels none where the batch was reopened concurrently
 CANCEL_IMAGES = f"""
     UPDATE images SET status = 'cancelled'
     WHERE batch_id = :batch AND status = 'pending' AND seq IN (
@@ -64,7 +75,7 @@ CANCEL_IMAGES = f"""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewDelivery:
-    """A webhook event to be written with the final status that it tells of."""
+    """A webhook event to write with the final status that it reports."""
 
     webhook_id: str
     url: str
@@ -77,114 +88,105 @@ class NewDelivery:
 
 #: makes the webhook events of a batch that has just got its final status
 WebhookEvents = Callable[[Batch], Iterable[NewDelivery]]
-#: raises where the file of an outcome is gone, so that it must not be recorded
-CheckFile = Callable[[str], Awaitable[None]]
 
 
 class Outcomes:
-    """Writes what became of images; owns the writer, since outcomes are what most is written for."""
+    """Writes the status of images, and of the batches whose last pending image it was."""
 
-    def __init__(self, connection: aiosqlite.Connection, announce: WebhookEvents, metrics: Metrics) -> None:
-        self._announce = announce
-        self.writer = Writer(connection, self._write, metrics)
-        #: files that are about to be deleted: no outcome is recorded with one
-        self.condemned: set[str] = set()
-        #: told that a file was noted which perhaps nobody uses
-        self.on_unused: Callable[[], None] | None = None
+    def __init__(self, writer: Writer, webhook_events: WebhookEvents, in_flight: InFlight) -> None:
+        self._writer = writer
+        self._webhook_events = webhook_events
+        self._coalescer = Coalescer(
+            self._record_all, in_flight=in_flight, max_items=MOST_TOGETHER, max_wait=GATHER, enough=ENOUGH
+        )
 
-    @staticmethod
-    async def prepare(connection: aiosqlite.Connection) -> None:
-        """Give the writing connection what the statements here need."""
-        await connection.create_function("url_key", 1, key_of_url, deterministic=True)
+    async def aclose(self) -> None:
+        """Record the outcomes that still wait for others."""
+        await self._coalescer.aclose()
 
     async def record(self, outcome: Outcome) -> None:
-        """Record what became of an image; what comes together is committed together.
+        """Record what became of an image; outcomes that arrive together are committed together.
 
-        An image that is not pending any more (cancelled meanwhile) is left as it is.
+        An image that is no longer pending, because it was cancelled, keeps its status.
         """
-        await self.writer.record(outcome)
+        await self._coalescer.submit(outcome)
 
-    async def settle_alone(self, outcome: Outcome, check: CheckFile) -> None:
-        """Do the same in an operation of its own, in which `check` looks at the file's name first."""
+    async def _record_all(self, outcomes: Sequence[Outcome]) -> list[Exception | None]:
+        """Record outcomes in one operation; where it fails, each alone. Returns each one's error, if any."""
+        error = await self._error_of(outcomes)
+        if error is None or len(outcomes) == 1 or isinstance(error, DatabaseFailure | NoSpace):
+            return [error] * len(outcomes)
+        logger.debug("cannot record %d outcomes together: %s; recording each alone", len(outcomes), error)
+        return await asyncio.gather(*(self._error_of([outcome]) for outcome in outcomes))
 
-        async def settle(connection: aiosqlite.Connection) -> None:
-            if outcome.compressed is not None:
-                await check(outcome.compressed.filename)
-            await self._write(connection, [outcome])
-
-        await self.writer.run(settle)
+    async def _error_of(self, outcomes: Sequence[Outcome]) -> Exception | None:
+        try:
+            await self._writer.run(partial(self._write, outcomes=outcomes), outcomes=len(outcomes))
+        except Exception as error:  # noqa: BLE001 - returned
+            return error
+        return None
 
     async def reopen(self, batch_id: int, *, lost: Collection[str] = ()) -> tuple[Batch | None, int]:
         """Set failed and cancelled images of a batch, and those whose file is lost, back to pending.
 
-        Returns the batch as it is then, None where it is gone, and how many images were set back.
+        Returns the batch afterwards, None where it was deleted, and the number of images set back.
         """
 
         async def reopen(connection: aiosqlite.Connection) -> tuple[Batch | None, int]:
-            if not await connection.execute_fetchall(SELECT_BATCH, (batch_id,)):
+            if not await rows_of(connection, SELECT_BATCH, (batch_id,)):
                 return None, 0
             images = await connection.execute(REOPEN_IMAGES, (batch_id, json.dumps([*lost])))
             if images.rowcount:
                 await connection.execute(REOPEN_BATCH, (batch_id,))
-                self.writer.changes(batch_id)
-            return await _batch(connection, batch_id), images.rowcount
+                self._changed(batch_id)
+            (row,) = await rows_of(connection, SELECT_BATCH, (batch_id,))
+            return batch_from(row), images.rowcount
 
-        return await self.writer.run(reopen)
+        return await self._writer.run(reopen)
 
     async def begin_cancel(self, batch_id: int) -> bool:
-        """Note that a batch is to be cancelled, which survives a crash; False where it is final or gone."""
-
-        async def begin(connection: aiosqlite.Connection) -> bool:
-            return (await connection.execute(BEGIN_CANCEL, (batch_id,))).rowcount > 0
-
-        return await self.writer.run(begin)
+        """Note on disk that a batch is to be cancelled; False where it is final or deleted."""
+        return await self._writer.execute(BEGIN_CANCEL, (batch_id,)) > 0
 
     async def cancel_some(self, batch_id: int) -> int:
-        """Cancel some pending images of a batch for which `begin_cancel` was called; returns how many."""
+        """Cancel some pending images of a batch after `begin_cancel`; returns how many."""
 
         async def cancel(connection: aiosqlite.Connection) -> int:
             images = await connection.execute(CANCEL_IMAGES, {"batch": batch_id})
             if images.rowcount:
-                self.writer.changes(batch_id)
+                self._changed(batch_id)
                 await self._finish(connection, [batch_id])
             return images.rowcount
 
-        return await self.writer.run(cancel)
+        return await self._writer.run(cancel)
 
     async def _write(self, connection: aiosqlite.Connection, outcomes: Sequence[Outcome]) -> None:
-        names = [outcome.compressed.filename for outcome in outcomes if outcome.compressed]
-        for name in self.condemned.intersection(names):
-            raise FileRemoved(name)
-        settled = await connection.executemany(SETTLE_IMAGE, [_settled(outcome) for outcome in outcomes])
-        if settled.rowcount < len(outcomes):
-            # some were cancelled or deleted meanwhile: perhaps nobody uses their files
-            await connection.executemany(INSERT_ORPHAN, [(name,) for name in names])
-            if self.on_unused is not None:
-                self.on_unused()
+        recorded = await connection.executemany(RECORD_OUTCOME, map(_values_of, outcomes))
+        if recorded.rowcount < len(outcomes):
+            # some images were cancelled or deleted, so that perhaps no image uses their files
+            names = [(outcome.compressed.filename,) for outcome in outcomes if outcome.compressed]
+            await connection.executemany(NOTE_FILE, names)
+            self._writer.publish_after_commit(FilesUnused())
         batch_ids = {outcome.batch_id for outcome in outcomes}
-        self.writer.changes(*batch_ids)
+        self._changed(*batch_ids)
         await self._finish(connection, batch_ids)
 
     async def _finish(self, connection: aiosqlite.Connection, batch_ids: Collection[int]) -> None:
-        """Give batches with no image pending their final status, and write its webhook events with it."""
-        ended = await connection.execute_fetchall(FINISH_BATCHES, (time.time(), json.dumps([*batch_ids])))
-        for batch in map(batch_from, ended):
-            events = [
+        """Give batches without a pending image their final status, and write its webhook events with it."""
+        finished = await rows_of(connection, FINISH_BATCHES, (time.time(), json.dumps([*batch_ids])))
+        for batch in map(batch_from, finished):
+            deliveries = [
                 (batch.id, event.webhook_id, event.url, event.host, event.body, event.first_attempt_at)
-                for event in self._announce(batch)
+                for event in self._webhook_events(batch)
             ]
-            if events:
-                await connection.executemany(INSERT_DELIVERY, events)
-            self.writer.finishes(batch)
+            await connection.executemany(INSERT_DELIVERY, deliveries)
+            self._writer.publish_after_commit(RequestFinished(batch))
+
+    def _changed(self, *batch_ids: int) -> None:
+        self._writer.publish_after_commit(RequestsChanged(frozenset(batch_ids)))
 
 
-async def _batch(connection: aiosqlite.Connection, batch_id: int) -> Batch:
-    rows: Iterable[sqlite3.Row] = await connection.execute_fetchall(SELECT_BATCH, (batch_id,))
-    (row,) = rows
-    return batch_from(row)
-
-
-def _settled(outcome: Outcome) -> tuple[Any, ...]:
+def _values_of(outcome: Outcome) -> tuple[Any, ...]:
     done, fault, source = outcome.compressed, outcome.fault, outcome.source
     return (
         outcome.status,

@@ -1,4 +1,4 @@
-"""The reading connection, and SQLite's errors as ours."""
+"""The reading connection, and the service's errors for those of SQLite."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable
@@ -8,18 +8,20 @@ import aiosqlite
 
 from resizer.errors import DatabaseFailure, NoSpace
 
-#: what SQLite says where the disk is full; the second where its shared memory is what found no place
+#: result codes of a full disk; the second one where SQLite cannot enlarge its shared memory
 OUT_OF_SPACE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 NO_SPACE = "there is no space left on its disk; free some"
-DAMAGED = "it is damaged or no database of ours; restore a backup, or move it away to begin anew"
-#: bits of a result code that name its kind; those above tell more
+DAMAGED = (
+    "it is damaged or not a resizer database; restore a backup, or move it away to start with an empty one"
+)
+#: bits of a result code that name its kind; the higher ones name the case
 PRIMARY = 0xFF
 REASONS = {
     sqlite3.SQLITE_BUSY: "another program keeps it locked; close that program",
-    sqlite3.SQLITE_READONLY: "it may only be read; let the service's user write to the file and its folder",
+    sqlite3.SQLITE_READONLY: "it is read-only; let the service's user write to the file and its folder",
     sqlite3.SQLITE_CANTOPEN: (
-        "it cannot be opened; a file must stand there that the service's user may write, "
-        "and the process must be able to open one more (ulimit -n)"
+        "it cannot be opened; it must be a file that the service's user may write, "
+        "and the process must be allowed to open one more file (ulimit -n)"
     ),
     sqlite3.SQLITE_PERM: "it may not be opened; let the service's user write to the file and its folder",
     sqlite3.SQLITE_IOERR: "its disk reports faults; check the disk, or restore a backup",
@@ -36,18 +38,24 @@ class Reader:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
-    async def fetch(self, statement: str, values: Iterable[Any] = ()) -> Iterable[sqlite3.Row]:
-        return await self.run(lambda connection: connection.execute_fetchall(statement, values))
+    async def fetch(self, statement: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:
+        return await self.run(lambda connection: rows_of(connection, statement, values))
 
     async def run(self, operation: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         try:
             return await operation(self._connection)
         except sqlite3.Error as error:
-            raise typed(error) from error
+            raise translated(error) from error
 
 
-def typed(error: Exception) -> Exception:
-    """Return the error of ours that SQLite's error means; other errors as they are."""
+async def rows_of(
+    connection: aiosqlite.Connection, statement: str, values: Iterable[Any] = ()
+) -> list[sqlite3.Row]:
+    return list(await connection.execute_fetchall(statement, values))
+
+
+def translated(error: Exception) -> Exception:
+    """Return the service's error for an error of SQLite; other errors as they are."""
     if not isinstance(error, sqlite3.Error):
         return error
     if _code(error) in OUT_OF_SPACE:
@@ -63,5 +71,5 @@ def reason_of(error: sqlite3.Error) -> str:
 
 
 def _code(error: sqlite3.Error) -> int:
-    # the module's own errors (a closed connection, say) have none
+    # errors of the sqlite3 module itself (a closed connection, say) have no code
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)

@@ -1,16 +1,14 @@
-"""Deleting batches bit by bit, and the files that nobody uses any more."""
+"""Delete requests in parts, and note the files that no image uses any more."""
 
-import asyncio
 import json
-import math
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Collection
 
 import aiosqlite
 
-from resizer.database.outcomes import Outcomes
-from resizer.database.reader import Reader
+from resizer.database.reader import Reader, rows_of
 from resizer.database.rows import BATCH_COLUMNS, batch_from
-from resizer.errors import FileRemoved
+from resizer.database.writer import Writer
+from resizer.events import FilesUnused, RequestsChanged
 from resizer.models import Batch
 
 #: images or products of a batch deleted at once; others can write in between
@@ -24,7 +22,7 @@ DELETE_KEYS = "DELETE FROM idempotency_keys WHERE batch_id = ?"
 DELETE_DELIVERIES = "DELETE FROM deliveries WHERE batch_id = ?"
 SELECT_FORGOTTEN = "SELECT id FROM batches WHERE forgotten LIMIT ?"
 SELECT_END_OF_PAGE = "SELECT max(seq) FROM (SELECT seq FROM images WHERE batch_id = ? ORDER BY seq LIMIT ?)"
-INSERT_ORPHANS = """
+NOTE_FILES_OF_IMAGES = """
     INSERT OR IGNORE INTO orphans (filename)
     SELECT filename FROM images WHERE batch_id = ? AND seq <= ? AND filename IS NOT NULL
 """
@@ -34,18 +32,17 @@ DELETE_PRODUCTS = """
         SELECT ordinal FROM products WHERE batch_id = :batch ORDER BY ordinal LIMIT :limit)
 """
 DELETE_BATCH = "DELETE FROM batches WHERE id = ?"
-SELECT_ORPHANS = """
+NOTE_FILES = "INSERT OR IGNORE INTO orphans (filename) SELECT value FROM json_each(?)"
+HAS_NOTES = "SELECT EXISTS (SELECT 1 FROM orphans)"
+SELECT_NOTED = """
     SELECT filename, EXISTS (SELECT 1 FROM images i WHERE i.filename = orphans.filename) AS used
     FROM orphans WHERE filename > ? ORDER BY filename LIMIT ?
 """
 SELECT_UNUSED_AMONG = """
     SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM images WHERE filename = value)
 """
-DELETE_ORPHANS = "DELETE FROM orphans WHERE filename IN (SELECT value FROM json_each(?))"
-SELECT_ENDED_BEFORE = f"""
-    SELECT {BATCH_COLUMNS} FROM batches WHERE finished_at <= ? AND ready ORDER BY finished_at LIMIT ?
-"""
-#: files about to be removed are as good as gone
+FORGET_NOTES = "DELETE FROM orphans WHERE filename IN (SELECT value FROM json_each(?))"
+#: a noted file is about to be deleted already
 SELECT_UNNAMED = """
     SELECT value FROM json_each(?)
     WHERE NOT EXISTS (SELECT 1 FROM images WHERE filename = value)
@@ -53,53 +50,47 @@ SELECT_UNNAMED = """
 """
 SELECT_COLLECTS_SINCE = "SELECT since FROM collection"
 UPDATE_COLLECTS_SINCE = "UPDATE collection SET since = ?"
-NOTE_ORPHANS = "INSERT OR IGNORE INTO orphans (filename) SELECT value FROM json_each(?)"
-HAS_ORPHANS = "SELECT EXISTS (SELECT 1 FROM orphans)"
+SELECT_ENDED_BEFORE = f"""
+    SELECT {BATCH_COLUMNS} FROM batches WHERE finished_at <= ? AND ready ORDER BY finished_at LIMIT ?
+"""
 SELECT_FIRST_END = "SELECT min(finished_at) FROM batches WHERE finished_at IS NOT NULL AND ready"
 
 
 class Removal:
-    """Batches on their way out, and their files.
+    """Deletes batches, and keeps the notes of files that perhaps no image uses.
 
-    A file goes in two steps. `condemn` names files that no image uses, in a transaction; from then on no
-    outcome with such a file is recorded. Once they are deleted, `removed` says so. Tasks that were under way
-    meanwhile may still come with such a file: theirs are looked for before they are recorded.
+    The note of a file outlives the process: it is forgotten once the file is deleted or an image uses it.
     """
 
-    def __init__(self, reader: Reader, outcomes: Outcomes) -> None:
+    def __init__(self, reader: Reader, writer: Writer) -> None:
         self._reader = reader
-        self._writer = outcomes.writer
-        self._condemned = outcomes.condemned
-        #: loop time
-        self._last_removal = -math.inf
-        #: tells whether a file is there; set by whoever removes files
-        self.file_exists: Callable[[str], Awaitable[bool]] | None = None
+        self._writer = writer
 
     async def forget(self, batch_id: int, *, ended_before: float | None = None) -> bool:
-        """Let nobody see a batch any more; False where nobody does already, or it has not ended by then."""
+        """Hide a batch from all queries; False where it is hidden already, or had not ended by then."""
 
         async def forget(connection: aiosqlite.Connection) -> bool:
-            found = await connection.execute(FORGET_BATCH, (batch_id, ended_before, ended_before))
-            if not found.rowcount:
+            hidden = await connection.execute(FORGET_BATCH, (batch_id, ended_before, ended_before))
+            if not hidden.rowcount:
                 return False
             await connection.execute(DELETE_KEYS, (batch_id,))
             await connection.execute(DELETE_DELIVERIES, (batch_id,))
-            self._writer.changes(batch_id)
+            self._writer.publish_after_commit(RequestsChanged(frozenset((batch_id,))))
             return True
 
         return await self._writer.run(forget)
 
     async def forgotten(self, *, limit: int = 100) -> list[int]:
-        """Return batches of which something is left to delete."""
+        """Return hidden batches whose rows are still to be deleted."""
         return [batch_id for (batch_id,) in await self._reader.fetch(SELECT_FORGOTTEN, (limit,))]
 
     async def delete_some(self, batch_id: int) -> bool:
-        """Delete a part of a forgotten batch, noting its files; returns whether there is more."""
+        """Delete a part of a hidden batch, noting its files; returns whether there is more."""
 
         async def delete(connection: aiosqlite.Connection) -> bool:
-            ((last,),) = await connection.execute_fetchall(SELECT_END_OF_PAGE, (batch_id, AT_ONCE))
+            ((last,),) = await rows_of(connection, SELECT_END_OF_PAGE, (batch_id, AT_ONCE))
             if last is not None:
-                await connection.execute(INSERT_ORPHANS, (batch_id, last))
+                await connection.execute(NOTE_FILES_OF_IMAGES, (batch_id, last))
                 await connection.execute(DELETE_IMAGES, (batch_id, last))
                 return True
             products = await connection.execute(DELETE_PRODUCTS, {"batch": batch_id, "limit": AT_ONCE})
@@ -114,101 +105,63 @@ class Removal:
         """Note files that perhaps no image uses."""
 
         async def insert(connection: aiosqlite.Connection) -> None:
-            await connection.execute(NOTE_ORPHANS, (json.dumps([*names]),))
+            await connection.execute(NOTE_FILES, (json.dumps([*names]),))
+            self._writer.publish_after_commit(FilesUnused())
 
         await self._writer.run(insert)
 
-    async def unnamed(self, names: Collection[str]) -> list[str]:
-        """Return those of the files that no image names and that are not noted yet."""
-        return [name for (name,) in await self._reader.fetch(SELECT_UNNAMED, (json.dumps([*names]),))]
-
-    async def collects_since(self) -> float | None:
-        """Return from when on files that no image names are a crash's, in seconds since the epoch.
-
-        None where that was not decided yet, as in a new database.
-        """
-        ((since,),) = await self._reader.fetch(SELECT_COLLECTS_SINCE)
-        return None if since is None else float(since)
-
-    async def collect_since(self, at: float) -> None:
-        """Note that files written before then (seconds since the epoch) may be another database's."""
-
-        async def update(connection: aiosqlite.Connection) -> None:
-            await connection.execute(UPDATE_COLLECTS_SINCE, (at,))
-
-        await self._writer.run(update)
-
     async def has_noted(self) -> bool:
         """Return whether files are noted, by this process or another."""
-        ((found,),) = await self._reader.fetch(HAS_ORPHANS)
+        ((found,),) = await self._reader.fetch(HAS_NOTES)
         return bool(found)
 
     async def unused(self, *, after: str, limit: int) -> tuple[list[str], str | None]:
+        """Look at some noted files behind `after`; return the unused ones, and the last one looked at.
+
+        The last one is None at the end. The note of a file that an image uses is forgotten.
+        """
+
         async def look(connection: aiosqlite.Connection) -> tuple[list[str], str | None]:
-            rows = list(await connection.execute_fetchall(SELECT_ORPHANS, (after, limit)))
+            rows = await rows_of(connection, SELECT_NOTED, (after, limit))
             used = [row["filename"] for row in rows if row["used"]]
-            await connection.execute(DELETE_ORPHANS, (json.dumps(used),))
+            if used:
+                await connection.execute(FORGET_NOTES, (json.dumps(used),))
             unused = [row["filename"] for row in rows if not row["used"]]
             return unused, rows[-1]["filename"] if rows else None
 
         return await self._writer.run(look)
 
     async def unused_among(self, names: Collection[str]) -> list[str]:
-        """Return those of the files that no image uses, once every commit before is done."""
+        """Return those of the files that no image uses, by every outcome recorded before this call."""
 
         async def look(connection: aiosqlite.Connection) -> list[str]:
-            found = await connection.execute_fetchall(SELECT_UNUSED_AMONG, (json.dumps([*names]),))
+            found = await rows_of(connection, SELECT_UNUSED_AMONG, (json.dumps([*names]),))
             return [name for (name,) in found]
 
         return await self._writer.run(look)
 
     async def forget_notes(self, names: Collection[str]) -> None:
-        async def forget(connection: aiosqlite.Connection) -> None:
-            await connection.execute(DELETE_ORPHANS, (json.dumps([*names]),))
+        """Forget the notes of files that were deleted."""
+        await self._writer.execute(FORGET_NOTES, (json.dumps([*names]),))
 
-        await self._writer.run(forget)
+    async def unnamed(self, names: Collection[str]) -> list[str]:
+        """Return those of the files that no image names and that are not noted."""
+        return [name for (name,) in await self._reader.fetch(SELECT_UNNAMED, (json.dumps([*names]),))]
 
-    async def condemn(self, *, after: str, limit: int) -> tuple[list[str], str | None]:
-        """Look at some noted files behind `after`; returns those that no image uses, and the last of all.
+    async def collects_since(self) -> float | None:
+        """Return the time since which an unnamed file is a crash's leftover, in seconds since the epoch.
 
-        The last is None where there was none. Until `removed` no outcome with such a file is recorded.
+        None where that is not decided yet, as in a new database.
         """
+        ((since,),) = await self._reader.fetch(SELECT_COLLECTS_SINCE)
+        return None if since is None else float(since)
 
-        async def condemn(connection: aiosqlite.Connection) -> tuple[list[str], str | None]:
-            rows = list(await connection.execute_fetchall(SELECT_ORPHANS, (after, limit)))
-            unused = [row["filename"] for row in rows if not row["used"]]
-            used = [row["filename"] for row in rows if row["used"]]
-            await connection.execute(DELETE_ORPHANS, (json.dumps(used),))
-            self._condemned.update(unused)
-            self._writer.if_undone(lambda: self._condemned.difference_update(unused))
-            return unused, rows[-1]["filename"] if rows else None
-
-        return await self._writer.run(condemn)
-
-    async def removed(self, names: Iterable[str], *, kept: Iterable[str] = ()) -> None:
-        """Note that condemned files are deleted; those `kept` could not be, and are tried again later."""
-        gone = [*names]
-
-        async def remove(connection: aiosqlite.Connection) -> None:
-            await connection.execute(DELETE_ORPHANS, (json.dumps(gone),))
-
-        self._last_removal = asyncio.get_running_loop().time()
-        try:
-            await self._writer.run(remove)
-        finally:
-            self._condemned.difference_update(gone, kept)
-
-    def is_doubtful(self, begun: float) -> bool:
-        """Tell whether the file of a task begun then (loop time) may have been removed meanwhile."""
-        return bool(self._condemned) or begun <= self._last_removal
-
-    async def check(self, name: str) -> None:
-        """Raise `FileRemoved` where the file is gone."""
-        if self.file_exists is not None and not await self.file_exists(name):
-            raise FileRemoved(name)
+    async def collect_since(self, at: float) -> None:
+        """Keep files written before then (seconds since the epoch): they may be another database's."""
+        await self._writer.execute(UPDATE_COLLECTS_SINCE, (at,))
 
     async def ended_before(self, at: float, *, limit: int) -> list[Batch]:
-        """Return batches that ended before then (seconds since the epoch), first those that ended first."""
+        """Return batches that ended before then (seconds since the epoch), the earliest first."""
         return [batch_from(row) for row in await self._reader.fetch(SELECT_ENDED_BEFORE, (at, limit))]
 
     async def first_end(self) -> float | None:

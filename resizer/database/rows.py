@@ -1,6 +1,8 @@
-"""Rows of the database as models."""
+"""Turn rows of the database into models; a column is named as the field that it fills."""
 
 import sqlite3
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from resizer.errors import ErrorCode
 from resizer.models import (
@@ -28,7 +30,7 @@ BATCH_COLUMNS = """
 """
 
 IMAGE_COLUMNS = """
-    i.seq, i.ordinal, p.line, p.serial, p.name, i.position, i.url, i.status, i.attempts, i.filename, i.format,
+    i.seq, p.line, p.serial, p.name, i.position, i.url, i.status, i.attempts, i.filename, i.format,
     i.width, i.height, i.input_bytes, i.output_bytes, i.error_code, i.error_message, i.error_http_status
 """
 
@@ -37,38 +39,29 @@ DELIVERY_COLUMNS = """
     b.request_id
 """
 
+FIELDS: dict[type, tuple[str, ...]] = {
+    model: tuple(field.name for field in fields(model))
+    for model in (Attempt, Batch, Compressed, Delivery, OriginInfo, Recipe)
+}
+
+Plain = TypeVar("Plain", Compressed, OriginInfo, Attempt)
+
+
+def plain_from(model: type[Plain], row: sqlite3.Row) -> Plain:
+    """Return a model whose fields are columns of the row as they are."""
+    return model(**{name: row[name] for name in FIELDS[model]})
+
 
 def batch_from(row: sqlite3.Row) -> Batch:
-    return Batch(
-        id=row["id"],
-        request_id=row["request_id"],
-        status=BatchStatus(row["status"]),
-        filename=row["filename"],
-        recipe=Recipe(
-            quality=row["quality"],
-            format=OutputFormat(row["format"]),
-            effort=Effort(row["effort"]),
-            max_width=row["max_width"],
-            max_height=row["max_height"],
-            fit=Fit(row["fit"]),
-            background=row["background"],
-        ),
-        webhook_url=row["webhook_url"],
-        origin=row["origin"],
-        files_url=row["files_url"],
-        products=row["products"],
-        images=row["images"],
-        pending=row["pending"],
-        completed=row["completed"],
-        failed=row["failed"],
-        cancelled=row["cancelled"],
-        input_bytes=row["input_bytes"],
-        output_bytes=row["output_bytes"],
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-        cancelling=bool(row["cancelling"]),
-    )
+    values: dict[str, Any] = {name: row[name] for name in FIELDS[Batch] if name != "recipe"}
+    options: dict[str, Any] = {name: row[name] for name in FIELDS[Recipe]}
+    options |= {
+        "format": OutputFormat(options["format"]),
+        "effort": Effort(options["effort"]),
+        "fit": Fit(options["fit"]),
+    }
+    values |= {"status": BatchStatus(values["status"]), "cancelling": bool(values["cancelling"])}
+    return Batch(recipe=Recipe(**options), **values)
 
 
 def image_from(row: sqlite3.Row) -> Image:
@@ -81,25 +74,12 @@ def image_from(row: sqlite3.Row) -> Image:
         url=row["url"],
         status=ImageStatus(row["status"]),
         attempts=row["attempts"],
-        compressed=compressed_from(row),
-        fault=fault_from(row),
+        compressed=None if row["filename"] is None else plain_from(Compressed, row),
+        fault=_fault_from(row),
     )
 
 
-def compressed_from(row: sqlite3.Row) -> Compressed | None:
-    if row["filename"] is None:
-        return None
-    return Compressed(
-        filename=row["filename"],
-        format=row["format"],
-        width=row["width"],
-        height=row["height"],
-        input_bytes=row["input_bytes"],
-        output_bytes=row["output_bytes"],
-    )
-
-
-def fault_from(row: sqlite3.Row) -> Fault | None:
+def _fault_from(row: sqlite3.Row) -> Fault | None:
     if row["error_code"] is None:
         return None
     return Fault(
@@ -108,30 +88,6 @@ def fault_from(row: sqlite3.Row) -> Fault | None:
 
 
 def delivery_from(row: sqlite3.Row, attempts: tuple[Attempt, ...]) -> Delivery:
-    return Delivery(
-        id=row["id"],
-        batch_id=row["batch_id"],
-        webhook_id=row["webhook_id"],
-        url=row["url"],
-        host=row["host"],
-        body=row["body"],
-        status=DeliveryStatus(row["status"]),
-        attempts=attempts,
-        next_attempt_at=row["next_attempt_at"],
-        earlier_tries=row["earlier_tries"],
-        request_id=row["request_id"],
-    )
-
-
-def source_from(row: sqlite3.Row) -> OriginInfo:
-    return OriginInfo(
-        digest=row["digest"],
-        etag=row["etag"],
-        last_modified=row["last_modified"],
-        location=row["location"],
-        asked_at=row["asked_at"],
-    )
-
-
-def attempt_from(row: sqlite3.Row) -> Attempt:
-    return Attempt(at=row["at"], http_status=row["http_status"], error=row["error"], seconds=row["seconds"])
+    values: dict[str, Any] = {name: row[name] for name in FIELDS[Delivery] if name != "attempts"}
+    values["status"] = DeliveryStatus(values["status"])
+    return Delivery(attempts=attempts, **values)

@@ -19,7 +19,6 @@ ResizerError
 ├── NotFinished            the request has no final status yet
 ├── AlreadyFinal           a request that has ended cannot be cancelled
 ├── NothingToSend          a request has no webhook event
-├── FileRemoved            the file of an outcome was removed before it was recorded
 ├── NothingToRetry         none of its images has failed or was cancelled
 ├── PoolDown               there is no process that could compress
 │   ├── NoWorkers          no worker has given a sign of life
@@ -76,7 +75,6 @@ from resizer.errors.service import (
     DatabaseFailure,
     DatabaseUnusable,
     DataFolderInUse,
-    FileRemoved,
     HostNotAllowed,
     IdempotencyConflict,
     NoSpace,
@@ -122,7 +120,6 @@ __all__ = [
     "DnsFailure",
     "ErrorCode",
     "FetchTimeout",
-    "FileRemoved",
     "HostNotAllowed",
     "HttpStatusError",
     "IdempotencyConflict",

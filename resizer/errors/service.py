@@ -270,17 +270,6 @@ class NothingToSend(ResizerError):
         return f"the request {self.request_id} has not ended, so there is no event to send yet"
 
 
-class FileRemoved(ResizerError):
-    """The file of an outcome was removed before the outcome was recorded; the image is to be done again."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-    def __str__(self) -> str:
-        return f"{self.name} was removed meanwhile, with the last request that used it"
-
-
 class PoolDown(ResizerError):
     """No process is there that could compress an image."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resizer.compress.calls import Made, make_file
 from resizer.compress.pool import CompressPool
-from resizer.config import CompressSettings
+from resizer.config import CompressSettings, QueueSettings
 from resizer.database import Database
 from resizer.engine.base import Progress
 from resizer.errors import DatabaseFailure, ErrorCode, ImageError, NoSpace, OutOfResources, PoolDown, shortage
@@ -30,8 +30,6 @@ from resizer.support.log_context import tied_to
 
 logger = logging.getLogger(__name__)
 
-#: images that may be asked for at a time, as a multiple of queue.workers: most of them wait for their host
-FETCHERS = 16
 #: seconds between tries to record an outcome while the database cannot be written: first and longest
 RECORD_PAUSE = (0.5, 30.0)
 
@@ -105,8 +103,8 @@ class LocalEngine:
         pool: CompressPool,
         storage: Storage,
         settings: CompressSettings,
+        queue: QueueSettings,
         *,
-        workers: int,
         metrics: Metrics,
     ) -> None:
         self._fetcher = fetcher
@@ -116,9 +114,9 @@ class LocalEngine:
         self._metrics = metrics
         self._turns = KeyedLock()
         self._downloads = Downloads(fetcher)
-        self.workers = workers * FETCHERS
+        self.workers = queue.fetchers
         #: images that are fetched and not yet compressed
-        self._fetched = Bounded(workers)
+        self._fetched = Bounded(queue.workers)
 
     async def room(self) -> None:
         await self._fetched.room()

@@ -166,8 +166,8 @@ async def test_restore_refuses_what_is_no_sound_copy_and_changes_nothing(what: s
     data, copy = await made(tmp_path / "data"), tmp_path / "copy.db"
     told = {
         "missing": "no such file",
-        "text": "no database of ours",
-        "other": "no database of resizer's",
+        "text": "not a resizer database",
+        "other": "not a resizer database",
         "newer": "newer version of resizer",
         "damaged": "damaged",
     }[what]

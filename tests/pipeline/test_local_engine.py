@@ -18,7 +18,7 @@ import photos
 from origin import Answer, Origin
 from resizer.compress.memory import memory_limit
 from resizer.compress.pool import CompressPool
-from resizer.config import CompressSettings, FetchSettings
+from resizer.config import CompressSettings, FetchSettings, QueueSettings
 from resizer.engine.base import Engine, NoProgress
 from resizer.errors import ErrorCode
 from resizer.fetch.fetcher import Fetcher
@@ -71,7 +71,7 @@ async def house(tmp_path: Path, origin: Origin) -> AsyncIterator[House]:
         storage = await stack.enter_async_context(LocalStorage(folder, InFlight()))
         fetcher = await stack.enter_async_context(Fetcher(LOOPBACK, HOSTS, spool=spool, backoff=0.01))
         pool = await stack.enter_async_context(CompressPool(SETTINGS, memory_limit=memory_limit(SETTINGS)))
-        engine = LocalEngine(fetcher, pool, storage, SETTINGS, workers=4, metrics=Metrics())
+        engine = LocalEngine(fetcher, pool, storage, SETTINGS, QueueSettings(workers=4), metrics=Metrics())
         yield House(engine=engine, pool=pool, origin=origin, folder=folder, spool=spool)
 
 

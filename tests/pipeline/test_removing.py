@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from databases import opened_database
 from outcomes import MakeBatch, done, failed
-from resizer.database import Database, open_database
+from resizer.database import Database
 from resizer.errors import BatchNotFound, StorageFailure
 from resizer.models import Batch
 from resizer.pipeline.remover import Remover
@@ -92,7 +93,7 @@ async def test_the_next_start_goes_on_with_what_is_left(
     await database.removal.forget(batch.id)
     await database.removal.delete_some(batch.id)  # its images, and then the power goes
     async with (
-        open_database(tmp_path / "resizer.db", lambda _: ()) as again,
+        opened_database(tmp_path / "resizer.db") as again,
         removing(again, storage) as remover,
     ):
         await remover.through()

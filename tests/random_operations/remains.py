@@ -13,7 +13,7 @@ from memory import Upload
 from settling import reading
 
 import photos
-from resizer.database import look_over
+from resizer.database import check_database
 
 KNOWN = {
     "resizer.db", "resizer.db-wal", "resizer.db-shm", "resizer.db.lock", "lock", "webhook.secret", "spool",
@@ -56,7 +56,7 @@ def check_remains(customer: Customer, folder: Path, *, webhook_url: str) -> None
 
 def check_sound(database: Path) -> None:
     """Integrity, foreign keys and counters, as `resizer check` looks at them."""
-    _, faults = look_over(database)
+    _, faults = check_database(database)
     assert faults == []
 
 

@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
 
+from databases import opened_database
 from resizer.config import WebhookSettings
-from resizer.database import Database, Deliveries, NewBatch, NewDelivery, open_database
+from resizer.database import Database, Deliveries, NewBatch, NewDelivery
 from resizer.errors import ErrorCode
 from resizer.metrics import Metrics
 from resizer.models import (
@@ -126,7 +127,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Watched]:
         del batch
         return planned
 
-    async with open_database(tmp_path / "resizer.db", announce) as database:
+    async with opened_database(tmp_path / "resizer.db", webhook_events=announce) as database:
         yield Watched(database.deliveries, database, planned)
 
 
