@@ -67,6 +67,17 @@ class Coalescer(Generic[T, R]):
             self._release()
             await asyncio.wait(self._batches)
 
+    async def cancel(self) -> None:
+        """Cancel all items, those of running batches too."""
+        self._stop_timer()
+        for _, result in (*self._gathered, *self._due):
+            result.cancel()
+        self._gathered.clear()
+        self._due.clear()
+        for batch in self._batches:
+            batch.cancel()
+        await asyncio.gather(*self._batches, return_exceptions=True)
+
     def _release(self) -> None:
         self._stop_timer()
         self._due.extend(self._gathered)
