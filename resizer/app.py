@@ -49,7 +49,7 @@ from resizer.support import failpoints
 from resizer.support.allocator import keep_freed_memory
 from resizer.support.in_flight import InFlight
 from resizer.web import setup_web
-from resizer.web.api.uploads import check_spool
+from resizer.web.api.upload_body import check_spool
 from resizer.web.keys import CHECKS, LIFECYCLE, METRICS, ORIGINALS, REQUESTS, SETTINGS, STANDING, STORAGE
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret

@@ -239,7 +239,7 @@ class Delivery:
     #: the same for every attempt
     webhook_id: str
     url: str
-    #: what tells receivers apart
+    #: host and port of the URL: receivers are limited by it
     host: str
     #: JSON text that is signed and sent
     body: str

@@ -30,7 +30,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put first what is marked so, in its order: a long test that is begun last keeps everything waiting."""
+    """Run marked tests first, in their order: a long test started last delays the whole run."""
 
     def place(item: pytest.Item) -> int:
         mark = item.get_closest_marker("early")
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-# no test asserts a time
+# no deadline: no test asserts a time
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 

@@ -1,4 +1,4 @@
-"""`server.allowed_hosts`: what can be written there, and what becomes of it."""
+"""`server.allowed_hosts`: accepted values and their effect."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The rooms of the house, and who may import whom."""
+"""Which packages may import which."""
 
 import ast
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ BASE = {
     "containers",
 }
 
-#: room → rooms that it may import; docs/architecture.md draws the same
+#: package → packages it may import; docs/architecture.md draws the same
 MAY_IMPORT = {
     "version": set(),
     "errors": set(),
@@ -66,13 +66,13 @@ MAY_IMPORT = {
     "__main__": {"cli"},
 }
 
-#: module of others → rooms or modules that alone may import it
+#: third-party module, or one of ours → the only packages or modules that may import it
 ONLY = {
     "PIL": {"compress.codec", "photos"},
     "aiosqlite": {"database"},
     "sqlite3": {"database"},
     "aiohttp.web": {"web", "webhooks.receiver", "app", "cli"},
-    "aiohttp_sse": {"web.api.events"},
+    "aiohttp_sse": {"web.api.event_stream"},
     "click": {"cli"},
     "prometheus_client": {"metrics"},
     "rich": {"cli"},
@@ -155,7 +155,7 @@ def test_no_room_imports_one_that_imports_it() -> None:
 
 
 def needs(module: str) -> set[str]:
-    """Return our modules that are run before this one is whole, but for the packages in which it lies."""
+    """Return our modules that run before this one is complete, except its own packages."""
     known, found = set(modules()), set()
     for node in tree_of(module).body:
         if not isinstance(node, ast.ImportFrom) or not belongs_to(node.module or "", "resizer"):
@@ -172,7 +172,7 @@ def needs(module: str) -> set[str]:
 
 
 def test_no_circle_of_imports() -> None:
-    """With one, it depends on what is imported first whether a module can be imported at all."""
+    """With a circle, whether a module can be imported depends on which one is imported first."""
     TopologicalSorter({module: needs(module) for module in modules()}).prepare()
 
 
@@ -181,3 +181,17 @@ def test_design_document_names_every_room() -> None:
     for room in MAY_IMPORT:
         if not room.startswith("__"):
             assert f"`{room}" in text, room
+
+
+def test_design_document_draws_imports_downwards() -> None:
+    text = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = text.partition("```\n")[2].partition("```\n")[0]
+    line_of = {
+        word: number
+        for number, line in enumerate(drawing.splitlines())
+        for word in line[11:].partition(" (")[0].split()
+        if word in MAY_IMPORT
+    }
+    assert line_of.keys() == {room for room in MAY_IMPORT if not room.startswith("__")}
+    for room, line in line_of.items():
+        assert not [other for other in MAY_IMPORT[room] if line_of[other] <= line], room

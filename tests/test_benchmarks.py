@@ -1,4 +1,4 @@
-"""The benchmarks run, and say what they measured."""
+"""The benchmarks run, and print their figures."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.early(1)
-@pytest.mark.soak  # a dozen processes are started, each of which imports all there is
+@pytest.mark.soak  # starts a dozen processes, each with all imports
 def test_pipeline_tells_positive_figures_of_all_it_compares(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "pipeline", "--quick", "--images", "6", "--rounds", "1"]
     target = tmp_path / "figures.json"
@@ -41,7 +41,7 @@ def test_part_that_does_not_exist_is_refused_by_name() -> None:
     assert "there is no part pipelin; there are pipeline, sizes" in ended.stderr
 
 
-@pytest.mark.soak  # metrics look at each picture for long
+@pytest.mark.soak  # the metrics are slow
 def test_pictures_are_measured_in_every_format_and_effort(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "pictures", "--quick", "--images", "1"]
     target = tmp_path / "figures.json"

@@ -1,4 +1,4 @@
-"""The option of these tests that ends a long run in time."""
+"""The option that bounds the time of a long run."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def dear():
-    assert not SPENT, "nothing is set up for a test that is not begun"
+    assert not SPENT, "nothing is set up for a test that is not started"
 
 @pytest.mark.parametrize("number", range(4))
 def test_it(number, dear):
@@ -30,7 +30,7 @@ def test_what_would_begin_too_late_is_left_out_and_named(
     plugins = ["-p", "xdist.plugin", "-p", "budget"]
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", "-rs", *plugins, "--budget", budget, "-n", workers, "."],
-        # without the plugins that this does not need, it is quick
+        # quick without unneeded plugins
         env={
             **os.environ,
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
@@ -44,4 +44,4 @@ def test_what_would_begin_too_late_is_left_out_and_named(
     assert finished.returncode == 0, finished.stdout
     assert ended in finished.stdout.splitlines()[-1]
     for number in range(4):
-        assert (f"not begun within 0 s: test_it.py::test_it[{number}]" in finished.stdout) == spent
+        assert (f"not started within 0 s: test_it.py::test_it[{number}]" in finished.stdout) == spent

@@ -16,7 +16,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test in a folder without a config.toml."""
+    """Run each test in a folder without a config.toml."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""A database that is locked, read-only, damaged or another's: told at start, answered while running."""
+"""A database that is locked, read-only, damaged or in use: reported at the start, and while running."""
 
 import asyncio
 import sqlite3
@@ -74,14 +74,14 @@ async def test_database_that_is_locked_for_a_moment_is_waited_for(
         pytest.param((not_writable, "it is read-only"), id="read-only"),
     ],
 )
-async def test_database_that_cannot_be_written_is_told_and_nothing_is_lost(
+async def test_database_that_cannot_be_written_is_reported_and_nothing_is_lost(
     fault: tuple[Callable[[Client, Path], AbstractAsyncContextManager[None]], str],
     serve: Serve,
     origin: Origin,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    cannot_be_written, told = fault
+    cannot_be_written, reason = fault
     client = await serve(webhook={"secret": SECRET})
     gate = asyncio.Event()
     rows = [
@@ -98,7 +98,7 @@ async def test_database_that_cannot_be_written_is_told_and_nothing_is_lost(
                 body = await problem(response, 503)
                 assert int(response.headers["Retry-After"]) > 0
             assert body["type"] == UNAVAILABLE
-            assert told in body["detail"]
+            assert reason in body["detail"]
             async with client.get("/readyz") as response:
                 assert (await problem(response, 503))["failing"] == ["database"]
             async with asyncio.timeout(PATIENCE):
@@ -120,7 +120,7 @@ async def test_database_that_cannot_be_written_is_told_and_nothing_is_lost(
     check_integrity(tmp_path / "data")
 
 
-async def test_damage_that_is_met_while_running_is_told_without_a_traceback(
+async def test_damage_that_is_met_while_running_is_reported_without_a_traceback(
     serve: Serve, origin: Origin, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await serve()
@@ -190,8 +190,8 @@ async def test_second_process_is_refused_whatever_path_leads_there(tmp_path: Pat
     ]
     async with server(folder) as first:
         await first.url()
-        for second, told in others:
+        for second, reason in others:
             async with second:
                 code, _ = await second.ended()
             assert code == 2
-            assert told in "\n".join(second.log)
+            assert reason in "\n".join(second.log)

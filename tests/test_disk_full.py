@@ -1,4 +1,4 @@
-"""A disk that is full fails images and refuses uploads; nothing that was accepted is lost by it."""
+"""A full disk fails images and refuses uploads; accepted work is never lost."""
 
 import asyncio
 import io
@@ -29,9 +29,9 @@ NO_SPACE = "urn:resizer:problem:no-space"
 
 @pytest.fixture(params=["real", "pretended"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
-    """A disk of 12 MB; where none may be mounted both kinds are pretended.
+    """A disk of 12 MB; both kinds are simulated where mounting is not permitted.
 
-    One of which the inodes are what is used up is asked for by name: what is open is written on there.
+    A disk without free inodes is requested by name; open files can still be written there.
     """
     if request.param == "inodes":
         with tmpfs(tmp_path / "inodes", "nr_inodes=200", Inodes) as few:
@@ -60,7 +60,7 @@ def quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def stored_elsewhere(serve: Serve, tmp_path: Path, disk: Disk, **sections: dict[str, Any]) -> Client:
-    """A service that has its spool alone on the disk."""
+    """A service with only its spool on the disk."""
     return await serve(
         folder=disk.folder / "data",
         database={"path": str(tmp_path / "resizer.db")},
@@ -71,7 +71,7 @@ async def stored_elsewhere(serve: Serve, tmp_path: Path, disk: Disk, **sections:
 
 
 async def readiness(client: Client) -> list[str]:
-    """The parts that are not ready."""
+    """Return the parts that are not ready."""
     async with client.get("/readyz") as response:
         if response.status == 200:
             return []
@@ -95,15 +95,15 @@ async def some_are_completed(client: Client, request_id: str) -> list[dict[str, 
 
 
 async def slots(client: Client, request_id: str) -> list[list[str]]:
-    """The file names in the result, row for row."""
+    """Return the file names in the result, row for row."""
     rows = await result_rows(client, request_id)
     return [[slot.rpartition("/")[2] for slot in row[3].split(",")] for row in rows[1:]]
 
 
 async def unrecorded(log: pytest.LogCaptureFixture, times: int = 1) -> None:
-    """Wait until recording an outcome has failed so often."""
+    """Wait until recording an outcome has failed this often."""
     async with asyncio.timeout(PATIENCE):
-        while log.text.count("cannot record an outcome") < times:  # noqa: ASYNC110  workers bring it about
+        while log.text.count("cannot record an outcome") < times:  # noqa: ASYNC110  no event to wait for
             await asyncio.sleep(0.01)
 
 
@@ -156,7 +156,7 @@ async def test_images_fail_while_the_spool_is_full(
 ) -> None:
     client = await stored_elsewhere(serve, tmp_path, disk)
     gate = asyncio.Event()
-    # the second is larger than what is held back until it is written
+    # the second is larger than the buffer before the first write
     for path, width in (("/a.jpg", 320), ("/b.jpg", 2000)):
         origin.add(path, Answer(body=photos.jpeg(width=width, height=width), gate=gate))
     rows = [("One", origin.url("/a.jpg"), origin.url("/b.jpg"))]
@@ -207,7 +207,7 @@ async def test_upload_for_which_the_spool_has_no_space_is_refused(
 async def test_small_upload_is_taken_where_its_images_find_a_place(
     options: str, status: int, serve: Serve, tmp_path: Path
 ) -> None:
-    """A disk without a size tells that it has no blocks; another has room, but not for one more file."""
+    """A disk without a size reports no blocks; another has space, but no inode."""
     with tmpfs(tmp_path / "odd", options) as disk:
         if disk is None:
             pytest.skip("no file system may be mounted here")
@@ -284,7 +284,7 @@ async def test_outcomes_are_kept_while_the_database_is_full(
 async def test_upload_leaves_others_the_space_to_go_on(
     small_disk: Tmpfs, serve: Serve, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is refused before the disk is full: what it wrote goes again, and images under way are recorded."""
+    """The upload is refused before the disk is full, its rows are removed, images in flight are recorded."""
     monkeypatch.setattr("resizer.database.database_file.RESERVED_PART", 2)
     monkeypatch.setattr("resizer.pipeline.importing.CHUNK", 2000)
     file = small_disk.folder / "resizer.db"
@@ -294,7 +294,7 @@ async def test_upload_leaves_others_the_space_to_go_on(
     request_id = (await upload(client, catalogue(rows)))["request_id"]
     large = catalogue([(f"P{number}", f"http://127.0.0.1/{number}.jpg") for number in range(60_000)])
     for _ in range(3):
-        # small pieces, as from any client
+        # small pieces, as clients send
         body = io.BytesIO(large)
         async with client.post("/upload", data=body, headers={"Content-Type": "text/csv"}) as response:
             assert (await problem(response, 507))["type"] == NO_SPACE
@@ -335,12 +335,12 @@ async def test_all_on_one_disk_that_is_full_time_and_again(
         await origin.arrived("/8.jpg")
         for number in range(rounds):
             if (await status())["done"]:
-                # at least what is not found is there to be tried again
+                # at least one image failed
                 await retried(client, request_id)
                 ends += 1
             failures = caplog.text.count("cannot commit") + 10
             while caplog.text.count("cannot commit") < failures:
-                disk.fill()  # images that failed give back what they had taken
+                disk.fill()  # failed images release their space
                 body = form(catalogue(rows))
                 headers = {"Idempotency-Key": str(number)}
                 async with client.post("/upload", data=body, headers=headers) as response:

@@ -1,4 +1,4 @@
-"""Hostile image hosts, all at once beside healthy ones: each image ends as the contract says, in bounds."""
+"""Hostile image hosts beside healthy ones, all at once: each image ends as documented, within bounds."""
 
 import asyncio
 import time
@@ -23,14 +23,14 @@ from wire import errors_in
 
 RETRIES = 1
 HEALTHY = 20
-#: seconds for one try. Origins and service share a loop and its clock, so that nothing else takes as long
+#: seconds for one attempt; origins and service share a loop and its clock, so nothing else takes as long
 TIMEOUT = 4.0
-#: MiB; the server takes 80 in this test, about what it takes at rest. Offered is endless, and a bomb of 200
+#: MiB; the server takes 80 in this test, about as at rest. Offered are endless bodies, and a bomb of 200
 SERVER_MEMORY = 160
-#: of a process that compresses; it takes 30
+#: MiB of a compressing process; it takes 30
 CHILD_MEMORY = 160
 MAX_PIXELS = 1_000_000
-#: of these cases, hosts that send more than anyone could keep
+#: the cases that send more than could be stored
 WITHOUT_END = (
     "endless", "endless-in-chunks", "endless-of-404", "bomb", "bomb-within-the-limit", "deflate-of-nothing",
     "chunk-without-end", "trailers-endless", "head-of-a-megabyte", "head-endless", "head-line-endless",
@@ -47,14 +47,14 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How a host answers, one time after the other, and how the image is to end."""
+    """A host's responses in order, and the expected end of the image."""
 
     answers: tuple[Answer, ...]
-    #: None where it is compressed in the end
+    #: None if the image is compressed in the end
     code: str | None
     tries: int = 1
     http_status: int | None = None
-    #: requests that arrive; None: as many as tries
+    #: requests that arrive; None: as many as attempts
     hits: int | None = None
 
 
@@ -71,7 +71,7 @@ def raw(data: bytes, *, close: bool = True) -> Answer:
 
 
 def flood(first: bytes, more: bytes) -> Answer:
-    """Send something, and then something else without end."""
+    """Send one text, then repeat another endlessly."""
     return Answer(raw=first, body=more, endless=True, rest=0.1, close=True)
 
 
@@ -187,7 +187,7 @@ def cases() -> dict[str, Case]:
 
 
 class NoTls:
-    """Accepts connections for TLS and says nothing at all, or this much and hangs up."""
+    """Accepts TLS connections and sends nothing, or these bytes and disconnects."""
 
     def __init__(self, says: bytes | None = None) -> None:
         self._says = says
@@ -211,7 +211,7 @@ class NoTls:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Hosts by name, each of them one that no other image has."""
+    """Return hosts by name, one for each image."""
 
     hosts: dict[str, Origin]
     urls: dict[str, str]
@@ -245,7 +245,7 @@ async def world(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[World]:
 
 
 def peak_memory(pid: int) -> int:
-    """The most memory that a process had, in MiB."""
+    """Return the peak memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
@@ -302,7 +302,7 @@ async def test_every_hostile_host_at_once_beside_healthy_ones(
 
 
 async def test_hosts_without_end_take_no_memory(tmp_path: Path, world: World) -> None:
-    """How their images end is no matter here."""
+    """Run cases whose end does not matter here."""
     urls = {name: world.urls[name] for name in WITHOUT_END}
     for number in range(HEALTHY):
         urls[f"{number}"] = world.healthy.add(f"{number}", Answer(body=jpeg(seed=number)))

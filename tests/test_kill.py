@@ -1,4 +1,4 @@
-"""`kill -9` at any moment: what was answered with 202 goes on by itself and ends right."""
+"""`kill -9` at any moment: accepted work resumes and ends correctly."""
 
 import asyncio
 import random
@@ -14,12 +14,12 @@ from process import get_json, server
 from recovery import check_files, check_integrity, expected, slots_of
 from service import SECRET, Inbox, catalogue, form
 
-#: images that are not let through before the last kill, so that the work is never done by then
+#: images held back until the last kill, so that work remains
 HELD = 5
 
 
 def fill(origin: Origin, count: int, *, gate: asyncio.Event) -> list[tuple[str, ...]]:
-    """Images of several kinds, each slow enough to be caught in the act; returns a catalogue's rows."""
+    """Add images of several kinds, each slow enough to be in flight; returns a catalogue's rows."""
     rows: list[tuple[str, ...]] = []
     for number in range(count):
         data, name = (
@@ -71,7 +71,7 @@ async def test_killed_at_random_moments_it_ends_every_image_once(
         for number in range(1, kills):
             async with server(folder, **variables) as process:
                 url = await process.url()
-                # so many images further on than before; when exactly, the machine decides
+                # some images later; the exact moment is up to the machine
                 goal = min(number * count // kills, count - HELD)
                 while True:
                     status = await get_json(session, f"{url}/status/{request_id}")
@@ -84,7 +84,7 @@ async def test_killed_at_random_moments_it_ends_every_image_once(
                 process.signal(signal.SIGKILL)
                 await process.ended()
             check_integrity(folder)
-        assert done == sorted(done)  # what was settled stayed settled
+        assert done == sorted(done)  # recorded outcomes are unchanged
 
         gate.set()
         async with server(folder, **variables) as process:

@@ -1,4 +1,4 @@
-"""What the log says, in both of its formats, and which lines belong together."""
+"""The content of the log in both formats, and the ids that connect its lines."""
 
 import asyncio
 import errno
@@ -44,7 +44,7 @@ HOSTILE = [
 
 
 class Kept(logging.Handler):
-    """Keeps what a formatter makes of each record."""
+    """Collects the formatted records."""
 
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ def lines_of_json() -> Iterator[tuple[logging.Logger, Kept]]:
 
 
 def apart(formatter: logging.Formatter) -> tuple[logging.Logger, Kept]:
-    """A logger of no hierarchy: pytest keeps nothing of it, for half a character goes to no other process."""
+    """Return a logger without a parent: pytest would capture lone surrogates, which xdist cannot send."""
     logger, handler = logging.Logger("resizer.tests"), Kept(formatter)  # noqa: LOG001
     logger.addHandler(handler)
     return logger, handler
@@ -152,7 +152,7 @@ def test_what_the_machine_lacks_is_told_once_without_a_traceback(
 def test_a_shortage_in_callbacks_of_the_loop_is_one_line(
     text: tuple[logging.Logger, Kept], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their messages name the callback or the task, and so are never the same twice."""
+    """Such messages name the callback or the task, so no two are equal."""
     logger, handler = text
     handler.addFilter(ShortageFilter())
     monkeypatch.setattr("asyncio.base_events.logger", logger)
@@ -247,7 +247,7 @@ def test_text_shows_the_id_once(text: tuple[logging.Logger, Kept]) -> None:
 async def test_killed_process_is_told_of_the_request_whose_image_it_had(
     lines_of_json: tuple[logging.Logger, Kept],
 ) -> None:
-    """The pool learns of it in callbacks, which belong to no request or to another one."""
+    """The pool notices it in callbacks, which belong to no request or to another one."""
     _, handler = lines_of_json
     async with CompressPool(CompressSettings(processes=1)) as pool:
         with tied_to(OTHER):
@@ -257,11 +257,11 @@ async def test_killed_process_is_told_of_the_request_whose_image_it_had(
         with tied_to(OTHER):
             await pool.run(os.getpid)
     died = [each for each in handler.objects if "died" in each["message"]]
-    assert [each["request_id"] for each in died] == [ONE, ONE]  # tried once more
+    assert [each["request_id"] for each in died] == [ONE, ONE]  # retried once
 
 
 def test_warnings_of_python_are_lines_of_the_log(tmp_path: Path) -> None:
-    """In a process of its own: it sets up the logging of the whole process."""
+    """Run in a separate process, since it configures the logging of the whole process."""
     program = tmp_path / "warns.py"
     program.write_text(
         "import warnings\n"
@@ -278,7 +278,7 @@ def test_warnings_of_python_are_lines_of_the_log(tmp_path: Path) -> None:
 async def test_lines_of_the_service_are_json_tied_by_request_and_free_of_queries(
     tmp_path: Path, origin: Origin
 ) -> None:
-    """The real process at debug: two requests, their images and webhooks, and who asked for what."""
+    """Run the real process at level debug, with two requests, their images and webhooks."""
     origin.add("/a.jpg", Answer(body=photos.jpeg()))
     origin.add("/gone.jpg", Answer(status=404))
     data = catalogue([("One", origin.url("/a.jpg"), origin.url("/gone.jpg"))])
@@ -291,7 +291,7 @@ async def test_lines_of_the_service_are_json_tied_by_request_and_free_of_queries
     ids = []
     async with Inbox() as inbox, aiohttp.ClientSession() as session:
         async with Process("serve", "--port", "0", "--data-dir", tmp_path, variables=variables) as process:
-            url = (await process.url()).rstrip('"}')  # which end a line of JSON
+            url = (await process.url()).rstrip('"}')  # the end of a JSON line
             for name in ("first", "second"):
                 body = form(data, webhook_url=inbox.url)
                 async with session.post(f"{url}/upload?secret={name}", data=body) as response:
@@ -311,7 +311,7 @@ async def test_lines_of_the_service_are_json_tied_by_request_and_free_of_queries
     for request_id in ids:
         mine = [each for each in log if each.get("request_id") == request_id]
         (settled,) = [each for each in mine if "completed" in each]
-        assert settled["logger"] == "resizer.pipeline.lifecycle"
+        assert settled["logger"] == "resizer.pipeline.reporting"
         assert (settled["status"], settled["images"], settled["completed"], settled["failed"]) == (
             "partial", 2, 1, 1,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What `/metrics` counts, and that Prometheus can read it."""
+"""`/metrics` counts correctly, and Prometheus can read it."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from steady import TICK
 Serve = Callable[..., Awaitable[Client]]
 
 STANDS = Standing(requests={BatchStatus.COMPLETED: 3}, waiting=7, in_flight=2)
-#: every label that there is; each has a bound
+#: every label; each has a bounded set of values
 LABELS = {"status", "outcome", "how", "route", "method", "le", "version", "python", "generation"}
 
 
@@ -86,7 +86,7 @@ def test_both_formats_tell_the_same() -> None:
 
 
 def test_every_series_that_can_be_foreseen_is_there_from_the_start() -> None:
-    """A series that appears with its first event shows no increase of it."""
+    """A series that starts with its first event would show no increase."""
     found = counted(Metrics())
     series = [
         *(
@@ -140,7 +140,7 @@ def test_buckets_reach_from_a_millisecond_to_a_minute(seconds: float) -> None:
         ("text/html, application/xhtml+xml, */*;q=0.8", "text/plain"),
         ("image/png", "text/plain"),
         ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0"),
-        # as Prometheus 2 and 3 send it
+        # as sent by Prometheus 2 and 3
         (
             "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
             "application/openmetrics-text; version=1.0.0",
@@ -172,7 +172,7 @@ async def test_page_is_answered_in_the_format_asked_for_and_kept_by_nobody(serve
                 assert response.headers["Content-Type"] == f"{kind}; charset=utf-8"
                 assert response.headers["Cache-Control"] == "no-store"
                 text = await response.text()
-        assert not text  # of HEAD
+        assert not text  # for HEAD
 
 
 async def test_counters_say_what_became_of_an_upload(serve: Serve, origin: Origin) -> None:
@@ -204,7 +204,7 @@ async def test_counters_say_what_became_of_an_upload(serve: Serve, origin: Origi
             'resizer_http_requests_total{method="GET",route="/status/{request_id}",status="200"}': 1,
         },
     )
-    # a page that is no image is fetched too
+    # an HTML page is fetched too
     assert found["resizer_fetched_bytes_total"] == sum(map(len, pictures)) + len(Answer.html().body)
     assert found["resizer_fetch_seconds_count"] == 3
     assert found["resizer_compress_seconds_count"] == 2
@@ -248,7 +248,7 @@ async def test_webhook_tries_are_counted_by_what_came_of_them(serve: Serve, orig
             client,
             {
                 'resizer_webhook_tries_total{outcome="delivered"}': 1,
-                'resizer_webhook_tries_total{outcome="failed"}': 1,  # the closed port, at first
+                'resizer_webhook_tries_total{outcome="failed"}': 1,  # the closed port at first
                 'resizer_webhook_tries_total{outcome="given_up"}': 2,
             },
         )
@@ -306,7 +306,7 @@ async def test_counts_are_told_while_the_database_is_at_fault(
     hangs: bool, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await serve()
-    monkeypatch.setattr("resizer.web.api.metrics.PATIENCE", 0.05)
+    monkeypatch.setattr("resizer.web.api.prometheus.PATIENCE", 0.05)
 
     async def look() -> None:
         if hangs:
@@ -317,12 +317,12 @@ async def test_counts_are_told_while_the_database_is_at_fault(
     found = await scrape(client)
     assert "resizer_images_waiting" not in found
     assert found["resizer_pool_restarts_total"] == 0
-    assert "without what the database knows" in caplog.text
+    assert "Cannot read queue metrics" in caplog.text
 
 
 async def test_event_loop_that_is_held_up_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resizer.metrics.LAG_EVERY", 0.01)
-    assert LAG_EVERY <= 1  # what lasts as long as that is seen
+    assert LAG_EVERY <= 1  # a delay of this length is measured
     metrics, told = Metrics(), asyncio.Event()
     count = metrics.loop_lagged
 
@@ -333,11 +333,11 @@ async def test_event_loop_that_is_held_up_shows(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(metrics, "loop_lagged", lagged)
     watching = asyncio.create_task(watch_loop(metrics))
     await asyncio.sleep(0)
-    told.clear()  # a machine that stood still may have been told of already
-    time.sleep(0.2)  # noqa: ASYNC251 - the fault that is to show
+    told.clear()  # a stalled machine may have been reported before
+    time.sleep(0.2)  # noqa: ASYNC251 - the fault under test
     async with asyncio.timeout(PATIENCE):
         await told.wait()
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
-    # the clock of the suite's loop goes on by no more than a tick
+    # the clock of the suite's loop advances by one tick at most
     assert counted(metrics)["resizer_event_loop_lag_seconds_sum"] > TICK / 2

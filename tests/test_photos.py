@@ -18,7 +18,7 @@ def test_photo_shows_the_piece_whole_on_its_paper(piece: Piece) -> None:
     shot = Shot(piece=piece, width=160, height=160)
     picture = pixels(shot)
     assert picture.shape == (160, 160, 3)
-    # the paper is nowhere as rich in shades as where the piece stands, which does not touch an edge
+    # the piece has more shades than the paper, and touches no edge
     middle, edge = picture[40:130, 50:110], np.concatenate((picture[:, :6], picture[:, -6:]), axis=1)
     assert middle.std(axis=(0, 1)).sum() > 1.5 * edge.std(axis=0).mean(axis=0).sum()
     glaze = np.asarray(piece.glaze)
@@ -28,7 +28,7 @@ def test_photo_shows_the_piece_whole_on_its_paper(piece: Piece) -> None:
 
 
 def test_photo_has_grain_and_no_holes() -> None:
-    """Without grain it would compress like a drawing; through holes the paper would shine."""
+    """Without grain the photo would compress like a drawing; holes would show the paper."""
     picture = pixels(Shot(piece=PIECES[0], width=300, height=300))
     body = picture[150:210, 130:170].mean(axis=2)
     steps = np.abs(np.diff(body, axis=1))

@@ -1,4 +1,4 @@
-"""The options that say what is made of an image."""
+"""The compression options and their spelling."""
 
 from dataclasses import replace
 from typing import Any
@@ -60,7 +60,7 @@ def test_recipes_that_give_other_bytes_have_keys_of_their_own() -> None:
 
 
 def test_recipe_of_nothing_but_earlier_options_keeps_its_line() -> None:
-    """A run that an earlier version began is found again by it."""
+    """`resizer run` finds the run of an earlier version by this text."""
     assert PLAIN.options() == PLAIN.key() == "q50;keep;0x0"
     assert replace(PLAIN, max_width=8, max_height=9).options() == "q50;keep;8x9"
 

@@ -1,4 +1,4 @@
-"""What is released: a wheel and a source archive that hold all there is, and install where nothing is."""
+"""The release: a complete wheel and source archive that install in an empty environment."""
 
 import asyncio
 import os
@@ -19,15 +19,15 @@ from resizer.version import VERSION
 from service import catalogue
 
 ROOT = Path(__file__).parent.parent
-#: a whole environment is installed, which takes minutes on a machine with much else to do
+#: seconds; installing an environment takes minutes on a busy machine
 pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel, made of the source archive, as a release is."""
+    """Build a wheel from the source archive, as for a release."""
     copy, out = tmp_path_factory.mktemp("source") / "resizer", tmp_path_factory.mktemp("dist")
-    # what is built must not lie about in the checkout, nor what lies about there be built
+    # neither leave build files in the checkout, nor build stray files from it
     files = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -68,7 +68,7 @@ def test_source_archive_holds_what_a_packager_wants(dist: Path) -> None:
 
 
 def python(version: str) -> Path:
-    """An interpreter of this version, or the test is skipped."""
+    """Return an interpreter of this version, or skip the test."""
     found = shutil.which(f"python{version}")
     elsewhere = sorted(
         Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(f"versions/{version}.*")
@@ -120,7 +120,7 @@ async def test_wheel_works_in_an_empty_environment(
 
 
 async def run(*command: str | Path, folder: Path) -> str:
-    """Run to the end, which must be good; returns what stands on standard output."""
+    """Run a command, which must succeed; returns its standard output."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,

@@ -1,4 +1,4 @@
-"""What was learnt of a URL spares fetching and compressing it again."""
+"""A cached result saves fetching and compressing a URL again."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -47,7 +47,7 @@ async def test_a_known_image_is_asked_for_by_what_its_origin_gave(
         "if-none-match": sent.get("if-none-match"),
         "if-modified-since": sent.get("if-modified-since"),
     }
-    # and so it is the third time, though the second answer had no image
+    # and the third time, although the second response had no image
     assert await run(client, url) == first
     assert origin.requests[-1].headers.keys() >= sent.keys()
 
@@ -87,7 +87,7 @@ async def test_another_recipe_is_made_from_a_fetch_of_its_own(serve: Serve, orig
     second = await run(client, url, quality="30")
     assert first != second
     assert "if-none-match" not in origin.requests[-1].headers
-    # both are known now
+    # both are cached now
     assert await run(client, url) == first
     assert await run(client, url, quality="30") == second
     assert [seen.headers.get("if-none-match") for seen in origin.requests[2:]] == ['"v1"', '"v1"']
@@ -102,7 +102,7 @@ async def test_validators_are_sent_to_nobody_but_who_gave_them(serve: Serve, ori
     first = await run(client, url)
     assert await run(client, url) == first
     assert [seen.headers.get("if-none-match") for seen in origin.requests] == [None, None, None, '"v1"']
-    # the tag is the same, the image behind it is another
+    # the same tag for another image
     origin.add("/a.jpg", Answer.redirect("/two.jpg"))
     assert await run(client, url) != first
     assert origin.requests[-1].headers.get("if-none-match") is None
@@ -171,7 +171,7 @@ async def test_two_recipes_at_once_share_one_fetch(serve: Serve, origin: Origin)
         (await upload(client, catalogue([("One", url)]), quality=quality))["request_id"]
         for quality in ("30", "60")
     ]
-    while (await metric(client, "resizer_images_in_flight")) < 2:  # noqa: ASYNC110  another task does it
+    while (await metric(client, "resizer_images_in_flight")) < 2:  # noqa: ASYNC110  no event to wait for
         await asyncio.sleep(0.01)
     gate.set()
     rows = []
@@ -198,7 +198,7 @@ async def test_the_same_bytes_under_many_urls_are_compressed_once(serve: Serve, 
 
 
 async def test_what_is_reused_tells_width_and_height_as_shown(serve: Serve, origin: Origin) -> None:
-    """Also of a source that was kept because it was smaller, and lies on its side."""
+    """Also for a rotated source that was kept because it was smaller."""
     client = await serve()
     turned = photos.oriented_jpeg()
     urls = [origin.add(f"/{n}.jpg", Answer(body=turned)) for n in range(2)]

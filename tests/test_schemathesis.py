@@ -1,4 +1,4 @@
-"""schemathesis calls the service as its document says, and as it forbids, and finds nothing."""
+"""schemathesis sends valid and invalid calls, and finds no fault."""
 
 import asyncio
 import json
@@ -15,13 +15,13 @@ import photos
 from origin import Answer, Origin
 from process import server
 
-#: the same calls each time
+#: makes the calls reproducible
 SEED = 20260131
 TOKEN = "a-token-of-the-test"
 PHASES = frozenset({"examples", "fuzzing", "stateful"})
-#: the one that takes longest: every boundary of every schema
+#: the slowest phase: every boundary of every schema
 COVERAGE = frozenset({"coverage"})
-#: a host that does not give its image is no fault of the service
+#: statuses caused by image hosts
 CONFIG = """\
 [[operations]]
 include-operation-id = "getOriginal"
@@ -33,8 +33,8 @@ HOOKS = Path(__file__).parent / "support" / "schemathesis_hooks.py"
 async def report_of(
     url: str, folder: Path, *, origin: Origin, phases: AbstractSet[str], examples: int, token: str
 ) -> dict[str, Any]:
-    """Run every check in these phases; returns the report, and prints what was found."""
-    (folder / "schemathesis.toml").write_text(CONFIG)  # it is looked for in the working directory
+    """Run every check in these phases; prints the findings and returns the report."""
+    (folder / "schemathesis.toml").write_text(CONFIG)  # read from the working directory
     report = folder / "report.json"
     login = ["--header", f"Authorization: Bearer {token}"] if token else []
     process = await asyncio.create_subprocess_exec(
@@ -54,7 +54,7 @@ async def report_of(
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     told, _ = await process.communicate()
-    print(told.decode())  # noqa: T201 - pytest shows it where something was found
+    print(told.decode())  # noqa: T201 - shown by pytest on failure
     assert report.exists(), told.decode()
     found: dict[str, Any] = json.loads(report.read_text())
     return found
@@ -74,7 +74,7 @@ async def check(folder: Path, origin: Origin, *, phases: AbstractSet[str], examp
         report = await report_of(url, folder, origin=origin, phases=phases, examples=examples, token=token)
         assert "(end)" not in process.log
     figures = {name: report[name] for name in ("seed", "operations", "test_cases", "running_time")}
-    print(json.dumps(figures))  # noqa: T201 - the figures of the run
+    print(json.dumps(figures))  # noqa: T201 - figures of the run
     assert report["complete"], report["stop_reason"]
     assert report["failures"] == []
     assert report["errors"] == []

@@ -1,4 +1,4 @@
-"""The main job, end to end: upload, status, result, images, signed webhook."""
+"""The main path, end to end: upload, status, result, images, signed webhook."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -13,7 +13,7 @@ Serve = Callable[..., Awaitable[Client]]
 
 @pytest.fixture
 def pictures(origin: Origin) -> dict[str, str]:
-    """One of each kind at an image host, and two that are no pictures; name → URL."""
+    """Return the URLs of one image of each kind, and two that are not images, by name."""
     answers = {
         "photo.jpg": Answer(body=photos.jpeg()),
         "alpha.png": Answer(body=photos.png_with_alpha(), content_type="image/png"),
@@ -77,7 +77,7 @@ async def test_upload_to_webhook_slot_for_slot(pictures: dict[str, str], serve: 
             data = await response.read()
         picture = photos.opened(data)
         assert len(data) == each["output_bytes"]
-        # the GIF has nothing to save, so its bytes are kept
+        # the GIF cannot be made smaller, so its bytes are kept
         assert each["output_bytes"] < each["input_bytes"] or each["format"] == "gif"
         assert picture.format is not None
         assert picture.format.lower() == each["format"]
@@ -88,5 +88,5 @@ async def test_upload_to_webhook_slot_for_slot(pictures: dict[str, str], serve: 
     (event,) = await inbox.events()
     assert inbox.answers == [204]
     assert event["type"] == "request.partial"
-    # what the event says is the status, but for the delivery that was under way then
+    # the event has the status, except for its own delivery
     assert {**event["data"], "webhook": None} == {**status, "webhook": None}

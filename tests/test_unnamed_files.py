@@ -1,4 +1,4 @@
-"""No file stays that no row names, whatever killed the process between the two."""
+"""No unused file remains after a process was killed before recording it."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ def age(*paths: Path) -> None:
 
 
 async def left_by_a_crash(folder: Path, origin: Origin) -> Path:
-    """Have the service killed between the rename and the commit; the origin has no such image any more."""
+    """Kill the service between rename and commit, and remove the image from the origin."""
     origin.add("/a.jpg", Answer(body=photos.jpeg()))
     async with server(folder, **ARMED) as process, aiohttp.ClientSession() as session:
         body = form(catalogue([("One", origin.url("/a.jpg"))]))
@@ -88,7 +88,7 @@ async def test_check_has_a_server_that_runs_remove_it(tmp_path: Path, origin: Or
     async with server(tmp_path) as process, aiohttp.ClientSession() as session:
         url = await process.url()
         assert await ended(url, session) == "failed"
-        # too young: an outcome may be about to name it
+        # too young: it may be recorded soon
         assert (await ran("check", "--fix", "--data-dir", tmp_path))[:2] == (0, "sound\n")
         assert file.exists()
         age(file)
@@ -167,7 +167,7 @@ async def test_check_misses_no_file_of_a_request_that_was_just_deleted(
 async def test_check_reports_no_file_that_was_just_removed(
     tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del database  # it is there
+    del database  # only its file is needed
     settings = load_settings(
         None, {"data_dir": str(tmp_path), "database": {"path": str(tmp_path / "resizer.db")}}
     )
@@ -185,7 +185,7 @@ async def test_check_reports_no_file_that_was_just_removed(
 
 
 async def test_restored_database_keeps_the_files_of_later_requests(tmp_path: Path, origin: Origin) -> None:
-    """Shops may show them; only a person can say that they may go."""
+    """Shops may show these files; only a person can decide to delete them."""
     data, copy = tmp_path / "data", tmp_path / "copy.db"
     origin.add("/a.jpg", Answer(body=photos.jpeg()))
     async with server(data) as process, aiohttp.ClientSession() as session:

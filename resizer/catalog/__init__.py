@@ -1,4 +1,4 @@
-"""Read the client's CSV, and write it again with what became of its images."""
+"""Read the client's CSV, and write the result with the outcomes of its images."""
 
 from resizer.catalog.header import Header
 from resizer.catalog.parsing import CatalogReader

@@ -1,4 +1,4 @@
-"""Where the bytes of a CSV stand: in a file, or in memory while they are few."""
+"""The bytes of a CSV: in a file, or in memory if they are few."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -8,12 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class InMemory:
-    """Bytes that are opened as a file is, any number of times."""
+    """Bytes that open like a file, any number of times."""
 
     data: bytes
 
     def open(self, mode: Literal["rb"]) -> BytesIO:
-        del mode  # there is but this one
+        del mode
         return BytesIO(self.data)
 
 

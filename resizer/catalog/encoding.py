@@ -1,7 +1,8 @@
-"""Tell how the bytes of a CSV are to be read as text, and refuse bytes that are no text."""
+"""Detect the encoding of a CSV, and refuse bytes that are not text."""
 
 import codecs
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,9 @@ from resizer.catalog.content import Content
 from resizer.catalog.problems import Problems
 
 CHUNK = 1 << 20  # bytes read at once
-END_MARKS = 128  # bytes; CP/M filled a file's last block of 128 with 0x1A, and some exports still end in one
+END_MARKS = 128  # bytes of 0x1A; CP/M filled a file's last block with them, and some exports still end in one
 
-#: how a file begins, how it is opened as text, and how what comes after the mark is decoded
+#: byte order mark, encoding of the file, codec of the bytes after the mark
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig", "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
@@ -31,28 +32,27 @@ _SIGNATURES = (
     (b"\x1f\x8b", "a gzip archive"),
 )
 
-# tab, LF, VT, FF and CR are text; 0x1A is seen only where it is not the end mark
+# tab, LF, VT, FF and CR are text; end marks of 0x1A are removed before the check
 _CONTROLS = bytes(byte for byte in range(0x20) if byte not in b"\t\n\v\f\r")
 _UNDEFINED = b"\x81\x8d\x8f\x90\x9d"  # in Windows-1252
 
-# A cell of the style `1, "a,b"`. In a file quoted by the rules no quote stands so: an opening one follows
-# its delimiter at once, one of a pair touches the other, a closing one ends its line or meets a delimiter.
+# A cell of the style `1, "a,b"`. RFC 4180 has no such quote: an opening one directly follows its delimiter,
+# one of a pair touches the other, a closing one is followed by a delimiter or a line end.
 _SPACED = re.compile(rb'([,;\t]) {1,64}"(?=[^",;\t\r\n])')
-_SPACED_WIDTH = 66  # bytes, the longest match
+_SPACED_WIDTH = 66  # bytes of the longest match
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Text:
-    """How a file is to be read."""
+    """How to decode a CSV and parse its quotes."""
 
-    #: as open() wants it
     encoding: str
-    #: delimiters after which spaces stand before an opening quote
+    #: delimiters with spaces between them and an opening quote
     spaced: frozenset[str]
 
 
 def examine(content: Content) -> Text:
-    """Read it once or twice as bytes; raise CatalogError where it is no text."""
+    """Detect how to read the file; raise CatalogError if it is not text."""
     problems = Problems()
     with content.open("rb") as file:
         start = file.read(16)
@@ -61,16 +61,13 @@ def examine(content: Content) -> Text:
                 problems.add(1, 1, f"the file looks like {kind}; save the table as CSV and send that file")
                 problems.refuse()
         mark, encoding, codec = next(filter(lambda known: start.startswith(known[0]), _MARKS), _UNMARKED)
-        file.seek(len(mark))
-        if mark:
-            spaced = _check(_transcoded(file, codec), _CONTROLS, problems, codec)
-        elif _is_utf8(file):
-            file.seek(0)
-            spaced = _check(_chunks(file), _CONTROLS, problems, codec)
-        else:
-            file.seek(0)
+        bad = _CONTROLS
+        file.seek(0)
+        if not mark and not _is_utf8(file):
             encoding = codec = "cp1252"
-            spaced = _check(_chunks(file), _CONTROLS + _UNDEFINED, problems, codec)
+            bad += _UNDEFINED
+        file.seek(len(mark))
+        spaced = _check(_transcoded(file, codec) if mark else _chunks(file), bad, problems, codec)
     problems.refuse()
     return Text(encoding=encoding, spaced=spaced)
 
@@ -80,18 +77,15 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _is_utf8(file: BinaryIO) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        for chunk in _chunks(file):
-            decoder.decode(chunk)
-        decoder.decode(b"", final=True)
+        deque(_transcoded(file, "utf-8"), maxlen=0)
     except UnicodeDecodeError:
         return False
     return True
 
 
 def _transcoded(file: BinaryIO, codec: str) -> Iterator[bytes]:
-    """Yield the file as UTF-8, up to the first damage, and then raise UnicodeDecodeError."""
+    """Yield the file as UTF-8; raise UnicodeDecodeError after the last good character."""
     decoder = codecs.getincrementaldecoder(codec)()
     try:
         for chunk in _chunks(file):
@@ -103,7 +97,7 @@ def _transcoded(file: BinaryIO, codec: str) -> Iterator[bytes]:
 
 
 def _without_end(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Hold back a CR that may be half of a CRLF, and end marks, until something comes after them."""
+    """Hold back a CR that may be half of a CRLF, and end marks, until more bytes follow."""
     held = b""
     for chunk in chunks:
         data = held + chunk
@@ -116,14 +110,14 @@ def _without_end(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _check(chunks: Iterable[bytes], bad: bytes, problems: Problems, codec: str) -> frozenset[str]:
-    """Note each line with a bad byte; return the delimiters of spaced quotes."""
+    """Report each line with a bad byte; return the delimiters of spaced quotes."""
     spaced: set[bytes] = set()
     line = 1
     before = b""
     try:
         for chunk in _without_end(chunks):
             if len(chunk.translate(None, bad)) != len(chunk):
-                _note(chunk, line, bad, problems)
+                _report(chunk, line, bad, problems)
             line += _line_ends(chunk)
             window = before + chunk
             if b' "' in window:
@@ -134,20 +128,22 @@ def _check(chunks: Iterable[bytes], bad: bytes, problems: Problems, codec: str) 
         problems.add(
             line,
             1,
-            f"the file begins like {name} but from this line on it is not: it is damaged or cut off; "
+            f"the file begins like {name}, but this line is not: the file is damaged or cut off; "
             'save it again as "CSV UTF-8"',
         )
     return frozenset(delimiter.decode() for delimiter in spaced)
 
 
-def _note(chunk: bytes, line: int, bad: bytes, problems: Problems) -> None:
+def _report(chunk: bytes, line: int, bad: bytes, problems: Problems) -> None:
     start = 0
-    # the first one of each line
+    # the first bad byte of each line
     for match in re.finditer(b"[%b][^\r\n]*" % re.escape(bad), chunk):
         line += _line_ends(chunk[start : match.start()])
         start = match.start()
         what = "NUL bytes" if match[0][0] == 0 else f"the byte 0x{match[0][0]:02X}"
-        problems.add(line, 1, f'the line holds {what}, which is no text; save the table again as "CSV UTF-8"')
+        problems.add(
+            line, 1, f'the line holds {what}, which are not text; save the table again as "CSV UTF-8"'
+        )
 
 
 def _line_ends(data: bytes) -> int:

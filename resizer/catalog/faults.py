@@ -1,4 +1,4 @@
-"""Find the cell of a row that cannot be read, and say why."""
+"""Locate the fault in a row that the csv module rejects."""
 
 import re
 from enum import StrEnum
@@ -6,14 +6,14 @@ from enum import StrEnum
 MAX_CELL = 1 << 20  # characters
 MAX_ROW = 1 << 22  # characters, over all the lines of the row
 
-#: repetitions in one match; its square is less than MAX_CELL, and each repetition of a group takes memory
+#: repetitions in one match; each repetition of a group takes memory
 AT_ONCE = 1000
 
 _QUOTES = re.compile('"+')
 
 
 class Fault(StrEnum):
-    """Why a row cannot be read, in the words that the client gets."""
+    """Why a row cannot be read, in the words that the client sees."""
 
     OPEN = 'the quote that opens this cell is never closed; put a " at the end of the cell'
     AFTER = (
@@ -25,14 +25,14 @@ class Fault(StrEnum):
     ROW = f"the row has more than {MAX_ROW:,} characters; split it, or close a quote that was left open"
 
 
-#: after these the start of the next row is unknown
+#: faults after which the start of the next row is unknown
 FATAL = frozenset({Fault.CELL, Fault.QUOTED_CELL, Fault.ROW})
 
 
 def broken_cell(text: str, delimiter: str, *, spaced: bool) -> tuple[int, Fault]:
-    """Return which cell, from 1, of a row that the csv module gave up is at fault, and why.
+    """Return the column, from 1, of the faulty cell, and its fault.
 
-    The csv module itself does not tell; nor does it tell one error from another but by its wording.
+    The csv module reports neither: its errors differ only in their wording.
     """
     column, at = 1, 0
     sound = _sound_cell(delimiter, spaced=spaced)
@@ -63,14 +63,14 @@ def broken_cell(text: str, delimiter: str, *, spaced: bool) -> tuple[int, Fault]
 
 
 def _sound_cell(delimiter: str, *, spaced: bool) -> re.Pattern[str]:
-    """Return what matches a cell that is not at fault, with its delimiter; rare ones it leaves out."""
+    """Return a pattern for a sound cell and its delimiter; rare ones do not match."""
     quote, piece, many = ' *"' if spaced else '"', f'[^"]{{0,{AT_ONCE}}}', f"{{0,{AT_ONCE}}}"
     quoted, bare = f'{quote}{piece}(?:""{piece}){many}"', f"(?!{quote})[^{delimiter}]{{0,{MAX_CELL}}}"
     return re.compile(f"(?:{quoted}|{bare}){delimiter}")
 
 
 def _closing_quote(text: str, start: int) -> int | None:
-    """Return where the cell's closing quote stands: pairs are its own, an odd one is the end."""
+    """Return the index of the cell's closing quote: the last of an odd run."""
     for run in _QUOTES.finditer(text, start):
         if (run.end() - run.start()) % 2:
             return run.end() - 1

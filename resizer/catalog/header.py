@@ -1,4 +1,4 @@
-"""Find the three columns that are needed among the client's."""
+"""Find the three required columns among the client's."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -7,42 +7,41 @@ from itertools import compress, count
 
 from resizer.catalog.problems import Problems, shown
 
-# contract, section 4: the column's own name, then its aliases; an earlier one wins
+# docs/formats.md: the column's own name, then its aliases; an earlier one wins
 SERIAL = ("S. No.", "Serial Number", "No")
 NAME = ("Product Name", "Product", "SKU")
 IMAGES = ("Input Image Urls", "Input Urls", "Image Urls", "Images")
 
-MAX_COLUMNS = 2_000  # the result fills short rows up to the header's width, so a wide one costs in every row
-LONGEST = 200  # characters; normalising takes quadratic time where a text is made for it
-LISTED = 20  # columns of the client in a message
+MAX_COLUMNS = 2_000  # the result pads short rows to the header's width
+LONGEST = 200  # characters; normalising a hostile text takes quadratic time
+LISTED = 20  # the client's columns in a message
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """The columns of a catalogue, and which of them are the three that are needed."""
+    """The columns of a catalogue, and the indexes of the three required ones."""
 
-    #: as they came, without unnamed ones at the end
+    #: as in the file, without unnamed ones at the end
     columns: tuple[str, ...]
-    #: indexes in columns, from 0
     serial: int
     name: int
     images: int
 
 
 def normalised(name: str) -> str:
-    """Return what of a column's name counts: letters and digits, without regard to case."""
+    """Return the letters and digits of a column's name, case-folded."""
     if len(name) > LONGEST:
         return name
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
 
 
 def columns_found(cells: Sequence[str]) -> int:
-    """Return how many of the three columns are there."""
+    """Return how many of the three columns are present."""
     return sum(index is not None for index in _find(cells))
 
 
 def read_header(line: int, cells: Sequence[str], problems: Problems) -> Header:
-    """Return the header; raise CatalogError with a problem for each column that is missing."""
+    """Return the header; raise CatalogError with a problem for each missing column."""
     width = max(compress(count(1), map(str.strip, cells)), default=0)
     if width > MAX_COLUMNS:
         problems.add(line, MAX_COLUMNS + 1, f"there are {width:,} columns; delete all beyond {MAX_COLUMNS:,}")
@@ -59,13 +58,13 @@ def read_header(line: int, cells: Sequence[str], problems: Problems) -> Header:
                 line,
                 1,
                 f"there is no column {own}: the first line that is not empty must name it "
-                f"({', '.join(aliases)} will do as well); the columns found are {found}",
+                f"({', '.join(aliases)} also work); the columns found are {found}",
             )
     raise problems.error()
 
 
 def _find(cells: Sequence[str]) -> tuple[int | None, int | None, int | None]:
-    """Return the indexes of the serial, name and image columns: the leftmost of the best name."""
+    """Return the indexes of the serial, name and image columns: the best name, then the leftmost."""
     leftmost: dict[str, int] = {}
     for index, cell in enumerate(cells[:MAX_COLUMNS]):
         leftmost.setdefault(normalised(cell), index)

@@ -1,4 +1,4 @@
-"""Read a CSV of products in one go through it, without holding it."""
+"""Read the products of a CSV in one pass, in bounded memory."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,15 +16,14 @@ from resizer.models import Product
 
 DELIMITERS = (",", ";", "\t")
 
-#: empty cells that a row gets at its end so that it reaches the image column, for a URL that is moved there
-MAX_MISSING = 20
+MAX_MISSING = 20  # empty cells added to a short row when a URL is moved to its image column
 
 
 class CatalogReader:
-    """The products of one CSV, to be gone through once; a context manager that closes the file.
+    """Iterates once over the products of a CSV; a context manager that closes the file.
 
-    Opening it and going through it raise CatalogError with the first 100 problems. It yields products up
-    to the first problem and then reads on for more: what it yielded counts only when it came to its end.
+    Construction and iteration raise CatalogError with the first 100 problems. Iteration yields products up
+    to the first problem, so they count only once it has ended without one.
     """
 
     def __init__(self, content: Content) -> None:
@@ -39,7 +38,7 @@ class CatalogReader:
             self.close()
             raise
         self._named = [bool(column.strip()) for column in self.header.columns]
-        #: the first unnamed column, which may be the one beyond the header
+        #: index of the first unnamed column; at most the width of the header
         self._unnamed_from = [*self._named, False].index(False)
 
     def __enter__(self) -> Self:
@@ -74,7 +73,7 @@ class CatalogReader:
             urls = split_urls(images)
             any_url = any_url or any(map(URL.match, urls))
             if not problems:
-                # by place: names would take twice as long, a million times
+                # positional: keywords take twice as long
                 yield Product(line, serial.strip(), product_name, tuple(cells), urls)
         if not self._rows.broken:
             self._judge_whole(any_row=any_row, any_url=any_url)
@@ -90,15 +89,14 @@ class CatalogReader:
         return first
 
     def _fitted(self, line: int, row: list[str]) -> list[str]:
-        """Return the row without its unnamed columns, whose URLs are moved into the image cell.
+        """Move URLs in unnamed columns to the image cell.
 
-        It is not filled up to the header's width: that would make a row of one character as dear as one of
-        thousands.
+        The row is not padded to the header's width, so that a short row costs little.
         """
         width, images = len(self.header.columns), self.header.images
         cells = [*map(mul, row, self._named)]
         spilled = []
-        # blank ones are passed over in bulk: a row may have millions
+        # skips blank cells in bulk: a row can have millions
         beyond = islice(row, self._unnamed_from, None)
         for index in compress(count(self._unnamed_from), map(str.strip, beyond)):
             if index < width and self._named[index]:
@@ -110,8 +108,8 @@ class CatalogReader:
                 self._problems.add(
                     line,
                     index + 1,
-                    f"{shown(cell)} stands in a column without a name and is no URL; name the column in line "
-                    f"{self._line}, or quote the cell that it is a part of",
+                    f"{shown(cell)} is in a column without a name and is not a URL; name the column in line "
+                    f"{self._line}, or quote the cell it belongs to",
                 )
         if spilled:
             missing = images + 1 - len(cells)
@@ -119,8 +117,8 @@ class CatalogReader:
                 self._problems.add(
                     line,
                     spilled[0] + 1,
-                    f"{shown(row[spilled[0]])} stands in a column without a name, and the row ends too long "
-                    f"before the image column to be filled up; name the column in line {self._line}",
+                    f"{shown(row[spilled[0]])} is in a column without a name, and the row ends too far "
+                    f"before the image column; name the column in line {self._line}",
                 )
                 return cells
             cells += [""] * missing
@@ -131,12 +129,12 @@ class CatalogReader:
     def _judge_whole(self, *, any_row: bool, any_url: bool) -> None:
         column = self.header.images + 1
         if not any_row:
-            self._problems.add(self._line, column, "there is no product below the header; add one a row")
+            self._problems.add(self._line, column, "there is no product below the header; add one per row")
         elif not any_url:
             self._problems.add(
                 self._line,
                 column,
-                f"there is not one URL in the column {shown(self.header.columns[column - 1])}; "
+                f"there is no URL in the column {shown(self.header.columns[column - 1])}; "
                 "write URLs in full, such as https://example.com/photo.jpg",
             )
 
@@ -151,18 +149,16 @@ def _first_filled(rows: Rows) -> tuple[int, list[str]] | None:
 
 
 def _delimiter(content: Content, text: Text) -> str:
-    """Return the delimiter under which the header shows most of the three columns, then most cells."""
+    """Return the delimiter that gives the header most of the three columns, then most cells."""
 
     def rank(delimiter: str) -> tuple[int, int]:
         problems = Problems()
         with closing(Rows(content, text=text, delimiter=delimiter, problems=problems)) as rows:
             first = _first_filled(rows)
         if problems.found:
-            # broken quoting: as many cells as could be read
-            return 0, problems.found[0].column
+            return 0, problems.found[0].column  # broken quoting: the cells before the fault
         if first is None:
-            # nothing but this delimiter and white space, which under another one would be a header
-            return 1, 0
+            return 1, 0  # nothing but this delimiter and white space
         return columns_found(first[1]), len(first[1])
 
     return max(DELIMITERS, key=rank)

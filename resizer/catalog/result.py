@@ -1,7 +1,7 @@
-"""Write the client's CSV again, with what became of its images."""
+"""Write the result: the client's CSV with the outcomes of its images."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from itertools import compress
@@ -14,17 +14,17 @@ DETAILS = ("Errors", "Input Bytes", "Output Bytes")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
-    """What became of one image; a slot at its defaults is an image that has no outcome yet."""
+    """The outcome of one image; the defaults are those of an image without one."""
 
     output_url: str = ""
-    #: the contract's code
+    #: error code (docs/formats.md)
     error: str = ""
     input_bytes: int | None = None
     output_bytes: int | None = None
 
 
 class ResultWriter:
-    """The result as bytes, to be sent piece by piece: first the header, then the products in order."""
+    """Encodes the result in pieces: first the header, then the products in order."""
 
     def __init__(self, columns: Sequence[str], *, detail: bool = False) -> None:
         self._kept = [normalised(column) != normalised(OUTPUT) for column in columns]
@@ -36,22 +36,15 @@ class ResultWriter:
         return _encoded([[*compress(self._columns, self._kept), *added]])
 
     def products(self, products: Iterable[tuple[Sequence[str], Sequence[Slot]]]) -> bytes:
-        """Return the lines of some products, each as its cells and one slot for each of its images."""
-        added = self._details if self._detail else _output
-        return _encoded([*compress(cells, self._kept), *added(slots)] for cells, slots in products)
+        """Return the lines of some products, each given as its cells and a slot for each image."""
+        return _encoded([*compress(cells, self._kept), *self._added(slots)] for cells, slots in products)
 
-    @staticmethod
-    def _details(slots: Sequence[Slot]) -> tuple[str, ...]:
-        return (
-            *_output(slots),
-            ",".join([slot.error for slot in slots]),
-            ",".join([_count(slot.input_bytes) for slot in slots]),
-            ",".join([_count(slot.output_bytes) for slot in slots]),
-        )
-
-
-def _output(slots: Sequence[Slot]) -> tuple[str, ...]:
-    return (",".join([slot.output_url for slot in slots]),)
+    def _added(self, slots: Sequence[Slot]) -> Iterator[str]:
+        yield ",".join([slot.output_url for slot in slots])
+        if self._detail:
+            yield ",".join([slot.error for slot in slots])
+            yield ",".join([_count(slot.input_bytes) for slot in slots])
+            yield ",".join([_count(slot.output_bytes) for slot in slots])
 
 
 def _count(count: int | None) -> str:

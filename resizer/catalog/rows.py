@@ -1,4 +1,4 @@
-"""Cut the text of a CSV into rows, strictly, and say where its quoting is broken."""
+"""Split the text of a CSV into rows, strictly, and report broken quoting."""
 
 import csv
 import re
@@ -16,13 +16,12 @@ from resizer.catalog.problems import Problems
 
 BLOCK = 1 << 16  # bytes read at once
 
-# of the whole process, there is no other way; nothing else here reads CSV
+# global to the process; nothing else here reads CSV
 csv.field_size_limit(MAX_CELL)
 
-#: characters; where lines are longer on average, blank ones cost nothing that would be noticed
-DENSE = 32
+DENSE = 32  # characters a line; above this average blank lines cost next to nothing
 
-# from the beginning of a line; for fewer characters it is not worth while to part the text
+# eight characters from the start of a line; splitting the text for fewer does not pay
 _MAY_BE_BLANK = re.compile(r'(?<![^\r\n])(?<!\r(?=\n))[\s,;"]{8}')
 
 
@@ -31,34 +30,33 @@ class _RowTooLong(csv.Error):
 
 
 class Rows:
-    """The rows of one CSV under one delimiter, to be gone through once."""
+    """Iterates once over the rows of a CSV, split at one delimiter."""
 
     def __init__(self, content: Content, *, text: Text, delimiter: str, problems: Problems) -> None:
         self.delimiter = delimiter
         self.problems = problems
-        #: a row could not be read: what follows may be misunderstood
+        #: whether a row could not be read, so that later ones may be misread
         self.broken = False
         self._spaced = delimiter in text.spaced
         self._encoding = text.encoding
         self._file: BinaryIO = content.open("rb")
         self._blank_rows = _blank_rows(delimiter, spaced=self._spaced)
-        #: lines of blank rows that the csv module has not seen, and so does not count
+        #: lines of blank rows that the csv module did not see
         self._skipped = 0
-        #: line on which the row begins that is being read
+        #: first line of the current row
         self._line = 1
-        #: lines from which the csv module is being fed, for the search after what broke a row
+        #: lines given to the csv module since the current row began, to locate a fault
         self._lines: list[str] = []
-        #: line that is the first of them
+        #: number of the first of them
         self._lines_from = 1
         #: characters in them
         self._length = 0
         self._rows = self._read()
 
     def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        """Go on with the rows: the line, from 1, on which each begins, and its cells.
+        """Yield each row's first line, from 1, and its cells.
 
-        A row that is broken is noted among the problems and comes as one without cells. Blank rows are left
-        out where many stand together.
+        A broken row is added to the problems and yields no cells. Long runs of blank rows are skipped.
         """
         return self._rows
 
@@ -87,7 +85,7 @@ class Rows:
             self._line = reader.line_num + self._skipped + 1
 
     def _blocks(self) -> Iterator[Sequence[str]]:
-        """Yield lines, many at once; only where a row may become too long, line by line."""
+        """Yield lines in bulk, or one by one near the limit of a row."""
         for text in self._cut():
             for lines in self._without_blank_rows(text):
                 if self._keep(lines) <= MAX_ROW:
@@ -101,7 +99,7 @@ class Rows:
                     yield (line,)
 
     def _keep(self, lines: Sequence[str]) -> int:
-        """Keep these lines and forget those of earlier rows; returns how many characters are kept."""
+        """Keep these lines, drop those of earlier rows, and return the number of characters kept."""
         complete = self._line - self._lines_from
         self._length += sum(map(len, lines)) - sum(map(len, islice(self._lines, complete)))
         del self._lines[:complete]
@@ -110,23 +108,22 @@ class Rows:
         return self._length
 
     def _without_blank_rows(self, text: str) -> Iterator[list[str]]:
-        """Yield the lines of this text, but for blank rows where many stand together.
+        """Yield the lines of this text without long runs of blank rows.
 
-        The csv module takes as long for a row of one character as for one of eighty. Only between rows are
-        they passed over: in a quoted cell they are content. Whether the csv module is between rows shows
-        when it asks for the next lines, so the text is parted where such rows may begin.
+        The csv module takes as long for a row of one character as for one of eighty. In a quoted cell blank
+        lines are content. Whether the csv module is between rows shows when it asks for the next lines, so
+        the text is split where such runs may begin.
         """
         begin = at = in_vain = 0
-        # longer ones cost next to nothing by the byte
         dense = DENSE * (text.count("\n") + text.count("\r")) > len(text)
-        # a cell that is too long must not be passed over
+        # never skip a cell that is too long
         while dense and len(text) <= MAX_CELL and (found := _MAY_BE_BLANK.search(text, at)):
             at = found.start()
             if begin < at:
                 yield _lines_of(text[begin:at])
                 begin = at
             if self._line < self._lines_from + len(self._lines):
-                # in a quoted cell, which does not end before the next quote, nor may it end there
+                # in a quoted cell, which ends at the next quote or later
                 at = text.find('"', at + in_vain) + 1
                 if not at:
                     break
@@ -141,7 +138,7 @@ class Rows:
             yield _lines_of(text[begin:])
 
     def _skip(self, lines: int) -> None:
-        """Count lines that come between two rows."""
+        """Count lines skipped between two rows."""
         self._lines.clear()
         self._length = 0
         self._skipped += lines
@@ -149,8 +146,8 @@ class Rows:
         self._lines_from = self._line
 
     def _cut(self) -> Iterator[str]:
-        """Yield the file's text, many lines at once; one that is longer than a row may be is the last."""
-        # it never gives half of a CRLF
+        """Yield the file's text in whole lines, up to one that exceeds the limit of a row."""
+        # never returns half of a CRLF
         decoder = IncrementalNewlineDecoder(getincrementaldecoder(self._encoding)(), translate=False)
         begun = ""
         for data in chain(iter(partial(self._file.read, BLOCK), b""), [b""]):
@@ -174,17 +171,17 @@ class Rows:
             column, fault = broken_cell(text, self.delimiter, spaced=self._spaced)
         message = str(fault)
         if fault is Fault.AFTER and first != last:
-            message += f" (the cell reaches down to line {last}: perhaps its own closing quote is missing)"
+            message += f" (the cell reaches down to line {last}; its own closing quote may be missing)"
         self.problems.add(first, column, message)
         return fault
 
 
 def _blank_rows(delimiter: str, *, spaced: bool) -> re.Pattern[str]:
-    """Return what matches whole rows without content: of white space and delimiters, bare or in quotes.
+    """Return a pattern for whole rows of nothing but white space and delimiters, bare or in quotes.
 
-    Linear on every text: the search goes back only over what stands after the last line end outside quotes.
+    Linear on every text: it backtracks only to the last line end outside quotes.
     """
-    # what is never given back is read ten times as fast; spaces before a quote must be
+    # possessive is ten times as fast, but spaces before a quote must backtrack
     bare, spaces = (rf"[\s{delimiter}]*", " *") if spaced else (rf"[\s{delimiter}]*+", "")
     quoted = rf'(?<![^\r\n{delimiter}]){spaces}"\s*+"(?=[\r\n{delimiter}])'
     return re.compile(rf"(?:{bare}{quoted}){{0,{AT_ONCE}}}[\s{delimiter}]*[\r\n]")

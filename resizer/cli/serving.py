@@ -13,9 +13,10 @@ from resizer.cli.logs import ACCESS
 from resizer.config import ServerSettings
 from resizer.errors import ConfigError
 from resizer.support.threads import start_threads
-from resizer.web.connection.door import Door
+from resizer.web.connection.aiohttp_internals import connection_class
+from resizer.web.connection.client_connection import ClientConnection
+from resizer.web.connection.connection_limiter import ConnectionLimiter
 from resizer.web.connection.listener import Listener
-from resizer.web.connection.protocol import Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -87,19 +88,20 @@ async def listen(
     assert manager is not None  # noqa: S101 - the runner is set up
     loop = asyncio.get_running_loop()
     access_log = logging.getLogger(ACCESS)
+    connection = connection_class()
 
-    def connect(left: Callable[[], None]) -> Protocol:
-        return Protocol(
+    def connect(released: Callable[[], None]) -> ClientConnection:
+        return connection(
             manager,
             loop=loop,
             access_log=access_log,
             request_timeout=settings.request_timeout,
-            left=left,
+            released=released,
         )
 
-    door = Door(connect, limit=settings.max_connections)
+    limiter = ConnectionLimiter(connect, limit=settings.max_connections)
     try:
-        return await Listener.open(host, port, door, taken=taken)
+        return await Listener.open(host, port, limiter, taken=taken)
     except (OSError, UnicodeError) as error:
         raise _cannot_listen(host, port, error) from error
 

@@ -6,11 +6,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from resizer.database.migrations import MIGRATIONS, step
+from resizer.database.migrations import MIGRATIONS, newer_version, step
 from resizer.database.reader import DAMAGED, OUT_OF_SPACE, reason_of
 from resizer.database.removal import NOTE_FILES, SELECT_UNNAMED, UPDATE_COLLECTS_SINCE
 from resizer.errors import DatabaseUnusable
@@ -100,7 +100,7 @@ def _checkpoint(path: Path) -> None:
 
 def check_database(path: Path) -> tuple[Contents, list[str]]:
     """Check the whole database; returns its size and what is wrong in it. Raises `DatabaseUnusable`."""
-    with _reading(path) as connection:
+    with _opened(path) as connection:
         _check_ours(connection, path)
         faults = [str(found) for (found,) in connection.execute(INTEGRITY) if found != "ok"]
         if not faults:
@@ -116,7 +116,7 @@ def check_database(path: Path) -> tuple[Contents, list[str]]:
 
 def filenames(path: Path) -> Iterator[list[str]]:
     """Yield the names of all compressed files, a page at a time. Raises `DatabaseUnusable`."""
-    with _reading(path) as connection:
+    with _opened(path) as connection:
         cursor = connection.execute(SELECT_FILENAMES)
         while rows := cursor.fetchmany(PAGE):
             yield [name for (name,) in rows]
@@ -124,13 +124,13 @@ def filenames(path: Path) -> Iterator[list[str]]:
 
 def named_among(path: Path, names: Collection[str]) -> list[str]:
     """Return those of the files that images name now. Raises `DatabaseUnusable`."""
-    with _reading(path) as connection:
+    with _opened(path) as connection:
         return [name for (name,) in connection.execute(SELECT_NAMED, (json.dumps([*names]),))]
 
 
 def unnamed_among(path: Path, names: Collection[str]) -> list[str]:
-    """Return the files that no image names and that are not about to go. Raises `DatabaseUnusable`."""
-    with _reading(path) as connection:
+    """Return the files that no image names and that are not noted. Raises `DatabaseUnusable`."""
+    with _opened(path) as connection:
         return [name for (name,) in connection.execute(SELECT_UNNAMED, (json.dumps([*names]),))]
 
 
@@ -142,14 +142,14 @@ def note_unnamed(path: Path, names: Collection[str]) -> None:
 
 def count_noted(path: Path, names: Collection[str]) -> int:
     """Return how many of the files are noted still. Raises `DatabaseUnusable`."""
-    with _reading(path) as connection:
+    with _opened(path) as connection:
         ((count,),) = connection.execute(COUNT_NOTED, (json.dumps([*names]),))
         return int(count)
 
 
 def _copied(path: Path, draft: Path) -> Contents:
     """Copy a database into an empty file and check the copy; it is on disk when this returns."""
-    with _reading(path) as source:
+    with _opened(path) as source:
         _check_ours(source, path)
         with closing(sqlite3.connect(draft)) as copy:
             try:
@@ -177,21 +177,13 @@ def _contents(connection: sqlite3.Connection, path: Path) -> Contents:
 def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
     ((version,),) = connection.execute(SCHEMA)
     if version > len(MIGRATIONS):
-        raise DatabaseUnusable(
-            str(path),
-            f"it was written by a newer version of resizer (schema {version}, while this one knows "
-            f"{len(MIGRATIONS)}); upgrade resizer",
-        )
+        raise newer_version(str(path), version)
     if not version or not connection.execute(OURS).fetchone():
         raise DatabaseUnusable(str(path), "it is not a resizer database")
 
 
-def _reading(path: Path) -> AbstractContextManager[sqlite3.Connection]:
-    return _opened(path, mode="ro")
-
-
 @contextmanager
-def _opened(path: Path, *, mode: str) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, *, mode: str = "ro") -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise DatabaseUnusable(str(path), "there is no such file")
     try:

@@ -9,7 +9,7 @@ from resizer.errors import DatabaseFailure, NoSpace, disk_fault
 #: bytes of the disk that uploads leave free: on a full disk no outcome can be recorded, and no refused upload
 #: can be deleted
 RESERVE = 33_554_432
-#: a smaller disk keeps no more than this part of itself free
+#: of a small disk, uploads leave a part of this size (one tenth) free instead
 RESERVED_PART = 10
 
 

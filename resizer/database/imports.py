@@ -5,7 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, islice
 from json.encoder import encode_basestring
@@ -19,7 +19,7 @@ from resizer.database.removal import Removal
 from resizer.database.rows import BATCH_COLUMNS, batch_from
 from resizer.database.writer import Writer
 from resizer.errors import DatabaseFailure, IdempotencyConflict, NoSpace, QueueFull
-from resizer.models import Batch, BatchStatus, Product, Recipe
+from resizer.models import Batch, Product, Recipe
 from resizer.support.host_key import HostKey
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,8 @@ TOGETHER = 250
 INSERT_BATCH = """
     INSERT INTO batches (request_id, status, filename, columns, digest, quality, format, effort,
                          max_width, max_height, fit, background, webhook_url, origin, files_url, created_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (:request_id, 'pending', :filename, :columns, :digest, :quality, :format, :effort,
+            :max_width, :max_height, :fit, :background, :webhook_url, :origin, :files_url, :created_at)
 """
 INSERT_PRODUCT = """
     INSERT INTO products (batch_id, ordinal, line, serial, name, cells, first_image, images)
@@ -104,7 +105,6 @@ class Intake:
     ) -> None:
         if self._published or not self._batch_id:
             return
-
         try:
             while await self._removal.delete_some(self._batch_id):
                 pass
@@ -145,24 +145,13 @@ class Intake:
 
     async def _insert_batch(self, connection: aiosqlite.Connection) -> int:
         new = self._new
-        values = (
-            str(uuid.uuid4()),
-            BatchStatus.PENDING,
-            new.filename,
-            json.dumps(new.columns, ensure_ascii=False),
-            new.digest,
-            new.recipe.quality,
-            new.recipe.format,
-            new.recipe.effort,
-            new.recipe.max_width,
-            new.recipe.max_height,
-            new.recipe.fit,
-            new.recipe.background,
-            new.webhook_url,
-            new.origin,
-            new.files_url,
-            time.time(),
-        )
+        values = {
+            **asdict(new),
+            **asdict(new.recipe),
+            "request_id": str(uuid.uuid4()),
+            "columns": json.dumps(new.columns, ensure_ascii=False),
+            "created_at": time.time(),
+        }
         cursor = await connection.execute(INSERT_BATCH, values)
         assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
         return cursor.lastrowid

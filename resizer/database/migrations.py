@@ -211,15 +211,19 @@ async def migrate(connection: aiosqlite.Connection, path: str) -> None:
     """
     ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
     if version > len(MIGRATIONS):
-        raise DatabaseUnusable(
-            path,
-            f"it was written by a newer version of resizer (schema {version}, while this one knows "
-            f"{len(MIGRATIONS)}); upgrade resizer, or restore a backup made before the upgrade",
-        )
+        raise newer_version(path, version)
     if version == 0 and await connection.execute_fetchall("SELECT 1 FROM sqlite_master LIMIT 1"):
         raise DatabaseUnusable(path, "it belongs to another program; set database.path to another file")
     for number in range(version, len(MIGRATIONS)):
         await connection.executescript(step(number))
+
+
+def newer_version(path: str, version: int) -> DatabaseUnusable:
+    return DatabaseUnusable(
+        path,
+        f"it was written by a newer version of resizer (schema {version}, while this one knows "
+        f"{len(MIGRATIONS)}); upgrade resizer, or restore a backup made before the upgrade",
+    )
 
 
 def step(number: int) -> str:

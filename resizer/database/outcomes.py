@@ -11,10 +11,10 @@ from typing import Any
 
 import aiosqlite
 
+from resizer.database.batch_queries import SELECT_BATCH_BY_ID
 from resizer.database.reader import rows_of
 from resizer.database.rows import BATCH_COLUMNS, batch_from
 from resizer.database.writer import Writer
-from resizer.errors import DatabaseFailure, NoSpace
 from resizer.events import FilesUnused, RequestFinished, RequestsChanged
 from resizer.models import Batch, ImageStatus, Outcome
 from resizer.support.coalescer import Coalescer
@@ -30,7 +30,6 @@ MOST_TOGETHER = 256
 GATHER = 0.05
 ENOUGH = 8  # outcomes that wait for no further ones, so that they do not hold up workers
 
-SELECT_BATCH = f"SELECT {BATCH_COLUMNS} FROM batches WHERE id = ? AND ready"
 RECORD_OUTCOME = """
     UPDATE images SET status = ?, attempts = ?, filename = ?, format = ?, width = ?, height = ?,
         input_bytes = ?, output_bytes = ?, error_code = ?, error_message = ?, error_http_status = ?,
@@ -79,7 +78,7 @@ class NewDelivery:
 
     webhook_id: str
     url: str
-    #: what tells receivers apart
+    #: host and port of the URL: receivers are limited by it
     host: str
     body: str
     #: seconds since the epoch
@@ -114,7 +113,7 @@ class Outcomes:
     async def _record_all(self, outcomes: Sequence[Outcome]) -> list[Exception | None]:
         """Record outcomes in one operation; where it fails, each alone. Returns each one's error, if any."""
         error = await self._error_of(outcomes)
-        if error is None or len(outcomes) == 1 or isinstance(error, DatabaseFailure | NoSpace):
+        if error is None or len(outcomes) == 1:
             return [error] * len(outcomes)
         logger.debug("cannot record %d outcomes together: %s; recording each alone", len(outcomes), error)
         return await asyncio.gather(*(self._error_of([outcome]) for outcome in outcomes))
@@ -133,13 +132,13 @@ class Outcomes:
         """
 
         async def reopen(connection: aiosqlite.Connection) -> tuple[Batch | None, int]:
-            if not await rows_of(connection, SELECT_BATCH, (batch_id,)):
+            if not await rows_of(connection, SELECT_BATCH_BY_ID, (batch_id,)):
                 return None, 0
             images = await connection.execute(REOPEN_IMAGES, (batch_id, json.dumps([*lost])))
             if images.rowcount:
                 await connection.execute(REOPEN_BATCH, (batch_id,))
                 self._changed(batch_id)
-            (row,) = await rows_of(connection, SELECT_BATCH, (batch_id,))
+            (row,) = await rows_of(connection, SELECT_BATCH_BY_ID, (batch_id,))
             return batch_from(row), images.rowcount
 
         return await self._writer.run(reopen)

@@ -46,7 +46,7 @@ class ImagePipeline:
         self._metrics = metrics
 
     async def process(self, cursor: ImageCursor, host: str, task: Task) -> None:
-        """Process one image, which has entered its host; the place is given back once the host has sent it."""
+        """Process one image; its place at the host is given back once the host has sent it."""
         place = _HostPlace(self._hosts, host)
         with tied_to(cursor.batch.request_id if cursor.batch else None):
             try:

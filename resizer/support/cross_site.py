@@ -1,4 +1,4 @@
-"""Keep pages of other sites out: which hosts a server answers for, and which origin sent a request."""
+"""Which hosts a server answers for, and which requests come from pages of other origins."""
 
 import re
 from collections.abc import Iterable
@@ -13,22 +13,22 @@ ANY_HOST = "*"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?", re.ASCII)
-#: values of Sec-Fetch-Site for requests of the service's own pages, and of a person without any page
+#: Sec-Fetch-Site of requests by the service's own pages, and by a person without a page
 _OWN_SITES = frozenset({"same-origin", "none"})
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A host and its port, if named, as in a Host header."""
+    """A host and an optional port, as in a Host header."""
 
-    #: lower case, without a dot at the end; IPv6 without brackets, in its shortest form
+    #: lower case, without a trailing dot; IPv6 without brackets, in its shortest form
     host: str
     port: str | None
 
     @classmethod
     def of(cls, text: str) -> "Authority | None":
-        """Read `host`, `host:port`, `[IPv6]` or `[IPv6]:port`; None where it is none of these."""
+        """Parse `host`, `host:port`, `[IPv6]` or `[IPv6]:port`; None for anything else."""
         found = _AUTHORITY.fullmatch(text)
         if found is None:
             return None
@@ -39,10 +39,10 @@ class Authority:
         return None if address is None else cls(str(address), port)
 
 
-def asked_for(method: str, target: str, headers: CIMultiDictProxy[str]) -> str | None:
-    """Return the host and port a request asks for, as sent: the request target's before the Host header's.
+def requested_authority(method: str, target: str, headers: CIMultiDictProxy[str]) -> str | None:
+    """Return the host and port that a request names: in its target, else in its Host header.
 
-    RFC 9112, 3.2.2. None without any; several Host headers give an empty text, which is no host.
+    RFC 9112, 3.2.2. None if it names none; empty, which is no host, for several Host headers.
     """
     if target.startswith("/") or target == "*":
         hosts = headers.getall("Host", ())
@@ -55,11 +55,11 @@ def asked_for(method: str, target: str, headers: CIMultiDictProxy[str]) -> str |
 
 
 class AllowedHosts:
-    """The hosts that a server may be asked for, in any letter case and on any port.
+    """The hosts a server answers for, in any letter case and on any port.
 
-    These are the host it listens on, `localhost`, `names`, and the local address of each connection. A
-    server that listens on all addresses may be asked for any IP address: forwarding can give it others than
-    its own, and a DNS name that was rebound cannot look like one.
+    They are the host it listens on, `localhost`, `names`, and the local address of each connection. A server
+    that listens on all addresses answers for every IP address: port forwarding may use others than its own,
+    and a rebound DNS name is never an address.
     """
 
     def __init__(self, listened: str, names: Iterable[str] = ()) -> None:
@@ -70,18 +70,18 @@ class AllowedHosts:
         self._every_address = address is not None and address.is_unspecified
 
     def allow(self, host: str, local: str) -> bool:
-        """Tell whether a client may ask for this host; `local` is the server's address of the connection."""
+        """Return whether the server answers for `host`; `local` is its address on the connection."""
         if self._every or host in self._hosts:
             return True
         address = _address(host)
         return address is not None and (self._every_address or address == _address(local))
 
 
-def comes_from_elsewhere(headers: CIMultiDictProxy[str], own: Iterable[str]) -> bool:
-    """Tell whether a page of another origin sent a request, as far as its browser says.
+def is_cross_origin(headers: CIMultiDictProxy[str], own: Iterable[str]) -> bool:
+    """Return whether a page of another origin sent a request, according to its browser.
 
-    `own` are the hosts, with their ports, that the client may have asked for. Only browsers send the two
-    headers; without either the sender is no page.
+    `own` are the hosts, with ports, by which the client may know the server. Only browsers send these
+    headers; without them the sender is not a page.
     """
     sites = headers.getall("Sec-Fetch-Site", ())
     if sites:
@@ -90,12 +90,12 @@ def comes_from_elsewhere(headers: CIMultiDictProxy[str], own: Iterable[str]) -> 
     if not origins:
         return False
     scheme, _, rest = origins[0].partition("://")
-    default, given = _DEFAULT_PORTS.get(scheme.lower()), Authority.of(rest)
-    if len(origins) != 1 or default is None or given is None:
-        return True  # `null` among them
-    wanted = (given.host, given.port or default)
+    default, sender = _DEFAULT_PORTS.get(scheme.lower()), Authority.of(rest)
+    if len(origins) != 1 or default is None or sender is None:
+        return True  # `null` included
     known = (Authority.of(each) for each in own)
-    return wanted not in [(each.host, each.port or default) for each in known if each]
+    known_pairs = [(each.host, each.port or default) for each in known if each]
+    return (sender.host, sender.port or default) not in known_pairs
 
 
 def host_of(name: str) -> str | None:
@@ -108,7 +108,7 @@ def host_of(name: str) -> str | None:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    # only the usual spelling counts: `127.1` and `2130706433` are names to a server
+    # only the usual spelling: `127.1` and `2130706433` are names to a server
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""HTTP: requests in, batches asked, answers out."""
+"""The HTTP API, its description, and the web page."""
 
 from resizer.web.routes import setup_web
 

@@ -1,4 +1,4 @@
-"""Answers in JSON."""
+"""JSON responses."""
 
 import json
 from collections.abc import Mapping

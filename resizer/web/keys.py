@@ -1,4 +1,4 @@
-"""What the HTTP handlers find in the application."""
+"""Keys of everything that HTTP handlers read from the application."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -12,12 +12,12 @@ from resizer.pipeline.lifecycle import Lifecycle
 from resizer.pipeline.requests import Requests
 from resizer.storage.base import Storage
 
-#: raises a `ResizerError` where the part cannot do its work
+#: raises a `ResizerError` if the part does not work
 Check = Callable[[], Awaitable[None]]
 
 
 class Original(Protocol):
-    """An image as its host gives it now."""
+    """An image as its host serves it now."""
 
     @property
     def file(self) -> BinaryIO: ...
@@ -29,7 +29,7 @@ class Original(Protocol):
 
     @property
     def content_type(self) -> str:
-        """By the content: that of an image."""
+        """From the content, not from the host."""
         ...
 
 
@@ -40,7 +40,9 @@ STORAGE = web.AppKey("storage", Storage)
 METRICS = web.AppKey("metrics", Metrics)
 #: raises `DatabaseFailure`
 STANDING: web.AppKey[Callable[[], Awaitable[Standing]]] = web.AppKey("standing")
-#: fetches what a URL gives now; raises `ImageError`
+#: downloads an image URL; raises `ImageError`
 ORIGINALS: web.AppKey[Callable[[str], AbstractAsyncContextManager[Original]]] = web.AppKey("originals")
-#: by the name of the part; each is added by its owner as it opens
+#: by name of the part; each part adds its own when it opens
 CHECKS = web.AppKey("checks", dict[str, Check])
+#: whether the installed aiohttp is like the tested one; see `connection.aiohttp_internals`
+AIOHTTP_TESTED = web.AppKey("aiohttp_tested", bool)

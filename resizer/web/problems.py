@@ -42,13 +42,13 @@ from resizer.support.log_throttle import LogThrottle
 logger = logging.getLogger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
-#: seconds after which a client may ask again
+#: seconds until a client may retry
 RETRY_SOON = {"Retry-After": "1"}
 RETRY_LATER = {"Retry-After": "30"}
 
-_worth_a_line = LogThrottle()
+_may_log = LogThrottle()
 
-#: error → status, the problem's name, headers; a class stands before its base
+#: error → status, name of the problem, headers; subclasses precede their base
 PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]] = {
     CatalogError: (HTTPStatus.UNPROCESSABLE_ENTITY, "csv-refused", {}),
     OptionError: (HTTPStatus.UNPROCESSABLE_ENTITY, "option-refused", {}),
@@ -61,7 +61,7 @@ PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]]
         {"Accept-Encoding": "gzip, deflate"},
     ),
     BodyTooSlow: (HTTPStatus.REQUEST_TIMEOUT, "request-too-slow", {"Connection": "close"}),
-    # the rest of the body is not wanted
+    # the rest of the body is not read
     UploadTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large", {"Connection": "close"}),
     UploadError: (HTTPStatus.BAD_REQUEST, "not-a-csv-upload", {}),
     HostNotAllowed: (HTTPStatus.MISDIRECTED_REQUEST, "host-not-allowed", {}),
@@ -83,7 +83,7 @@ PROBLEMS: Mapping[type[ResizerError], tuple[HTTPStatus, str, Mapping[str, str]]]
 
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error into a problem document; what is not foreseen becomes a 500 that tells nothing."""
+    """Turn every error into a problem document; an unexpected one into a 500 without its text."""
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -98,27 +98,27 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except Exception as error:
         if lacking := shortage(error):
             return out_of_resources(OutOfResources(lacking))
-        # the path as it came: decoded it could hold a line break
-        logger.exception("%s %s met a fault of the service", request.method, request.rel_url.raw_path)
+        # the path as sent: decoded it could contain a line break
+        logger.exception("Cannot answer %s %s: unexpected error", request.method, request.rel_url.raw_path)
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR,
             None,
-            "a fault of the service, not of the request; the server's log has the details",
+            "an internal error of the server, not of the request; see the server's log",
         )
 
 
 def out_of_resources(error: OutOfResources) -> web.Response:
-    """Ask to come back once there is room, and log it once a minute."""
-    if _worth_a_line():
-        logger.warning("requests are answered 503 until there is room: %s", error.reason)
+    """Answer 503 for lack of descriptors, threads or memory; log it once a minute."""
+    if _may_log():
+        logger.warning("Cannot handle requests: %s; answering 503", error.reason)
     status, name, headers = PROBLEMS[OutOfResources]
     return problem(status, name, str(error), headers=headers)
 
 
 def problem_of(error: web.HTTPException) -> web.Response:
-    """Make a problem document of an error of aiohttp's."""
+    """Return the problem document of an HTTP error."""
     status = HTTPStatus(error.status)
-    # aiohttp's own text is "404: Not Found"; ours are sentences
+    # without a text of ours, aiohttp's is "404: Not Found"
     own = error.text if error.text and not error.text.startswith(f"{error.status}:") else None
     headers = {name: error.headers[name] for name in ("Allow", "WWW-Authenticate") if name in error.headers}
     return problem(status, None, own or status.description or status.phrase, headers=headers)
@@ -132,7 +132,7 @@ def problem(
     facts: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """Make a problem document, with further `facts`; a problem without a name is of type `about:blank`."""
+    """Return a problem document with further members `facts`; without a name its type is `about:blank`."""
     text = _text(status, name, detail, facts or {})
     return web.Response(status=status, text=text, content_type=PROBLEM_JSON, headers=headers)
 
@@ -140,7 +140,7 @@ def problem(
 def raw_problem(
     status: HTTPStatus, name: str, detail: str, *, headers: Mapping[str, str] | None = None
 ) -> bytes:
-    """Make a whole answer, for a connection that has no request to answer and is closed after it."""
+    """Return a whole response, for a connection without a request that is closed after it."""
     body = _text(status, name, detail, {}).encode()
     fields = {
         "Content-Type": f"{PROBLEM_JSON}; charset=utf-8",
@@ -167,6 +167,5 @@ def _text(status: HTTPStatus, name: str | None, detail: str, facts: Mapping[str,
 
 
 def _title(name: str) -> str:
-    words = ("CSV" if word == "csv" else word for word in name.split("-"))
-    title = " ".join(words)
+    title = " ".join("CSV" if word == "csv" else word for word in name.split("-"))
     return title[0].upper() + title[1:]

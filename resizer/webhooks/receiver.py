@@ -18,7 +18,13 @@ from aiohttp.typedefs import Handler, Middleware
 
 from resizer.config import is_signing_secret
 from resizer.errors import ConfigError, SignatureError
-from resizer.support.cross_site import SAFE_METHODS, AllowedHosts, Authority, asked_for, comes_from_elsewhere
+from resizer.support.cross_site import (
+    SAFE_METHODS,
+    AllowedHosts,
+    Authority,
+    is_cross_origin,
+    requested_authority,
+)
 from resizer.version import SERVER
 from resizer.webhooks.signing import verify
 
@@ -155,9 +161,9 @@ def refuse_other_sites(hosts: AllowedHosts) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        asked = asked_for(request.method, request.raw_path, request.headers)
+        asked = requested_authority(request.method, request.raw_path, request.headers)
         if request.method not in SAFE_METHODS:
-            if comes_from_elsewhere(request.headers, [asked or ""]):
+            if is_cross_origin(request.headers, [asked or ""]):
                 return _problem(HTTPStatus.FORBIDDEN, "a page of another origin sent this request")
         elif asked is not None or request.version >= HttpVersion11:
             authority = Authority.of(asked or "")

@@ -1,4 +1,4 @@
-"""Which bytes are text, and which text they are."""
+"""Encodings are detected, and bytes that are not text are refused."""
 
 import codecs
 from pathlib import Path
@@ -38,7 +38,7 @@ def refuse(path: Path) -> tuple[Problem, ...]:
         pytest.param(TEXT.rstrip().encode() + b"\r\x1a", id="end mark after a carriage return"),
     ],
 )
-def test_each_encoding_is_told(tmp_path: Path, content: bytes) -> None:
+def test_each_encoding_is_detected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "products.csv"
     path.write_bytes(content)
     assert read_names(path) == ["Käse „fein“ €"]
@@ -54,7 +54,7 @@ def test_characters_across_a_chunk_are_whole(tmp_path: Path, encoding: str, shif
     assert read_names(path) == ["ä"]
 
 
-def test_a_late_byte_that_is_no_utf8_makes_the_file_windows_1252(tmp_path: Path) -> None:
+def test_a_late_byte_that_is_not_utf8_makes_the_file_windows_1252(tmp_path: Path) -> None:
     path = tmp_path / "products.csv"
     rows = "".join(f"{n},SKU{n},https://a/{n}.jpg\r\n" for n in range(60_000))
     path.write_bytes((HEADER.replace("Größe", "Grosse") + rows).encode() + b"1,\xc4pfel,https://a/1.jpg\r\n")
@@ -84,7 +84,7 @@ def test_a_late_byte_that_is_no_utf8_makes_the_file_windows_1252(tmp_path: Path)
         pytest.param(b"\x1f\x8b\x08\0", 1, "gzip", id="gzip"),
     ],
 )
-def test_what_is_no_text_is_refused_with_its_line(
+def test_bytes_that_are_not_text_are_refused_with_their_line(
     tmp_path: Path, content: bytes, line: int, says: str
 ) -> None:
     path = tmp_path / "products.csv"
@@ -106,7 +106,7 @@ def test_each_bad_line_is_listed_up_to_a_hundred(tmp_path: Path) -> None:
     assert [problem.line for problem in refuse(path)] == list(range(2, 102))
 
 
-def test_more_end_marks_than_a_block_are_no_text(tmp_path: Path) -> None:
+def test_more_end_marks_than_a_block_are_not_text(tmp_path: Path) -> None:
     path = tmp_path / "products.csv"
     path.write_bytes(TEXT.encode() + b"\x1a" * 129)
     assert [problem.line for problem in refuse(path)] == [3]

@@ -1,4 +1,4 @@
-"""The many shapes in which the same catalogue comes."""
+"""Different layouts of the same catalogue."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -119,8 +119,8 @@ def test_spaces_before_an_unquoted_cell_are_kept(read: Read) -> None:
     assert product.cells == ("1", " SKU1", f" {A}", 'see, "there", ')
 
 
-def test_spaced_quotes_are_told_anywhere_in_the_file(read: Read) -> None:
-    """The style is looked for in chunks of the file: here a match lies across two of them."""
+def test_spaced_quotes_are_detected_anywhere_in_the_file(read: Read) -> None:
+    """The style is searched for in chunks of the file; here a match spans two of them."""
     for shift in range(8):
         start = f"{HEADER}0,pad,"
         pad = "https://a/".ljust(CHUNK - len(start) - len('1, SKU1,  "') + shift - 3, "x") + "\n"
@@ -135,7 +135,7 @@ def test_spaces_before_a_quote_that_is_of_no_delimiter_mean_nothing(read: Read) 
 
 
 def test_short_rows_stay_short(read: Read) -> None:
-    """The result fills them up."""
+    """The result pads them."""
     _, products = read(f"{HEADER.strip()},Note\n1,SKU1,{A}\n2,SKU2\n")
     assert [product.cells for product in products] == [("1", "SKU1", A), ("2", "SKU2")]
     assert [product.urls for product in products] == [(A,), ()]
@@ -204,7 +204,7 @@ def test_a_cell_of_a_mebibyte_is_read(read: Read) -> None:
 
 
 def test_the_reader_closes_its_file(tmp_path: Path) -> None:
-    """Warnings are errors in this suite, that of a file left open too."""
+    """Warnings are errors in this suite, including that about an unclosed file."""
     path = tmp_path / "products.csv"
     path.write_text(f"{HEADER}1,SKU1,{A}\n2,SKU2,{A}\n")
     with CatalogReader(path) as reader:

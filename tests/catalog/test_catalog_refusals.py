@@ -1,4 +1,4 @@
-"""What is refused as a whole, where it stands and what the client is told."""
+"""CSVs refused as a whole: line, column and message of each problem."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,9 +37,7 @@ def refuse(tmp_path: Path) -> Refuse:
         pytest.param("\n\r\n \n,,\n", 1, 1, "file is empty", id="blank file"),
         pytest.param(HEADER, 1, 3, "no product", id="header only"),
         pytest.param(f"\n{HEADER}\n,,\n", 2, 3, "no product", id="blank rows only"),
-        pytest.param(
-            "\nImages,No,SKU\n,1,a\nb,2,c\n", 2, 1, 'not one URL in the column "Images"', id="no URL"
-        ),
+        pytest.param("\nImages,No,SKU\n,1,a\nb,2,c\n", 2, 1, 'no URL in the column "Images"', id="no URL"),
         pytest.param(f"No,SKU\n1,{A}\n", 1, 1, '"Input Image Urls"', id="no image column"),
         pytest.param(f"\n\nSKU,Images\na,{A}\n", 3, 1, '"S. No."', id="no serial column"),
         pytest.param(f"No,Images\n1,{A}\n", 1, 1, '"Product Name"', id="no name column"),
@@ -47,7 +45,7 @@ def refuse(tmp_path: Path) -> Refuse:
         pytest.param(f"{HEADER}1\n2,SKU1,{A}\n", 2, 2, "no name", id="short row without name"),
         pytest.param(f'{HEADER}1,"a\nb",{A}\n2,,{A}\n', 4, 2, "no name", id="after a cell of two lines"),
         pytest.param(
-            f"{HEADER}1,SKU1,{A},12.50\n", 2, 4, '"12.50" stands in a column without', id="spilled text"
+            f"{HEADER}1,SKU1,{A},12.50\n", 2, 4, '"12.50" is in a column without', id="spilled text"
         ),
         pytest.param(f"{HEADER}1,SKU1,https://a/w_1,h_1/a.jpg\n", 2, 4, '"h_1/a.jpg"', id="unquoted comma"),
         pytest.param(f"No,,SKU,Images\n1,x,a,{A}\n", 2, 2, "in line 1", id="text in unnamed column"),
@@ -55,7 +53,7 @@ def refuse(tmp_path: Path) -> Refuse:
             f"No,,SKU{',x' * MAX_MISSING},Images\n1,{A},a\n2,,b{',' * MAX_MISSING},{A}\n",
             2,
             2,
-            "too long before",
+            "too far before",
             id="too far to be moved",
         ),
         pytest.param(f'{HEADER}1,SKU1,"{A}\n', 2, 3, "never closed", id="open quote"),
@@ -108,7 +106,7 @@ def test_a_long_header_is_not_repeated_whole(refuse: Refuse) -> None:
         assert "…" in problem.message
 
 
-def test_reading_goes_on_after_a_problem(refuse: Refuse) -> None:
+def test_reading_continues_after_a_problem(refuse: Refuse) -> None:
     problems = refuse(f'{HEADER}1,,{A}\n2,"a"b,{A}\n3,c,{A},x,{B},y\n\n4,"d\ne",{A}\n5, ,\n6,"f,{A}\n')
     assert [(problem.line, problem.column) for problem in problems] == [
         (2, 2),

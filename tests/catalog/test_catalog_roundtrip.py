@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from resizer.catalog import CatalogReader, ResultWriter, Slot
 from resizer.models import Product
 
-# The third name cannot be UTF-8 when written in Windows-1252, the fourth tries the search for the delimiter.
+# The third name is not valid UTF-8 in Windows-1252, the fourth contains delimiters.
 COLUMNS = ("S. No.", "Product Name", "Größe", 'a, "b";\tc\n, "d', "Input Image Urls")
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "cp1252")
 TRICKY = [*list(' ,;|\t"\r\n'), ', "', '"",', "https://x/y", "=1", "é"]
-# all there are: Hypothesis would try every character of Unicode to find them
+# listed: Hypothesis would search all of Unicode for them
 WINDOWS_1252 = [each for each in bytes(range(256)).decode("cp1252", "ignore") if category(each) != "Cc"]
 CHARACTERS = {
     **dict.fromkeys(ENCODINGS, st.characters(exclude_categories=["Cs", "Cc"])),

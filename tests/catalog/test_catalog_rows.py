@@ -1,4 +1,4 @@
-"""A file is cut into the same rows wherever its blocks happen to end."""
+"""A file is split into the same rows wherever its blocks end."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def noted(problems: Problems, line: int) -> bool:
 def read(
     path: Path, encoding: str = "utf-8", *, delimiter: str = ",", spaced: frozenset[str] = frozenset()
 ) -> Read:
-    """Return rows that are broken or not blank, since of the others some are left out."""
+    """Return rows that are broken or not blank, since blank ones may be skipped."""
     problems = Problems()
     text = Text(encoding=encoding, spaced=spaced)
     found = Rows(path, text=text, delimiter=delimiter, problems=problems)
@@ -96,7 +96,7 @@ def test_rows_are_the_same_where_blank_ones_are_not_passed_over(
 
 @pytest.mark.parametrize("before", ["", "1,a\n" * 9, "1,a\n" * 20_000])
 @pytest.mark.parametrize("over", [0, 1])
-def test_the_longest_row_is_told_to_the_character(tmp_path: Path, before: str, over: int) -> None:
+def test_the_longest_row_is_limited_to_the_character(tmp_path: Path, before: str, over: int) -> None:
     cells = f'"{"x" * 999}\n",' * (MAX_ROW // 1003)
     row = f"{cells}{'y' * (MAX_ROW - len(cells) - 1 + over)}\n"
     assert len(row) == MAX_ROW + over

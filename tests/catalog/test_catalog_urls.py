@@ -1,4 +1,4 @@
-"""What counts as one image of a cell."""
+"""A cell is split into its URLs."""
 
 import re
 import sys
@@ -120,10 +120,10 @@ def test_a_lone_url_is_what_a_search_would_find(pieces: list[str]) -> None:
     ],
 )
 def test_a_hostile_cell_of_a_mebibyte_is_split(unit: str, entries: int) -> None:
-    """Quadratic time would need hours for one of these: the suite's timeout ends it."""
+    """Quadratic time would exceed the suite's timeout by far."""
     cell = unit * ((1 << 20) // len(unit))
     assert len(split_urls(cell)) == entries
-    # what stands at the ends is stripped: the same between two other characters
+    # separators at the ends are stripped, so test them between two other characters too
     assert len(split_urls(f"x{cell}x")) == max(entries, 1)
 
 

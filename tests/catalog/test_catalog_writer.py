@@ -1,4 +1,4 @@
-"""The result as the client gets it."""
+"""The result CSV."""
 
 import pytest
 

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resizer.catalog.image_names import FOLDER_BYTES, STEM_BYTES, ArchiveNames, safe, stem_of
-from resizer.models import Compressed, Image, ImageStatus
+from resizer.catalog.image_names import FOLDER_BYTES, STEM_BYTES, archive_path, safe, stem_of
+from resizer.models import Image, ImageStatus
 
-#: what goes wrong somewhere, as a whole or as a part
+FILENAME = f"{1:032x}.jpg"
+
+#: names that fail on some system, as a whole or as a part
 NASTY = (
     *(
         "",
@@ -82,11 +84,7 @@ def image(
     *,
     line: int = 2,
     position: int = 1,
-    done: bool = True,
 ) -> Image:
-    compressed = Compressed(
-        filename=f"{1:032x}.jpg", format="jpeg", width=1, height=1, input_bytes=2, output_bytes=1
-    )
     return Image(
         seq=0,
         line=line,
@@ -94,15 +92,15 @@ def image(
         product_name=name,
         position=position,
         url=url,
-        status=ImageStatus.COMPLETED if done else ImageStatus.FAILED,
+        status=ImageStatus.COMPLETED,
         attempts=1,
-        compressed=compressed if done else None,
+        compressed=None,
         fault=None,
     )
 
 
 def check_part(part: str, most_bytes: int) -> None:
-    """What every file system takes, and no program takes for something else."""
+    """Assert that every file system accepts the part, and no program reads it as something else."""
     assert 0 < len(part.encode()) <= most_bytes
     assert not set(part) & set('<>:"/\\|?*')
     assert not [each for each in part if unicodedata.category(each) in {"Cc", "Cs", "Zl", "Zp"}]
@@ -122,8 +120,7 @@ def check_part(part: str, most_bytes: int) -> None:
 @given(name=texts, url=st.one_of(texts, texts.map(lambda text: f"https://a.example/{text}")))
 @example(name="", url="https://a.example")
 def test_path_can_be_unpacked_everywhere(name: str, url: str) -> None:
-    path = ArchiveNames().path(image(name, url, line=10**7, position=1000))
-    assert path is not None
+    path = archive_path(image(name, url, line=10**7, position=1000), FILENAME)
     folder, file = path.split("/")
     check_part(folder, FOLDER_BYTES + len(" (line 10000000)"))
     check_part(file, STEM_BYTES + len("1000-.jpg"))
@@ -132,7 +129,7 @@ def test_path_can_be_unpacked_everywhere(name: str, url: str) -> None:
 
 
 def one_to_some_file_system(path: str) -> set[str]:
-    """The path as file systems compare it that heed case, composition or invisible characters less."""
+    """Return the path as file systems compare it that ignore case, composition or invisible characters."""
     seen = "".join(each for each in path if unicodedata.category(each) != "Cf")
     forms: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
     folded = {fold(seen) for fold in (str.lower, str.upper, str.casefold)}
@@ -147,7 +144,6 @@ def one_to_some_file_system(path: str) -> set[str]:
 def test_no_two_images_have_one_path_on_any_file_system(
     products: list[tuple[str, ...]], names: list[str]
 ) -> None:
-    given_out = ArchiveNames()
     seen = one_to_some_file_system("result.csv") | one_to_some_file_system("errors.txt")
     folders = set(seen)
     for number, urls in enumerate(products):
@@ -156,8 +152,7 @@ def test_no_two_images_have_one_path_on_any_file_system(
             each = image(
                 names[number % len(names)], f"https://a.example/{url}", line=number + 2, position=position
             )
-            path = given_out.path(each)
-            assert path is not None
+            path = archive_path(each, FILENAME)
             assert folder in {None, path.partition("/")[0]}
             folder = path.partition("/")[0]
             forms = one_to_some_file_system(path)
@@ -187,12 +182,12 @@ def test_no_two_images_have_one_path_on_any_file_system(
         ("Cafe\u0301", "Café"),
         ("\U0001f469\u200d\U0001f373 set", "\U0001f469\u200d\U0001f373 set"),
         ("x" * 200, "x" * FOLDER_BYTES),
-        ("result.csv", "result.csv (line 2)"),
-        ("Chair (line 9)", "Chair (line 9) (line 2)"),
+        ("result.csv", "result.csv"),
+        ("Chair (line 9)", "Chair (line 9)"),
     ],
 )
-def test_folder_is_as_near_to_the_product_as_may_be(name: str, folder: str) -> None:
-    assert ArchiveNames().path(image(name)) == f"{folder}/1-b.jpg"
+def test_folder_is_as_close_to_the_product_as_possible(name: str, folder: str) -> None:
+    assert archive_path(image(name), FILENAME) == f"{folder} (line 2)/1-b.jpg"
 
 
 @pytest.mark.parametrize(
@@ -211,28 +206,21 @@ def test_folder_is_as_near_to_the_product_as_may_be(name: str, folder: str) -> N
         ("https://a.example/..%2f..%2fetc", "_.._etc"),
     ],
 )
-def test_image_is_called_what_its_url_calls_it(url: str, stem: str) -> None:
+def test_image_keeps_the_name_in_its_url(url: str, stem: str) -> None:
     assert stem_of(url) == stem
-    assert ArchiveNames().path(image(url=url)) == (f"Chair/1-{stem}.jpg" if stem else "Chair/1.jpg")
+    name = f"1-{stem}" if stem else "1"
+    assert archive_path(image(url=url), FILENAME) == f"Chair (line 2)/{name}.jpg"
 
 
-def test_products_of_one_name_are_told_apart_by_their_line() -> None:
-    names = ArchiveNames()
-    products = ["Chair", "Table", "CHAIR", "chair ", "Cha\u200bir"]
-    paths = [names.path(image(name, line=line)) for line, name in enumerate(products, 2)]
+def test_folder_of_a_product_always_carries_its_line() -> None:
+    products = ["Chair", "Table", "CHAIR", "chair "]
+    paths = [archive_path(image(name, line=line), FILENAME) for line, name in enumerate(products, 2)]
     assert paths == [
-        "Chair/1-b.jpg",
-        "Table/1-b.jpg",
+        "Chair (line 2)/1-b.jpg",
+        "Table (line 3)/1-b.jpg",
         "CHAIR (line 4)/1-b.jpg",
         "chair (line 5)/1-b.jpg",
-        "Chair (line 6)/1-b.jpg",
     ]
-
-
-def test_name_does_not_depend_on_which_images_have_failed() -> None:
-    names = ArchiveNames()
-    assert names.path(image(line=2, done=False)) is None
-    assert names.path(image(line=3)) == "Chair (line 3)/1-b.jpg"
 
 
 def test_name_cut_to_its_bytes_ends_between_two_characters() -> None:

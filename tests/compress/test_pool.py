@@ -9,9 +9,9 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import child_functions as child
 import pytest
 
+import child_functions as child
 from process import PATIENCE
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings

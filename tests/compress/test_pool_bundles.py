@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import child_functions as child
 import pytest
 
+import child_functions as child
 from resizer.compress.pool import MOST_IN_BUNDLE, CompressPool
 from resizer.config import CompressSettings
 from resizer.errors import CompressCrash, CompressTimeout

@@ -13,9 +13,9 @@ from enum import Enum, auto
 from pathlib import Path
 
 import aiohttp
-import child_functions as child
 import pytest
 
+import child_functions as child
 import photos
 from kin import descendants, named, parent_of
 from origin import Answer, Origin

@@ -36,7 +36,7 @@ def newer(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "prepare, told",
+    "prepare, reason",
     [
         (lambda path: path.write_bytes(b"no database" * 500), "not a database"),
         (lambda path: path.mkdir(), "unable to open"),
@@ -44,10 +44,10 @@ def newer(path: Path) -> None:
     ],
 )
 async def test_unusable_database_is_refused(
-    prepare: Callable[[Path], None], told: str, tmp_path: Path
+    prepare: Callable[[Path], None], reason: str, tmp_path: Path
 ) -> None:
     prepare(tmp_path / "resizer.db")
-    with pytest.raises(DatabaseUnusable, match=told):
+    with pytest.raises(DatabaseUnusable, match=reason):
         async with opened_database(tmp_path / "resizer.db"):
             pass
 
@@ -80,7 +80,7 @@ def same_but_for_the_head(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    "spoil, told",
+    "spoil, reason",
     [
         (garbage, "damaged or not a resizer database"),
         (garbage_in_the_middle, "damaged or not a resizer database"),
@@ -91,14 +91,14 @@ def same_but_for_the_head(one: Path, other: Path) -> bool:
     ],
 )
 async def test_database_that_is_spoilt_is_refused_and_left_alone(
-    spoil: Callable[[Path], None], told: str, used: Path
+    spoil: Callable[[Path], None], reason: str, used: Path
 ) -> None:
     spoil(used)
     copy = shutil.copy(used, used.with_suffix(".copy"))
     with pytest.raises(DatabaseUnusable) as caught:
         async with opened_database(used):
             pass
-    assert told in str(caught.value)
+    assert reason in str(caught.value)
     assert str(used) in str(caught.value)
     assert same_but_for_the_head(used, Path(copy))
 

@@ -51,7 +51,7 @@ async def test_an_event_sent_again_has_its_whole_schedule_before_it(database: Da
     (delivery,) = await deliveries.of_batches(batch.id)
     assert (delivery.status, delivery.next_attempt_at) == (DeliveryStatus.PENDING, 99.0)
     assert (delivery.webhook_id, len(delivery.attempts), delivery.earlier_tries) == (stale.webhook_id, 1, 1)
-    # a try that was under way meanwhile is kept, but decides nothing
+    # an attempt that was under way is kept, but changes no status
     await deliveries.record_attempt(stale, attempt, status=DeliveryStatus.DELIVERED, next_attempt_at=None)
     (delivery,) = await deliveries.of_batches(batch.id)
     assert (delivery.status, delivery.next_attempt_at) == (DeliveryStatus.PENDING, 99.0)

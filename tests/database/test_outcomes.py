@@ -11,7 +11,7 @@ from databases import final_event, opened_database, published, state
 from outcomes import done, failed
 from resizer.database import Database, NewDelivery
 from resizer.database.outcomes import ENOUGH
-from resizer.errors import ErrorCode
+from resizer.errors import DatabaseFailure, ErrorCode
 from resizer.events import Events, FilesUnused, RequestFinished, RequestsChanged
 from resizer.models import Batch, BatchStatus, Fault, Outcome
 from resizer.support.in_flight import InFlight
@@ -77,6 +77,25 @@ async def test_event_that_cannot_be_written_undoes_the_final_status(tmp_path: Pa
         assert (await state(database, batch)).pending == 1
 
 
+async def test_event_that_cannot_be_written_holds_up_no_other_batch(tmp_path: Path) -> None:
+    doubled: set[int] = set()
+
+    def twice(batch: Batch) -> Iterator[NewDelivery]:
+        yield from final_event(batch)
+        if batch.id in doubled:
+            yield from final_event(batch)
+
+    async with opened_database(tmp_path / "resizer.db", webhook_events=twice) as database:
+        bad, good = await published(database, 1), await published(database, 1)
+        doubled.add(bad.id)
+        results = await asyncio.gather(
+            database.record(done(bad.id, 0)), database.record(done(good.id, 0)), return_exceptions=True
+        )
+        assert [type(result) for result in results] == [DatabaseFailure, type(None)]
+        assert not (await state(database, bad)).done
+        assert (await state(database, good)).done
+
+
 async def test_each_end_is_published_once(database: Database, events: Events) -> None:
     ended: list[Batch] = []
     events.subscribe(RequestFinished, lambda event: ended.append(event.batch))
@@ -105,17 +124,17 @@ async def test_subscriber_that_fails_does_not_end_the_writer(
 async def test_outcome_of_a_cancelled_image_changes_nothing_and_its_file_is_noted(
     database: Database, events: Events
 ) -> None:
-    told: list[object] = []
-    events.subscribe(FilesUnused, told.append)
+    received: list[object] = []
+    events.subscribe(FilesUnused, received.append)
     batch = await published(database, 2)
     await database.record(done(batch.id, 1))
-    assert not told
+    assert not received
     assert await database.outcomes.begin_cancel(batch.id)
     assert await database.outcomes.cancel_some(batch.id) == 1
     await database.record(done(batch.id, 0))
     now = await state(database, batch)
     assert (now.status, now.completed, now.cancelled) == (BatchStatus.CANCELLED, 1, 1)
-    assert told == [FilesUnused()]
+    assert received == [FilesUnused()]
     assert await database.removal.unused(after="", limit=10) == ([f"{0:032x}.jpg"], f"{0:032x}.jpg")
 
 

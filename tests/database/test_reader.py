@@ -9,7 +9,7 @@ from resizer.errors import DatabaseFailure, NoSpace
 
 
 @pytest.mark.parametrize(
-    "code, kind, told",
+    "code, kind, reason",
     [
         (sqlite3.SQLITE_FULL, NoSpace, "free some"),
         (sqlite3.SQLITE_IOERR_SHMSIZE, NoSpace, "free some"),
@@ -22,10 +22,10 @@ from resizer.errors import DatabaseFailure, NoSpace
         (None, DatabaseFailure, "as SQLite says it"),
     ],
 )
-def test_every_fault_says_what_to_do(code: int | None, kind: type[Exception], told: str) -> None:
+def test_every_fault_says_what_to_do(code: int | None, kind: type[Exception], reason: str) -> None:
     error = sqlite3.OperationalError("as SQLite says it")
     if code is not None:
         error.sqlite_errorcode = code
     found = translated(error)
     assert type(found) is kind
-    assert told in str(found)
+    assert reason in str(found)

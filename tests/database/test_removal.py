@@ -61,12 +61,12 @@ async def test_noted_file_that_an_image_uses_is_kept_and_its_note_forgotten(
 
 
 async def test_notes_are_looked_at_in_pages(database: Database, events: Events) -> None:
-    told: list[FilesUnused] = []
-    events.subscribe(FilesUnused, told.append)
+    received: list[FilesUnused] = []
+    events.subscribe(FilesUnused, received.append)
     names = [name(seq) for seq in range(5)]
     await database.removal.note(names)
     await database.removal.note(names)
-    assert len(told) == 2
+    assert len(received) == 2
     found: list[str] = []
     last: str | None = ""
     while last is not None:

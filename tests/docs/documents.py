@@ -1,4 +1,4 @@
-"""The documents of this repository, and what is in them: fenced blocks, headings, links."""
+"""The documents of this repository, and their fenced blocks, headings and links."""
 
 import re
 from collections import Counter
@@ -18,21 +18,21 @@ NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """What stands between two fences."""
+    """The text between two fences."""
 
     language: str
-    #: of the first line of its text, from 1
+    #: number of its first line, from 1
     line: int
     text: str
 
     def commands(self) -> list[str]:
-        """Return the commands of a block of the shell; a line that ends in a backslash goes on."""
+        """Return the commands of a shell block; a backslash continues a line."""
         lines = self.text.replace("\\\n", "").splitlines()
-        # of several spaces in a row none is meant
+        # repeated spaces only align comments
         return [" ".join(line.split()) for line in lines if line.strip() and not line.startswith("#")]
 
     def follows(self, other: "Block") -> bool:
-        """Tell whether nothing stands between."""
+        """Return whether the block directly follows the other."""
         between = 3  # a fence, an empty line, a fence
         return self.line == other.line + other.text.count("\n") + between
 
@@ -64,7 +64,7 @@ class Document:
         return blocks
 
     def prose(self) -> Iterator[str]:
-        """Give the lines outside of fences."""
+        """Yield the lines outside fences."""
         fenced = False
         for line in self.text.splitlines():
             if line.lstrip().startswith("```"):
@@ -73,7 +73,7 @@ class Document:
                 yield line
 
     def anchors(self) -> set[str]:
-        """Return what a link to this document can name after its #, as hosts of repositories make it."""
+        """Return the anchors of the headings, as repository hosts generate them."""
         seen: Counter[str] = Counter()
         anchors = set()
         for line in self.prose():

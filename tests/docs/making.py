@@ -1,8 +1,8 @@
-"""Make the parts of the documents that the code knows best: run this after a change of the API or of a key.
+"""Generate parts of the documents from the code: run this after a change to the API or to a setting.
 
     python tests/docs/making.py
 
-What stands above the mark in a document is written by hand, what stands below it is made.
+Text above the mark in a document is written by hand, text below it is generated.
 """
 
 import re
@@ -14,11 +14,11 @@ from resizer.config import Settings
 from resizer.web.openapi.document import describe
 
 ROOT = Path(__file__).parents[2]
-MARK = "<!-- below this line it is made by tests/docs/making.py -->\n"
+MARK = "<!-- generated below this line by tests/docs/making.py -->\n"
 ORIGIN = "http://127.0.0.1:8080"
 METHODS = ("get", "post", "put", "patch", "delete")
 PROBLEM = "application/problem+json"
-#: of every operation; told once
+#: responses of every operation, described once
 SHARED = "#/components/responses/"
 TABLE = re.compile(r"^\[(\w+)\]$")
 KEY = re.compile(r"^(\w+) = (.*?)\s+#\s*(.*)$")
@@ -44,7 +44,7 @@ def _api(document: Json) -> Iterator[str]:
             yield f"\n## {tag['name']}\n\n{tag['description']}"
         for path, method, operation in of_tag:
             yield from _operation(document, path, method, operation)
-    yield "\n## Errors of any path\n"
+    yield "\n## Errors on any path\n"
     yield "| status | when |\n|---|---|"
     for each in document["components"]["responses"].values():
         status = each["content"][PROBLEM]["example"]["status"]
@@ -63,7 +63,7 @@ def _operation(document: Json, path: str, method: str, operation: Json) -> Itera
         kinds = [f"`{kind}`" for kind in body["content"]]
         yield f"\nBody: {' or '.join(kinds)}. {body.get('description', '')}"
     parameters = [_resolved(document, each) for each in operation.get("parameters", ())]
-    # those of a path say nothing that its template does not
+    # path parameters are obvious from the path
     parameters = [each for each in parameters if each["in"] != "path"]
     if parameters:
         yield "\n| parameter | where | what it does |\n|---|---|---|"
@@ -78,9 +78,9 @@ def _operation(document: Json, path: str, method: str, operation: Json) -> Itera
 
 
 def _meaning(response: Json) -> str:
-    """Return what an answer means, without its status in words, which Python's versions call differently."""
-    told: str = response["description"]
-    return told.partition("\n\n")[2] if PROBLEM in response.get("content", ()) else told
+    """Return the meaning of a response, without the status phrase, which differs between Python versions."""
+    text: str = response["description"]
+    return text.partition("\n\n")[2] if PROBLEM in response.get("content", ()) else text
 
 
 def _content(kind: str, described: Json) -> str:
@@ -110,8 +110,8 @@ def _type(schema: Json) -> str:
         return " or ".join(f"`{value}`" for value in schema["enum"])
     kinds = schema.get("type", "any")
     kinds = kinds if isinstance(kinds, list) else [kinds]
-    told = " or ".join(kinds)
-    return f"{told} of {_type(schema['items'])}" if "items" in schema else told
+    names = " or ".join(kinds)
+    return f"{names} of {_type(schema['items'])}" if "items" in schema else names
 
 
 def _resolved(document: Json, described: Json) -> Json:
@@ -137,13 +137,13 @@ def _configuration(text: str) -> Iterator[str]:
             yield f"\n## {table[1]}\n{head}"
         elif key := KEY.match(line):
             if not section:
-                yield f"\n## The top\n{head}"
+                yield f"\n## Top level\n{head}"
                 section = "."
-            yield f"| `{section.removeprefix('.')}{key[1]}` | `{key[2]}` | {_cell(_told(key[3]))} |"
+            yield f"| `{section.removeprefix('.')}{key[1]}` | `{key[2]}` | {_cell(_with_code(key[3]))} |"
 
 
-def _told(comment: str) -> str:
-    """Return a comment as prose: what a table would take for its own is none, values are set as code."""
+def _with_code(comment: str) -> str:
+    """Return a comment with its values as code."""
     return re.sub(r'(\[?"[^"]*"\]?)', r"`\1`", comment)
 
 
@@ -155,7 +155,7 @@ MADE: dict[str, Callable[[], str]] = {"docs/api.md": api, "docs/configuration.md
 
 
 def made(name: str) -> str:
-    """Return a document as it is to be."""
+    """Return the up-to-date text of a document."""
     text = (ROOT / name).read_text(encoding="utf-8")
     by_hand, mark, _ = text.partition(MARK)
     assert mark, f"{name} has no mark"

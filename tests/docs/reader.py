@@ -1,4 +1,4 @@
-"""A reader of the documents who types every command, in order, in a folder of its own."""
+"""Run the commands of a document in order, in a separate folder."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ import photos
 from origin import Answer, Origin
 from process import PATIENCE, environment, starter_at_work
 
-#: commands that stay until they are stopped, and what each says once it is of use
+#: commands that run until they are stopped, and the output that shows that they are ready
 STAY = {"serve": "listening on", "receive": "listening on"}
 RESIZER = re.compile(r"(?:^|\s)resizer (?:-\S+ )*(\w+)")
 EXAMPLE_HOST = "https://www.example.com"
@@ -28,17 +28,17 @@ HTTP = re.compile(r"^HTTP (\d{3})$", re.MULTILINE)
 REQUEST = re.compile(r'"request_id": ?"([\w-]+)"|^request ([\w-]+):', re.MULTILINE)
 STARTS_REQUEST = re.compile(r"/upload|resizer submit (?!--resume)")
 
-#: the service's manager, which the reader is itself
+#: commands of the service manager, whose part the reader takes
 STOP, START = "systemctl stop resizer", "systemctl start resizer"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """What came of a command."""
+    """The outcome of a command."""
 
     code: int
     output: str
-    #: with what curl says of each answer's status
+    #: standard error, including the status of each of curl's responses
     errors: str
 
     @property
@@ -47,7 +47,7 @@ class Done:
 
 
 class Staying:
-    """A command that stays, from its start to its stop."""
+    """A command that runs until it is stopped."""
 
     def __init__(self, process: asyncio.subprocess.Process, awaited: str) -> None:
         self._process = process
@@ -70,7 +70,7 @@ class Staying:
         assert self._awaited in "".join(self.said), "".join(self.said)
 
     async def stop(self) -> int:
-        """Stop it as Ctrl-C does; returns its exit code."""
+        """Stop it like Ctrl-C; returns its exit code."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
         async with asyncio.timeout(PATIENCE):
@@ -79,12 +79,12 @@ class Staying:
         return code
 
     async def end(self) -> None:
-        """Stop it; it ends well."""
+        """Stop it, and assert that it succeeded."""
         assert await self.stop() == 0, "".join(self.said)
 
 
 class Reader:
-    """From `async with` to its end; what stays is stopped then."""
+    """Runs commands within `async with`, and stops those still running at its end."""
 
     def __init__(self, folder: Path, origin: Origin) -> None:
         self._folder = folder
@@ -109,7 +109,7 @@ class Reader:
         for name, line in {
             "python": f'exec "{python}" "$@"',
             "resizer": f'exec "{python}" -I -S "{typed.__file__}" "$@"',
-            # the status is told apart from the body
+            # the status is written to standard error
             "curl": f"exec {curl} -sS -w '%{{stderr}}HTTP %{{http_code}}\\n' \"$@\"",
         }.items():
             (programs / name).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
@@ -117,7 +117,7 @@ class Reader:
         catalogue = next(block for block in self._readme().blocks() if block.language == "csv")
         text = catalogue.text.replace(EXAMPLE_HOST, self._origin.url("").rstrip("/"))
         (self._folder / "products.csv").write_text(text, encoding="utf-8")
-        # the second is missing, as the README tells
+        # the second is missing, as in the README
         self._origin.add("/1.jpg", Answer(body=photos.jpeg()))
         self._origin.add("/3.png", Answer(body=photos.png_with_alpha(), content_type="image/png"))
         return self
@@ -129,10 +129,10 @@ class Reader:
             if kind is None:
                 await each.end()
             else:
-                await each.stop()  # what went wrong is told already
+                await each.stop()  # the error has been reported
 
     async def type(self, command: str) -> Done:
-        """Run a command to its end, or, where it stays, until it is of use."""
+        """Run a command to its end, or until it is ready."""
         if command in (STOP, START):
             await self._manage(command)
             return Done(code=0, output="", errors="")
@@ -145,12 +145,12 @@ class Reader:
             said = await self._stay(name, command)
             return Done(code=0, output="".join(said), errors="")
         done = await self._run(command)
-        if STARTS_REQUEST.search(command) and (told := REQUEST.search(done.output + done.errors)):
-            self._request_id = told[1] or told[2]
+        if STARTS_REQUEST.search(command) and (found_id := REQUEST.search(done.output + done.errors)):
+            self._request_id = found_id[1] or found_id[2]
         return done
 
     def saved(self, name: str) -> str:
-        """Return what a command has left."""
+        """Return the content of a file that a command wrote."""
         return (self._folder / name).read_text(encoding="utf-8")
 
     async def _serving(self) -> None:
@@ -196,7 +196,7 @@ class Reader:
         )
 
     def _real(self, command: str) -> str:
-        """Put what is true here in the place of what the documents write for it."""
+        """Replace example ports and ids with real ones."""
         for shown, port in self._ports.items():
             command = re.sub(rf"(:|--port ){shown}\b", rf"\g<1>{port}", command)
         return command.replace(EXAMPLE_ID, self._request_id or "")
@@ -207,7 +207,7 @@ class Reader:
 
 
 def same_fields(shown: object, answered: object) -> bool:
-    """Tell whether an example has the fields that the service answers."""
+    """Return whether an example has the fields of the response."""
     if isinstance(shown, dict) and isinstance(answered, dict):
         return shown.keys() == answered.keys() and all(
             same_fields(shown[name], answered[name]) for name in shown

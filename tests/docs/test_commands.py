@@ -1,4 +1,4 @@
-"""Every command of the documents is typed, and does what the document says."""
+"""Every command in the documents is run, and does what the document says."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ from reader import Done, Reader, same_fields
 
 from origin import Origin
 
-#: commands that are not typed here, and why
+#: commands that are not run here, and why
 NOT_TYPED = {
     "python3 -m venv .venv && . .venv/bin/activate && pip install .": "needs a package registry",
     "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest -n 4": "runs this",
@@ -64,7 +64,7 @@ async def test_every_command_does_what_the_document_says(
                         _check(command, done, where)
             elif done is not None and follows and block.language == "json":
                 shown, answered = json.loads(block.text), json.loads(done.output)
-                assert same_fields(shown, answered), f"{where} is not what comes:\n{done.output}"
+                assert same_fields(shown, answered), f"{where} differs from the response:\n{done.output}"
             elif done is not None and follows and block.language == "csv":
                 _compare_results(block.text, reader.saved("result.csv"), where)
             before = block
@@ -82,7 +82,7 @@ def test_no_exception_is_for_a_command_that_is_gone() -> None:
 
 
 def _compare_results(shown: str, saved: str, where: str) -> None:
-    """Hold a result that is shown against one that came: its columns, its rows, its empty slots."""
+    """Compare a documented result with a real one: columns, rows, empty slots."""
     expected, found = ([*csv.reader(text.splitlines())] for text in (shown, saved))
     assert expected[0] == found[0], where
     assert [row[:2] for row in expected] == [row[:2] for row in found], where
@@ -91,10 +91,10 @@ def _compare_results(shown: str, saved: str, where: str) -> None:
 
 
 def _check(command: str, done: Done, where: str) -> None:
-    told = f"{where}: {command}\nends with {done.code}\n{done.output}\n{done.errors}"
-    assert done.code == CODES.get(command, 0), told
+    outcome = f"{where}: {command}\nends with {done.code}\n{done.output}\n{done.errors}"
+    assert done.code == CODES.get(command, 0), outcome
     for status in done.statuses:
         if command in STATUSES:
-            assert status == STATUSES[command][0], told
+            assert status == STATUSES[command][0], outcome
         else:
-            assert 200 <= status <= 299, told
+            assert 200 <= status <= 299, outcome

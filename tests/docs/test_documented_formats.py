@@ -1,4 +1,4 @@
-"""What the documents say of CSVs and images is what comes of them."""
+"""CSVs and images are processed as documented."""
 
 import csv
 import io
@@ -20,8 +20,8 @@ ROW = re.compile(r"^\| ([A-Z][\w, ]+) \| (.+) \|$", re.MULTILINE)
 
 
 def table() -> dict[str, list[str]]:
-    """What comes of each format: kept, and as each that may be asked for."""
-    _, _, text = FORMATS.text.partition("## What happens to an image")
+    """Return the documented output for each input format: kept, and for each requested format."""
+    _, _, text = FORMATS.text.partition("## Image processing")
     rows = {}
     for kinds, targets in ROW.findall(text.partition("\n- ")[0]):
         for kind in kinds.split(", "):
@@ -40,8 +40,8 @@ def test_image_becomes_what_the_table_says(kind: str) -> None:
     picture = photos.photo(64, 48)
     clear = picture.convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(picture.size))
-    for told, target in zip(table()[kind], OutputFormat, strict=True):
-        kept, _, transparent = told.partition(", or ")
+    for documented, target in zip(table()[kind], OutputFormat, strict=True):
+        kept, _, transparent = documented.partition(", or ")
         wanted = kind if kept == "as it is" else kept
         assert _became(photos.encoded(picture, kind.upper()), target) == wanted.lower()
         if transparent == "PNG with transparency" and kind != "BMP":  # Pillow writes none with it
@@ -52,8 +52,8 @@ def test_image_becomes_what_the_table_says(kind: str) -> None:
 @pytest.mark.skipif(not heif.AVAILABLE, reason="needs the extra resizer[heif]")
 def test_heic_becomes_what_the_table_says() -> None:
     opaque, clear = ((HEIC / name).read_bytes() for name in ("plain.heic", "alpha.heic"))
-    for told, target in zip(table()["HEIC"], OutputFormat, strict=True):
-        wanted, _, transparent = told.partition(", or ")
+    for documented, target in zip(table()["HEIC"], OutputFormat, strict=True):
+        wanted, _, transparent = documented.partition(", or ")
         assert _became(opaque, target) == wanted.lower()
         assert _became(clear, target) == ("png" if transparent else wanted.lower())
 

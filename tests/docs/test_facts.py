@@ -1,4 +1,4 @@
-"""What the documents name is there."""
+"""Everything that the documents name exists."""
 
 import asyncio
 import re
@@ -16,12 +16,12 @@ from resizer.web.problems import PROBLEMS
 
 DOCUMENTS = documents()
 SERIES = re.compile(r"\bresizer_[a-z_]+")
-#: a key of the configuration as prose writes it
+#: a setting in prose
 KEY = re.compile(
     r"`(server|queue|fetch|compress|storage|database|webhook|engine|retention|log)\.(\w+)(?: = [^`]*)?`"
 )
 VARIABLE = re.compile(r"RESIZER_([A-Z]+)__([A-Z_]+)")
-#: fields of answers, which look the same
+#: response fields, which look the same
 OTHERS = {("webhook", "status"), ("webhook", "attempts")}
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
@@ -34,9 +34,8 @@ def doc(name: str) -> str:
 @every_document
 def test_metrics_exist(document: Document) -> None:
     standing = Standing(requests={}, waiting=0, in_flight=0)
-    told = Metrics().expose(standing)[0].decode()
-    # a histogram is named without what its series end in
-    exposed = {*SERIES.findall(told)}
+    # histograms are named without the suffixes of their series
+    exposed = {*SERIES.findall(Metrics().expose(standing)[0].decode())}
     named = {*SERIES.findall(document.text)}
     assert {name for name in named if not any(each.startswith(name) for each in exposed)} == set()
 
@@ -54,19 +53,19 @@ def _known(section: str, key: str) -> bool:
     return key in known or (section, key) in OTHERS
 
 
-def test_every_command_is_told_of() -> None:
+def test_every_command_is_documented() -> None:
     text = doc("command-line.md")
     for name in COMMANDS:
         assert re.search(rf"^\| .*`{name}\b", text, re.MULTILINE), name
 
 
-def test_every_error_code_is_told_of() -> None:
+def test_every_error_code_is_documented() -> None:
     text = doc("formats.md")
     for code in ErrorCode:
         assert f"| `{code}` |" in text, code
 
 
-def test_every_type_of_event_is_told_of() -> None:
+def test_every_type_of_event_is_documented() -> None:
     text = doc("webhooks.md")
     for status in BatchStatus:
         assert (f"| `request.{status}` |" in text) == (status not in ("pending", "processing"))
@@ -80,7 +79,7 @@ async def _sources() -> str:
     return await asyncio.to_thread(lambda: "\n".join(texts()))
 
 
-async def test_messages_are_quoted_as_they_come() -> None:
+async def test_messages_are_quoted_exactly() -> None:
     source = await _sources()
     quoted = re.findall(r"it does not start: `([^`]+)`", doc("operating.md"))
     assert quoted
@@ -90,7 +89,7 @@ async def test_messages_are_quoted_as_they_come() -> None:
             assert words in source, message
 
 
-def test_problems_are_named_as_they_come() -> None:
+def test_problems_are_named_exactly() -> None:
     text = "\n".join(document.text for document in DOCUMENTS)
     known = {name for _, name, _ in PROBLEMS.values()} | {"too-many-connections", "not-ready"}
     assert {*re.findall(r"urn:resizer:problem:([\w-]+)", text)} <= known

@@ -1,13 +1,17 @@
-"""What the documents lead to is there."""
+"""Links in the documents lead somewhere."""
 
 import ast
+import re
 
 import pytest
 from documents import ROOT, Document, documents, read
 
 DOCUMENTS = documents()
-#: what fences may hold; a block of another language is one that nobody looks at
+#: languages of fenced blocks; a block of another one would be checked by no test
 LANGUAGES = {"", "sh", "json", "csv", "python", "javascript", "php", "go", "toml", "yaml", "ini"}
+
+#: a module or folder of the package in a guide for developers
+MODULE = re.compile(r"(?<![\w./-])((?:[a-z_]+/)+(?:[a-z_]+\.py)?)(?=[`\s,])")
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda each: each.name)
 
@@ -27,7 +31,7 @@ def test_links_lead_somewhere(document: Document) -> None:
 
 @every_document
 def test_pictures_and_documents_are_reached(document: Document) -> None:
-    """A document that nothing leads to is read by nobody."""
+    """Nobody reads a document without a link to it."""
     reached = {
         (other.path.parent / link.partition("#")[0]).resolve()
         for other in DOCUMENTS
@@ -47,3 +51,13 @@ def test_python_compiles(document: Document) -> None:
     for block in document.blocks():
         if block.language == "python":
             ast.parse(block.text, filename=f"{document.name}:{block.line}")
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_modules_named_for_developers_exist(name: str) -> None:
+    named = {
+        path for path in MODULE.findall(read(ROOT / name).text) if not path.startswith(("tests/", "docs/"))
+    }
+    assert len(named) > 10
+    folder = ROOT / "resizer"
+    assert not [path for path in named if not any((base / path).exists() for base in (ROOT, folder))]

@@ -1,4 +1,4 @@
-"""What is made of the code is made of the code as it is."""
+"""Generated parts of the documents are up to date."""
 
 import tomllib
 
@@ -13,13 +13,13 @@ def test_document_is_up_to_date(name: str) -> None:
     assert text == made(name), "run `python tests/docs/making.py`"
 
 
-def test_every_key_stands_there_with_its_default() -> None:
+def test_every_setting_is_documented_with_its_default() -> None:
     rows = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8").splitlines()
-    told = {}
+    documented = {}
     for row in rows:
         if row.startswith("| `"):
             key, default, _ = (cell.strip() for cell in row.strip("|").split(" | ", 2))
-            told[key.strip("`")] = tomllib.loads(f"value = {default.strip('`')}")["value"]
+            documented[key.strip("`")] = tomllib.loads(f"value = {default.strip('`')}")["value"]
     config = tomllib.loads((ROOT / "config.toml").read_text(encoding="utf-8"))
     flat: dict[str, object] = {}
     for name, value in config.items():
@@ -29,4 +29,4 @@ def test_every_key_stands_there_with_its_default() -> None:
             else {name: value}
         )
         flat.update(keys)
-    assert told == flat
+    assert documented == flat

@@ -1,4 +1,4 @@
-"""What the documents tell receivers to do takes what the service signs, and nothing else."""
+"""The documented receivers accept events that the service signed, and nothing else."""
 
 import asyncio
 import base64
@@ -26,8 +26,8 @@ OTHER_SECRET = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 FEED = {"python": ".py", "javascript": ".js", "php": ".php", "go": ".go"}
 PACKAGES = {"javascript": ("node", "nodejs"), "php": ("php", "php-cli"), "go": ("go", "golang-go")}
 
-#: what stands around a snippet: it is given calls as JSON on standard input, and prints a line for each: the
-#: request's id, or nothing where the snippet refuses
+#: code around a snippet: it reads calls as JSON from standard input, and prints a line for each: the
+#: request's id, or nothing if the snippet refuses
 PYTHON = """
 import json, sys
 for call in json.load(sys.stdin):

@@ -1,6 +1,6 @@
-"""What `resizer` is where a document's command is typed: it is started by what starts all tests' commands.
+"""The program `resizer` for documented commands: has the starter of all tests' commands fork one.
 
-As `process.Started` does it, which cannot be called from a shell.
+It does the same as `process.Started`, which cannot be called from a shell.
 """
 
 import array
@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 
-#: what names the file of the starter's socket, and how long an order's length is
+#: variable with the descriptor of the starter's socket; bytes of an order's length
 STARTER, HEAD = "STARTER", 8
 NUMBER = array.array("i").itemsize  # bytes
 
@@ -30,8 +30,8 @@ def run() -> int:
     return code if code >= 0 else 128 - code
 
 
-def _number(told: int) -> int:
-    return array.array("i", os.read(told, NUMBER))[0]
+def _number(pipe: int) -> int:
+    return array.array("i", os.read(pipe, NUMBER))[0]
 
 
 if __name__ == "__main__":

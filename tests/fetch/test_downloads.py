@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import pytest
 
+from limits import limits
 from origin import Answer, Origin
 from resizer.config import FetchSettings
 from resizer.errors import HttpStatusError
@@ -20,7 +21,7 @@ async def test_a_file_stays_for_who_reads_it_when_who_began_it_is_cancelled(
 ) -> None:
     url = origin.add("/a.jpg", Answer(body=b"image"))
     reading, may_end = asyncio.Event(), asyncio.Event()
-    async with Fetcher(LOOPBACK, spool=tmp_path) as fetcher:
+    async with Fetcher(LOOPBACK, limits(LOOPBACK), spool=tmp_path) as fetcher:
         downloads = Downloads(fetcher)
 
         async def first() -> None:
@@ -52,7 +53,7 @@ async def test_file_of_which_a_reader_was_cancelled_is_not_written_over(
     """A child of that reader may read on."""
     urls = [origin.add(path, Answer(body=path.encode())) for path in ("/other.jpg", "/a.jpg", "/next.jpg")]
     reading, may_end = asyncio.Event(), asyncio.Event()
-    async with Fetcher(LOOPBACK, spool=tmp_path) as fetcher, fetcher.fetch(urls[0]):
+    async with Fetcher(LOOPBACK, limits(LOOPBACK), spool=tmp_path) as fetcher, fetcher.fetch(urls[0]):
         downloads = Downloads(fetcher)
 
         async def first() -> None:
@@ -80,7 +81,7 @@ async def test_file_of_which_a_reader_was_cancelled_is_not_written_over(
 
 async def test_who_waits_for_a_download_that_is_given_up_makes_one(origin: Origin, tmp_path: Path) -> None:
     url = origin.add("/a.jpg", Answer.hang())
-    async with Fetcher(LOOPBACK, spool=tmp_path) as fetcher:
+    async with Fetcher(LOOPBACK, limits(LOOPBACK), spool=tmp_path) as fetcher:
         downloads = Downloads(fetcher)
 
         async def fetch() -> bytes:
@@ -100,7 +101,7 @@ async def test_who_waits_for_a_download_that_is_given_up_makes_one(origin: Origi
 async def test_a_failure_is_told_to_all(origin: Origin, tmp_path: Path) -> None:
     gate = asyncio.Event()
     url = origin.add("/a.jpg", Answer(status=404, gate=gate))
-    async with Fetcher(LOOPBACK, spool=tmp_path) as fetcher:
+    async with Fetcher(LOOPBACK, limits(LOOPBACK), spool=tmp_path) as fetcher:
         downloads = Downloads(fetcher)
 
         async def fetch() -> None:

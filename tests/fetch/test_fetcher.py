@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from limits import limits
 from origin import Answer, Origin, self_signed
 from resizer.config import FetchSettings
 from resizer.errors import BlockedAddress, InvalidUrl
@@ -24,7 +25,7 @@ IMAGE = os.urandom(700_000)
 
 def fetcher(folder: Path, **settings: Any) -> Fetcher:
     chosen = FetchSettings(**{"allow_networks": LOOPBACK, **settings})
-    return Fetcher(chosen, spool=folder / "spool", backoff=0.001)
+    return Fetcher(chosen, limits(chosen), spool=folder / "spool", backoff=0.001)
 
 
 async def content(fetching: Fetcher, url: str) -> tuple[Fetched, bytes]:
@@ -110,7 +111,10 @@ async def test_cancelled_fetch_leaves_nothing(origin: Origin, tmp_path: Path, an
     """While it waits for an answer, in the middle of a body, and while it waits to try again."""
     url = origin.add("a", answer)
     async with Fetcher(
-        FetchSettings(allow_networks=LOOPBACK, max_size=10**12), spool=tmp_path / "spool", backoff=60
+        FetchSettings(allow_networks=LOOPBACK, max_size=10**12),
+        limits(),
+        spool=tmp_path / "spool",
+        backoff=60,
     ) as fetching:
         task = asyncio.create_task(content(fetching, url))
         await origin.arrived("a")

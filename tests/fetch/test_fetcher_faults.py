@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from limits import limits
 from origin import Answer, Origin, self_signed
 from resizer.config import FetchSettings
 from resizer.errors import (
@@ -45,7 +46,7 @@ def _spool_is_empty_afterwards(tmp_path: Path) -> Iterator[None]:
 async def fault(folder: Path, url: str, **settings: Any) -> ImageError:
     """Fetch what cannot be fetched; its message shows nothing that it should not."""
     chosen = FetchSettings(**{"allow_networks": LOOPBACK, "retries": 0, **settings})
-    async with Fetcher(chosen, spool=folder / "spool", backoff=0.001) as fetching:
+    async with Fetcher(chosen, limits(chosen), spool=folder / "spool", backoff=0.001) as fetching:
         with pytest.raises(ImageError) as caught:
             async with fetching.fetch(url):
                 pytest.fail("it was fetched")
@@ -102,7 +103,7 @@ async def test_any_bytes_at_all_end_in_an_error_of_ours(origin: Origin, tmp_path
             raw[chance.randrange(len(raw))] = chance.randrange(256)
         url = origin.add("a", Answer(raw=bytes(raw[: chance.randint(0, len(raw))]), close=True))
         chosen = FetchSettings(allow_networks=LOOPBACK, retries=0)
-        async with Fetcher(chosen, spool=tmp_path / "spool") as fetching:
+        async with Fetcher(chosen, limits(chosen), spool=tmp_path / "spool") as fetching:
             try:
                 async with fetching.fetch(url):
                     pass
@@ -266,7 +267,7 @@ async def test_size_over_the_limit_is_told_while_it_arrives(
 
 async def test_size_at_the_limit_is_taken(origin: Origin, tmp_path: Path) -> None:
     chosen = FetchSettings(allow_networks=LOOPBACK, max_size=1_000_000)
-    async with Fetcher(chosen, spool=tmp_path / "spool") as fetching:
+    async with Fetcher(chosen, limits(chosen), spool=tmp_path / "spool") as fetching:
         for answer in (Answer(body=bytes(1_000_000)), Answer.bomb(1_000_000)):
             async with fetching.fetch(origin.add("a", answer)) as fetched:
                 assert fetched.size == 1_000_000
@@ -316,7 +317,7 @@ async def test_what_this_machine_lacks_is_waited_for_and_is_no_try(
         raise OSError(number, os.strerror(number))
 
     settings = FetchSettings(allow_networks=LOOPBACK, retries=0)
-    async with Fetcher(settings, spool=tmp_path / "spool") as fetching:
+    async with Fetcher(settings, limits(settings), spool=tmp_path / "spool") as fetching:
         with monkeypatch.context() as lacking:
             lacking.setattr(os, "open", refuse)
             async with fetching.fetch(url) as fetched:
@@ -335,7 +336,7 @@ async def test_what_this_machine_lacks_for_long_is_not_called_a_fault_of_the_hos
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    async with Fetcher(settings, spool=tmp_path / "spool") as fetching:
+    async with Fetcher(settings, limits(settings), spool=tmp_path / "spool") as fetching:
         monkeypatch.setattr(socket, "socket", refuse)
         with pytest.raises(OutOfResources, match=r"limit of its machine: .*; (raise|free)") as caught:
             async with fetching.fetch(url):

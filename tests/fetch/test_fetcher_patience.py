@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from resizer.fetch.host_throttle import Courtesy
-from yarl import URL
 
+from limits import limits
 from origin import Answer, Origin
 from resizer.config import FetchSettings
 from resizer.errors import HttpStatusError, ImageError
@@ -32,7 +31,7 @@ def _spool_is_empty_afterwards(tmp_path: Path) -> Iterator[None]:
 
 def fetcher(folder: Path, *, backoff: float = 0.001, **settings: Any) -> Fetcher:
     chosen = FetchSettings(**{"allow_networks": LOOPBACK, **settings})
-    return Fetcher(chosen, spool=folder / "spool", backoff=backoff)
+    return Fetcher(chosen, limits(chosen), spool=folder / "spool", backoff=backoff)
 
 
 async def fetch(fetching: Fetcher, url: str) -> Fetched:
@@ -235,31 +234,3 @@ async def test_crossing_redirects_do_not_wait_for_each_other(origin: Origin, tmp
         async with under_way(fetching, *[there, back, within] * 10) as tasks:
             await asyncio.gather(*tasks)
         assert origin.most_at_once == other.most_at_once == 1
-
-
-async def test_hosts_are_forgotten_when_nobody_needs_them() -> None:
-    hosts = Courtesy(per_host=1)
-    for number in range(100):
-        url = URL(f"http://h{number}.example/")
-        async with hosts.place(url):
-            hosts.pause(url, 0.0)
-    assert [len(kept) for kept in vars(hosts).values() if isinstance(kept, dict)] == [0, 1]
-
-
-async def test_place_waits_for_its_turn_and_is_given_back_on_cancellation() -> None:
-    hosts = Courtesy(per_host=1)
-    url = URL("http://h.example/")
-    order: list[str] = []
-
-    async def visit(name: str) -> None:
-        async with hosts.place(url):
-            order.append(name)
-
-    async with hosts.place(URL("http://h.example.:80/other")):
-        first, second = asyncio.create_task(visit("first")), asyncio.create_task(visit("second"))
-        async with hosts.place(URL("https://h.example/")):
-            order.append("another port")
-        first.cancel()
-        order.append("leaving")
-    await second
-    assert order == ["another port", "leaving", "second"]

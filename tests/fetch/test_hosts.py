@@ -8,6 +8,7 @@ from outcomes import done, failed
 from resizer.errors import ErrorCode
 from resizer.fetch.hosts import UNPROVEN, HostLimits, answered
 from resizer.models import Outcome
+from resizer.support.host_key import HostKey
 
 PER_HOST = 4
 IN_DOUBT = 16
@@ -152,3 +153,29 @@ async def test_no_more_connections_than_per_host_are_held() -> None:
 
     await asyncio.gather(*(hold() for _ in range(10)))
     assert most == 2
+
+
+async def test_hosts_at_rest_take_no_memory() -> None:
+    hosts = HostLimits(per_host=1, most_in_doubt=IN_DOUBT)
+    for number in range(100):
+        async with hosts.connection(f"h{number}"):
+            hosts.pause(f"h{number}", 0.0)
+    assert sum(len(kept) for kept in vars(hosts).values() if isinstance(kept, dict)) == 1
+
+
+async def test_connection_waits_for_its_turn_and_is_given_back_on_cancellation() -> None:
+    hosts = HostLimits(per_host=1, most_in_doubt=IN_DOUBT)
+    order: list[str] = []
+
+    async def visit(name: str) -> None:
+        async with hosts.connection(HostKey.of("http://h.example/")):
+            order.append(name)
+
+    async with hosts.connection(HostKey.of("http://h.example.:80/other")):
+        first, second = asyncio.create_task(visit("first")), asyncio.create_task(visit("second"))
+        async with hosts.connection(HostKey.of("https://h.example/")):
+            order.append("another port")
+        first.cancel()
+        order.append("leaving")
+    await second
+    assert order == ["another port", "leaving", "second"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from limits import limits
 from origin import Answer, Origin
 from resizer.config import FetchSettings
 from resizer.fetch.fetcher import Fetcher
@@ -77,7 +78,7 @@ async def test_original_that_is_sent_is_not_written_over(origin: Origin, tmp_pat
         origin.add(name.decode(), Answer(body=b"\xff\xd8\xff" + name * 1000)) for name in (b"a", b"b", b"c")
     ]
     settings = FetchSettings(allow_networks=LOOPBACK)
-    async with Fetcher(settings, spool=tmp_path) as fetching, AsyncExitStack() as stack:
+    async with Fetcher(settings, limits(settings), spool=tmp_path) as fetching, AsyncExitStack() as stack:
         await stack.enter_async_context(fetching.fetch(urls[0]))
         original = await stack.enter_async_context(Originals(fetching).fetch(urls[1]))
         await stack.enter_async_context(fetching.fetch(urls[2]))

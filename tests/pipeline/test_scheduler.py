@@ -186,7 +186,7 @@ async def test_image_that_lacks_something_of_this_machine_says_so(
 
 
 async def test_stop_begins_no_further_image_and_records_those_in_flight(
-    database: Database, events: Events, batch_of: MakeBatch
+    database: Database, batch_of: MakeBatch
 ) -> None:
     bench = Bench()
     bench.gates["slow"] = asyncio.Event()
@@ -286,7 +286,7 @@ async def test_batch_is_processing_from_its_first_image_on(
 
 
 async def test_many_dead_hosts_do_not_hold_up_one_that_nobody_knows_yet(
-    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+    database: Database, events: Events, batch_of: MakeBatch
 ) -> None:
     """Six for each worker, in a batch that came before."""
     bench, ends = Bench(), Ends(events)

@@ -1,4 +1,4 @@
-"""`--budget SECONDS`: a run that ends in time on a machine of any speed, and says what it left out."""
+"""`--budget SECONDS`: bound the time of a run on a slow machine, and list the tests left out."""
 
 import time
 
@@ -10,12 +10,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--budget",
         type=float,
         metavar="SECONDS",
-        help="begin no test later than so many seconds after the start; what is not begun is skipped",
+        help="skip tests not started within this time",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # xdist hands its workers the options as they are now, and the clock is the machine's
+    # xdist passes the options to its workers after this; the monotonic clock is shared by all processes
     if config.option.budget is not None and not hasattr(config.option, "spent_at"):
         config.option.spent_at = time.monotonic() + config.option.budget
 
@@ -24,5 +24,5 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     spent_at = getattr(item.config.option, "spent_at", None)
     if spent_at is not None and time.monotonic() > spent_at:
-        # with its name: reasons that are the same are told as one
-        pytest.skip(f"not begun within {item.config.option.budget:g} s: {item.nodeid}")
+        # with its name, since pytest merges equal reasons
+        pytest.skip(f"not started within {item.config.option.budget:g} s: {item.nodeid}")

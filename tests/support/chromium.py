@@ -1,4 +1,4 @@
-"""A real Chromium before the real service."""
+"""A real Chromium that loads the page from the real service."""
 
 import json
 import re
@@ -22,24 +22,24 @@ FLAGS = [
     "--disable-gpu",
     "--disable-extensions",
     "--no-first-run",
-    # colours are compared as numbers of sRGB, whatever screen there is
+    # colours are compared as sRGB values, whatever the screen
     "--force-color-profile=srgb",
-    # names of other sites, and what their DNS says once it was rebound
+    # names of other websites, rebound to this machine
     "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP resizer.test 127.0.0.1",
-    # tests share the machine's memory for shared files with many others
+    # /dev/shm may be too small
     "--disable-dev-shm-usage",
 ]
 LISTENING = re.compile(r"DevTools listening on (ws://\S+)")
 WIDE = (1280, 800)
 PHONE = (390, 844)
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-#: ms; nothing here takes as long on any machine
+#: ms; longer than anything takes on any machine
 PATIENCE = 60_000
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Opens windows, and holds against them what goes wrong in any."""
+    """Opens windows, and collects the errors of all of them."""
 
     context: BrowserContext
     faults: list[str]
@@ -65,7 +65,7 @@ class Windows:
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Chromium for all tests of a process; gives the address at which it is driven."""
+    """Start one Chromium for all tests of a process; yields the address of its debugger."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs Debian's package chromium")
@@ -84,7 +84,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 break
         else:
             pytest.fail("Chromium did not start: " + "".join(said))
-        # what it says later must not fill the pipe
+        # later output must not fill the pipe
         threading.Thread(target=process.stderr.read, daemon=True).start()
         yield found[1]
         process.kill()
@@ -92,7 +92,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """What drives it is a program of its own, half as dear to start as all that a test does with it."""
+    """Start Playwright's driver once: its start takes half as long as a test."""
     async with async_playwright() as playwright:
         opened = await playwright.chromium.connect_over_cdp(chromium)
         yield opened
@@ -101,11 +101,11 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def windows(browser: Browser) -> AsyncIterator[Windows]:
-    """Windows in which nothing is left of other tests; a profile for each would take twice as long."""
+    """Open windows without state from other tests; a profile for each would take twice as long."""
     (context,) = browser.contexts
     context.set_default_timeout(PATIENCE)
     await context.grant_permissions(["clipboard-read", "clipboard-write"])
-    kept = {*context.pages}  # without any it would end
+    kept = {*context.pages}  # without a page Chromium would exit
     opened = Windows(context, [])
     yield opened
     for page in context.pages:
@@ -123,11 +123,11 @@ async def page(windows: Windows) -> Page:
 
 
 async def violations(page: Page) -> list[Any]:
-    """What axe-core finds wrong with the page as it is shown now; WCAG 2.2 AA and good practice."""
+    """Return the violations that axe-core finds in the page now; WCAG 2.2 AA and good practice."""
     if not AXE.exists():
         pytest.skip("needs `npm install --no-save axe-core`, of which npm is Debian's package npm")
     session: CDPSession = await page.context.new_cdp_session(page)
-    # not as a script of the page, whose policy rightly refuses it
+    # not as a script of the page, which its policy blocks
     await session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
     answer = await session.send(
         "Runtime.evaluate",

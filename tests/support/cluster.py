@@ -1,4 +1,4 @@
-"""A real Redis on loopback, and workers of the distributed engine as processes of their own."""
+"""A real Redis on loopback, and workers of the distributed engine in their own processes."""
 
 import asyncio
 import shutil
@@ -18,7 +18,7 @@ READY = "takes images"
 
 
 class Redis:
-    """A server that can be killed and started again; with `durable` it has kept what it held."""
+    """A Redis server that can be killed and restarted; with `durable` it keeps its data."""
 
     def __init__(self, folder: Path, *, durable: bool = False, options: tuple[str, ...] = ()) -> None:
         if shutil.which("redis-server") is None:
@@ -61,7 +61,7 @@ class Redis:
             self._process = None
 
     def freeze(self) -> None:
-        """Have it answer nothing more, with every connection open, as a host that is gone."""
+        """Stop it from answering, with all connections open, like a host that has disappeared."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -74,7 +74,7 @@ class Redis:
 
 
 class Cluster:
-    """A broker and its workers; the server is the test's own."""
+    """A broker and its workers; the test runs the server."""
 
     def __init__(self, broker: Redis, folder: Path, variables: dict[str, str]) -> None:
         self.broker = broker
@@ -85,11 +85,11 @@ class Cluster:
 
     @property
     def engine(self) -> dict[str, Any]:
-        """The section of the server's configuration."""
+        """Return the section of the server's configuration."""
         return {"kind": "celery", "broker_url": self.broker.url}
 
     async def start_worker(self) -> Process:
-        """Start one; it takes images when this returns."""
+        """Start a worker; it accepts images when this returns."""
         worker = await self.begin_worker()
         await worker.said(READY)
         return worker

@@ -1,4 +1,4 @@
-"""Stands between the service and a store, and has faults of its own."""
+"""A proxy between the service and a store that injects faults."""
 
 from http import HTTPStatus
 from types import TracebackType
@@ -13,7 +13,7 @@ REFUSED = "<Error><Code>{}</Code><Message>as the test wants it</Message></Error>
 
 
 class FaultyStore:
-    """Passes on what it is asked, but for the first `faults` requests, and for what it does not know."""
+    """Passes on requests, except the first `faults` and unknown ones."""
 
     def __init__(
         self,

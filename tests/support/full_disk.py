@@ -1,4 +1,4 @@
-"""A small disk that a test fills up and frees again; it is pretended where none may be mounted."""
+"""A small disk that a test fills and frees; simulated where mounting is not permitted."""
 
 import contextlib
 import errno
@@ -15,14 +15,14 @@ from typing import Any, Protocol
 
 import pytest
 
-#: of one write, largest first: a disk is full when not one byte more finds a place
+#: bytes of one write, largest first: a disk is full when not one more byte fits
 FILLING = (1 << 16, 1 << 12, 1)
-#: where statvfs tells how many blocks are free
+#: index of the free blocks in the result of statvfs
 BFREE, BAVAIL = 3, 4
 
 
 class Disk(Protocol):
-    """A folder that can be out of space."""
+    """A folder that can run out of space."""
 
     folder: Path
 
@@ -32,7 +32,7 @@ class Disk(Protocol):
 
 
 class Tmpfs:
-    """A file system of its own in memory."""
+    """A separate file system in memory."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Tmpfs:
 
 
 class Inodes(Tmpfs):
-    """A file system that can have as many bytes as it likes, but no further file."""
+    """A file system with free bytes but no free inode."""
 
     def fill(self) -> None:
         self._filler.mkdir()
@@ -74,7 +74,7 @@ def _write_until_full(file: int, piece: bytes) -> None:
 
 
 class Pretended:
-    """A folder whose files this process cannot write while it is full; compressing children can."""
+    """A folder that this process cannot write to while it is full; compressing children can."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -99,7 +99,7 @@ class Pretended:
 
     def _open(self, real: Any, file: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
         if isinstance(file, (str, Path)) and "r" not in mode and not self.takes(file):
-            real(file, mode, *rest, **options).close()  # a name needs no space
+            real(file, mode, *rest, **options).close()  # names need no space
             return real("/dev/full", mode, *rest, **options)
         return real(file, mode, *rest, **options)
 
@@ -130,7 +130,7 @@ class Pretended:
         class Connection(sqlite3.Connection):
             def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
                 if statement == "COMMIT" and not disk.takes(path):
-                    # SQLite's own way: what does not fit ends the whole transaction
+                    # as in SQLite: a write that does not fit ends the whole transaction
                     super().execute("ROLLBACK")
                     error = sqlite3.OperationalError("database or disk is full")
                     error.sqlite_errorcode = sqlite3.SQLITE_FULL
@@ -143,7 +143,7 @@ class Pretended:
 
 @contextlib.contextmanager
 def tmpfs(folder: Path, options: str, kind: type[Tmpfs] = Tmpfs) -> Iterator[Tmpfs | None]:
-    """Mount a file system of its own there; None where that is not permitted."""
+    """Mount a file system there; None if that is not permitted."""
     folder.mkdir()
     if not _ran("mount", "-t", "tmpfs", "-o", options, "none", str(folder)):
         yield None
@@ -151,7 +151,7 @@ def tmpfs(folder: Path, options: str, kind: type[Tmpfs] = Tmpfs) -> Iterator[Tmp
     try:
         yield kind(folder)
     finally:
-        # lazily: a child that is about to end may still have a file open
+        # lazily: a child that is exiting may still have a file open
         _ran("umount", "-l", str(folder))
 
 
@@ -164,7 +164,7 @@ def _ran(*command: str) -> bool:
 
 @contextlib.contextmanager
 def read_only(path: Path) -> Iterator[bool]:
-    """Let nobody write there; gives False where that cannot be arranged."""
+    """Make the folder read-only; returns False if that is not possible."""
     if os.geteuid():
         mode = path.stat().st_mode
         path.chmod(mode & 0o555)
@@ -173,7 +173,7 @@ def read_only(path: Path) -> Iterator[bool]:
         finally:
             path.chmod(mode)
         return
-    # modes do not bind root
+    # root ignores modes
     mounted = _ran("mount", "--bind", str(path), str(path))
     try:
         yield mounted and _ran("mount", "-o", "remount,bind,ro", str(path))

@@ -1,4 +1,4 @@
-"""Hosts that lead inside, in every spelling, and a canary there that must not be reached."""
+"""Hosts with private addresses, in every spelling, and a canary that must not be reached."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from typing import Any, Self
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-#: IANA's registries of special-purpose addresses, multicast, and what was local or private once
+#: IANA's registries of special-purpose addresses, multicast, and formerly local or private ranges
 SPECIAL: tuple[Network, ...] = tuple(
     map(
         ip_network,
@@ -29,7 +29,7 @@ SPECIAL: tuple[Network, ...] = tuple(
     )
 )
 
-#: this machine, as text between `http://` and the port; each is understood, and refused as an address:
+#: this machine, as text between `http://` and the port; each is parsed, and refused as an address:
 #: decimal, octal, hexadecimal, short; with a trailing dot; in full-width and other digits, letters and dots;
 #: in mixed case; behind user info; IPv6; and IPv4 in it, mapped, compatible, translated, NAT64, 6to4, Teredo
 LOOPBACK_SPELLINGS = tuple(
@@ -49,7 +49,7 @@ LOOPBACK_SPELLINGS = tuple(
     [2001:0:7f00:1::] [2001:0:808:808::80ff:fffe]
     """.split()  # noqa: SIM905 - a table reads better without quotes
 )
-#: the like, which are no host at all, or a name that nobody has, or have a zone; how they fail is no matter
+#: similar texts that are not hosts, do not resolve, or have a zone; any failure will do
 NO_ADDRESS = tuple(
     """
     %31%32%37.0.0.1 127.0.0.1%00 127\u00ad.0.0.1 127.0.0.1\u200b 127.0.0.1%2f 256.0.0.1 4294967296
@@ -62,12 +62,12 @@ NO_ADDRESS = tuple(
 
 
 def edges(network: Network) -> list[Address]:
-    """The first, a middle and the last address."""
+    """Return the first, a middle and the last address."""
     return list(dict.fromkeys((network[0], network[network.num_addresses // 2], network[-1])))
 
 
 def embedded(address: IPv4Address) -> Iterator[IPv6Address]:
-    """Every IPv6 address that leads to an IPv4 address."""
+    """Return every IPv6 address that embeds an IPv4 address."""
     number = int(address)
     public = 0x08080808
     yield IPv6Address(0xFFFF << 32 | number)  # mapped
@@ -81,7 +81,7 @@ def embedded(address: IPv4Address) -> Iterator[IPv6Address]:
 
 
 class Canary:
-    """Listens on loopback from `async with` to its end, and counts who comes, whatever they say."""
+    """Listens on loopback within `async with`, and counts connections."""
 
     def __init__(
         self, *, port: int = 0, hosts: Sequence[str] = ("127.0.0.1", "127.255.255.254", "::1")
@@ -96,7 +96,7 @@ class Canary:
             server = await asyncio.start_server(self._accept, host, self.port)
             await self._stack.enter_async_context(server)
             self.port = server.sockets[0].getsockname()[1]
-        # it sings where it is reached
+        # proves that the canary counts
         for host in (*self._hosts, "0.0.0.0"):
             _, writer = await asyncio.open_connection(host, self.port)
             writer.close()
@@ -118,9 +118,9 @@ class Canary:
 
 
 class Names:
-    """A world of host names, in place of the system's: each lookup gives the next of a name's answers.
+    """A resolver that replaces the system's: each look-up returns the next of a name's answers.
 
-    Besides there are localhost, with what ends in it, and addresses; other names nobody has.
+    It also knows localhost, names that end in it, and addresses; other names do not resolve.
     """
 
     def __init__(self) -> None:

@@ -1,11 +1,11 @@
-"""Who descends from a process, as /proc tells it."""
+"""Find the descendants of a process in /proc."""
 
 from collections import defaultdict
 from pathlib import Path
 
 
 def descendants(pid: int) -> list[int]:
-    """Every process below it, nearest first."""
+    """Return all descendants, nearest first."""
     children = _children()
     found = [pid]
     for each in found:
@@ -14,13 +14,13 @@ def descendants(pid: int) -> list[int]:
 
 
 def named(word: str, pids: list[int]) -> list[int]:
-    """Those whose command line holds the word."""
+    """Return the descendants whose command line contains the word."""
     return [pid for pid in pids if word in _read(pid, "cmdline")]
 
 
 def parent_of(pid: int) -> int:
-    """Its parent; 0 where it is gone."""
-    # the name of the program stands in brackets, and may hold any
+    """Return its parent; 0 if the process is gone."""
+    # the program's name is in parentheses, and may contain any character
     fields = _read(pid, "stat").rpartition(")")[2].split()
     return int(fields[1]) if fields else 0
 

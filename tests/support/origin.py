@@ -1,4 +1,4 @@
-"""An image host on loopback that behaves, or misbehaves, as a test tells it to."""
+"""An image host on loopback that behaves, or misbehaves, as the test specifies."""
 
 import asyncio
 import contextlib
@@ -16,37 +16,37 @@ from types import TracebackType
 from typing import Any, Self
 
 CHUNK = 64 * 1024
-#: statuses that have no body by definition
+#: statuses without a body
 BODILESS = frozenset({204, 304})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What is sent for one request, and how; the default is an empty 200 that keeps the connection."""
+    """The response to one request; the default is an empty 200 that keeps the connection open."""
 
     body: bytes = b""
     status: int = 200
     content_type: str = "image/jpeg"
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: Content-Length to claim instead of the true one
+    #: Content-Length sent instead of the true one
     length: int | None = None
-    #: sent in place of status line, headers and body, to the byte; an endless or a paced body follows it
+    #: bytes sent instead of status line, headers and body; an endless or a paced body follows
     raw: bytes | None = None
-    #: nothing is sent before it is set
+    #: nothing is sent until it is set
     gate: asyncio.Event | None = None
-    #: seconds before anything is sent
+    #: seconds before the response
     delay: float = 0.0
-    #: seconds between single bytes of the body; 0 sends it at once
+    #: seconds between bytes of the body; 0 sends it at once
     pace: float = 0.0
-    #: the body is sent again and again until the client leaves
+    #: whether the body is repeated until the client disconnects
     endless: bool = False
-    #: seconds between two times; many hosts without an end at once leave each other no time else
+    #: seconds between two repetitions, so that many endless hosts share the loop
     rest: float = 0.0
-    #: the connection is closed after the answer
+    #: whether the connection is closed after the response
     close: bool = False
-    #: the connection is reset (RST) after the answer
+    #: whether the connection is reset (RST) after the response
     reset: bool = False
-    #: whoever has what the headers tell of (ETag, Last-Modified) is answered 304
+    #: whether a request with a matching validator (ETag, Last-Modified) gets 304
     conditional: bool = False
 
     @classmethod
@@ -55,7 +55,7 @@ class Answer:
 
     @classmethod
     def hang(cls) -> Self:
-        """Take the request and never answer."""
+        """Accept the request and never respond."""
         return cls(gate=asyncio.Event())
 
     @classmethod
@@ -69,29 +69,29 @@ class Answer:
 
     @classmethod
     def truncated(cls, body: bytes) -> Self:
-        """Claim a whole body and close after half of it."""
+        """Announce the whole body and close after half of it."""
         return cls(body=body[: len(body) // 2], length=len(body), close=True)
 
     @classmethod
     def silent(cls) -> Self:
-        """Close the connection without an answer."""
+        """Close the connection without a response."""
         return cls(raw=b"", close=True)
 
     @classmethod
     def rejected(cls) -> Self:
-        """Reset the connection without an answer."""
+        """Reset the connection without a response."""
         return cls(raw=b"", reset=True)
 
     @classmethod
     def bomb(cls, size: int) -> Self:
-        """Answer with so many bytes, about a thousand times smaller on the wire."""
+        """Respond with this many bytes, a thousand times smaller on the wire."""
         packer = zlib.compressobj(wbits=31)  # gzip
         pieces = [packer.compress(bytes(min(CHUNK, size - start))) for start in range(0, size, CHUNK)]
         return cls(body=b"".join([*pieces, packer.flush()]), headers={"Content-Encoding": "gzip"})
 
     @classmethod
     def html(cls) -> Self:
-        """Answer a page that says it is a JPEG."""
+        """Respond with an HTML page declared as a JPEG."""
         return cls(body=b"<!doctype html><title>Sorry</title>")
 
     def head(self) -> bytes:
@@ -110,9 +110,9 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """One request as it arrived."""
+    """One request as received."""
 
-    #: request target to the byte, query included
+    #: raw request target with the query
     target: str
     #: names in lower case
     headers: Mapping[str, str]
@@ -125,9 +125,9 @@ class Seen:
 
 
 class Origin:
-    """A server from `async with` to its end: `add` says what a path answers, the rest is what was seen.
+    """A server within `async with`: `add` sets the response of a path, the rest is what it observed.
 
-    A path that was not added answers 404. Hosts that hang are let go when the origin closes.
+    Other paths get 404. Responses that hang end when the origin closes.
     """
 
     def __init__(self, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
@@ -136,10 +136,10 @@ class Origin:
         self.requests: list[Seen] = []
         #: requests by path
         self.hits: Counter[str] = Counter()
-        #: most connections that were open, and most requests that were under way, at one time
+        #: highest numbers of open connections and of concurrent requests
         self.most_connections = 0
         self.most_at_once = 0
-        #: connections accepted in all
+        #: number of accepted connections
         self.connections = 0
         self._tls = tls
         self._answers: dict[str, list[Answer]] = {}
@@ -169,17 +169,17 @@ class Origin:
         return f"{scheme}://{shown}:{self.port}/{path.removeprefix('/')}"
 
     def add(self, path: str, *answers: Answer) -> str:
-        """Answer requests for the path in this order, and further ones as the last; returns its URL."""
+        """Set the responses of a path in order, the last for all further requests; returns its URL."""
         name = "/" + path.removeprefix("/")
         self._answers[name] = list(answers)
         return self.url(name)
 
     def answers(self, path: str) -> list[Answer]:
-        """Return what was added for a path."""
+        """Return the responses of a path."""
         return self._answers[path]
 
     async def arrived(self, path: str, times: int = 1) -> None:
-        """Wait until the path has been asked for so often."""
+        """Wait until the path was requested this often."""
         name = "/" + path.removeprefix("/")
         async with self._arrival:
             await self._arrival.wait_for(lambda: self.hits[name] >= times)
@@ -191,7 +191,7 @@ class Origin:
         self.connections += 1
         self.most_connections = max(self.most_connections, len(self._tasks))
         try:
-            # the client may leave at any time, and the origin may be closed
+            # the client may disconnect, and the origin may close, at any time
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while await self._serve(reader, writer):
                     pass
@@ -202,7 +202,7 @@ class Origin:
                 await writer.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; returns whether the connection stays open."""
+        """Respond to one request; returns whether the connection stays open."""
         seen = _parse(await reader.readuntil(b"\r\n\r\n"))
         await reader.readexactly(int(seen.headers.get("content-length", "0")))
         async with self._under_way_counted():
@@ -217,7 +217,7 @@ class Origin:
                 await _first(asyncio.sleep(answer.delay), reader)
             await _send(answer, writer)
         if answer.reset:
-            # without it, closing ends the connection in good order
+            # otherwise closing ends the connection cleanly
             writer.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
@@ -265,7 +265,7 @@ async def _send(answer: Answer, writer: asyncio.StreamWriter) -> None:
 
 
 async def _first(waited: Coroutine[Any, Any, object], reader: asyncio.StreamReader) -> None:
-    """Wait, but not for longer than the client does: it sends nothing while it waits for its answer."""
+    """Wait, but no longer than the client stays connected."""
     waiting, leaving = asyncio.ensure_future(waited), asyncio.ensure_future(reader.read(1))
     try:
         await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -284,7 +284,7 @@ def _parse(head: bytes) -> Seen:
 
 
 def self_signed(folder: Path, address: str = "127.0.0.1") -> ssl.SSLContext:
-    """Make a certificate that nobody trusts, for `Origin(tls=…)`; it lies there as certificate.pem."""
+    """Create an untrusted certificate for `Origin(tls=…)`, as certificate.pem in the folder."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     kind = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
     names = ["-subj", f"/CN={address}", "-addext", f"subjectAltName=IP:{address}"]

@@ -7,7 +7,7 @@ from resizer.errors import ErrorCode
 from resizer.models import Batch, Compressed, Fault, Outcome, Recipe
 from resizer.naming import DIGEST_SIZE, stem_of
 
-#: makes a batch with one image at each of these hosts
+#: makes a batch with an image at each of these hosts
 MakeBatch = Callable[[Sequence[str]], Awaitable[Batch]]
 
 
@@ -19,7 +19,7 @@ def done(batch_id: int, seq: int, *, size: int = 1) -> Outcome:
 
 
 def stem(data: bytes, recipe: Recipe) -> str:
-    """What the name of the file begins with that is made of these bytes."""
+    """Return the stem of the file made from these bytes."""
     return stem_of(sha256(data).hexdigest()[: 2 * DIGEST_SIZE], recipe)
 
 

@@ -1,4 +1,4 @@
-"""Pictures to compress: photo-like, small, and the same in every run."""
+"""Test pictures: photo-like, small, and the same in every run."""
 
 import functools
 import io
@@ -9,11 +9,11 @@ from PIL import Image, ImageDraw
 
 
 def photo(width: int = 320, height: int = 240, *, seed: int = 0) -> Image.Image:
-    """Smooth light, a few shapes and some grain: compresses like a photo, not like a diagram."""
+    """Draw smooth light, shapes and grain, which compress like a photo, not like a diagram."""
     return _photo(width, height, seed).copy()
 
 
-@functools.lru_cache(50)  # many tests want the same few
+@functools.lru_cache(50)  # many tests use the same few
 def _photo(width: int, height: int, seed: int) -> Image.Image:
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]

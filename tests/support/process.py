@@ -1,4 +1,4 @@
-"""The service as a process of its own, as users run it."""
+"""The service in its own process, as users run it."""
 
 import array
 import asyncio
@@ -22,13 +22,13 @@ import aiohttp
 import starter
 
 LISTENING = re.compile(r"listening on (http://\S+)")
-#: seconds; nothing here takes as long on any machine
+#: seconds; longer than anything takes on any machine
 PATIENCE = 90
 NUMBER = array.array("i").itemsize  # bytes
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment without a resizer's settings; may fetch from this machine, and has a small pool."""
+    """Return the environment without resizer's settings, with loopback allowed and a small pool."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RESIZER_")}
     return {
         **kept,
@@ -42,7 +42,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 @functools.cache
 def starter_at_work() -> socket.socket:
-    """Start what starts commands; returns where it takes its orders. It ends when this process does."""
+    """Start the process that forks commands; returns its socket. It ends with this process."""
     ours, its = socket.socketpair()
     with its:
         working = subprocess.Popen(
@@ -60,7 +60,7 @@ def starter_at_work() -> socket.socket:
 
 
 class Started:
-    """A command that was started."""
+    """A started command."""
 
     def __init__(self, pid: int, ends: asyncio.StreamReader, output: asyncio.StreamReader) -> None:
         self.pid = pid
@@ -72,7 +72,7 @@ class Started:
     async def command(
         cls, *arguments: str, env: Mapping[str, str], files: int | None = None
     ) -> tuple[Self, asyncio.StreamReader]:
-        """Start `python -m resizer` with these; returns it and what it says on standard error."""
+        """Start `python -m resizer` with these arguments; returns it and its standard error."""
         pipes = [os.pipe() for _ in range(3)]
         order = {"arguments": arguments, "environment": dict(env), "folder": str(Path.cwd()), "files": files}
         data = json.dumps(order).encode()
@@ -92,7 +92,7 @@ class Started:
 
     def send_signal(self, number: signal.Signals) -> None:
         if self.returncode is None:
-            with suppress(ProcessLookupError):  # it has ended by itself
+            with suppress(ProcessLookupError):  # it has ended already
                 os.kill(self.pid, number)
 
 
@@ -109,15 +109,15 @@ async def _number(told: asyncio.StreamReader) -> int:
 
 
 class Process:
-    """`python -m resizer …` from `async with` to its end; what it logs is read all the time."""
+    """`python -m resizer …` within `async with`; its log is read continuously."""
 
     def __init__(
         self, *arguments: str | Path, variables: Mapping[str, str] | None = None, files: int | None = None
     ) -> None:
-        """With `files` it can open no more than so many."""
+        """Set the command; `files` limits its open files."""
         self._files = files
         self._arguments = [str(each) for each in arguments]
-        # numpy would start threads in each process, for matrices that nobody multiplies
+        # numpy would start unused threads in each process
         self._variables = {"OPENBLAS_NUM_THREADS": "1", **(variables or {})}
         self.log: list[str] = []
         self._told = asyncio.Condition()
@@ -159,7 +159,7 @@ class Process:
         return match
 
     async def printed(self, pattern: str) -> re.Match[str]:
-        """Wait for a line on standard output; `ended` returns what follows it."""
+        """Wait for a line on standard output; `ended` returns the rest."""
         async with asyncio.timeout(PATIENCE):
             while line := await self.process.output.readline():
                 if match := re.search(pattern, line.decode()):
@@ -170,7 +170,7 @@ class Process:
         return (await self.said(LISTENING))[1]
 
     async def ended(self) -> tuple[int, str]:
-        """Wait for the end; returns the exit code and what stands on standard output."""
+        """Wait for the end; returns the exit code and the standard output."""
         async with asyncio.timeout(PATIENCE):
             output = await self.process.output.read()
             code = await self.process.wait()
@@ -182,7 +182,7 @@ class Process:
 
 
 async def ran(*arguments: str | Path, **variables: str) -> tuple[int, str, str]:
-    """Run a command to its end; returns exit code, standard output and standard error."""
+    """Run a command; returns its exit code, standard output and standard error."""
     async with Process(*arguments, variables=variables) as process:
         code, output = await process.ended()
     return code, output, "\n".join(process.log)

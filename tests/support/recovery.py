@@ -1,4 +1,4 @@
-"""What a service that was ended at any moment must have left, and what the next one must make of it."""
+"""Check the state after a crash, and the results after the restart."""
 
 import csv
 import functools
@@ -27,7 +27,7 @@ Rows = Sequence[Sequence[str]]
 
 @functools.cache
 def name_of(body: bytes) -> str:
-    """The name that compressing these bytes gives; empty where they are no image."""
+    """Return the file name for these bytes; empty if they are not an image."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "source"), Path(folder, "target")
         source.write_bytes(body)
@@ -41,7 +41,7 @@ def name_of(body: bytes) -> str:
 
 
 def expected(origin: Origin, rows: Rows) -> list[list[str]]:
-    """The file names that each row of a catalogue must end with, slot for slot; empty for what fails."""
+    """Return the expected file names of each row, slot for slot; empty for failures."""
 
     def slot(url: str) -> str:
         answer = origin.answers("/" + url.rpartition("/")[2])[-1]
@@ -51,7 +51,7 @@ def expected(origin: Origin, rows: Rows) -> list[list[str]]:
 
 
 async def slots_of(session: aiohttp.ClientSession, result_url: str, rows: Rows) -> list[list[str]]:
-    """The file names in a result, whose products must be the catalogue's."""
+    """Return the file names in a result, and check its products."""
     async with session.get(result_url) as response:
         result = list(csv.reader(io.StringIO(await response.text(), newline="")))[1:]
     assert [row[1] for row in result] == [row[0] for row in rows]
@@ -59,7 +59,7 @@ async def slots_of(session: aiohttp.ClientSession, result_url: str, rows: Rows) 
 
 
 def check_files(folder: Path) -> None:
-    """Every file is whole; nothing else lies about."""
+    """Check that every file is complete, and that there is no other."""
     for path in (folder / "compressed").iterdir():
         assert NAME.fullmatch(path.name), path
     check_not_torn(folder)
@@ -80,7 +80,7 @@ def check_integrity(folder: Path) -> None:
 
 @contextmanager
 def database_as_left(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A copy of the database: who opens the file itself tidies up what the next start should find."""
+    """Copy the database: opening the file itself would change what the next start finds."""
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("resizer.db", "resizer.db-wal"):
             if (folder / name).exists():

@@ -1,4 +1,4 @@
-"""A real S3 server on loopback: moto's, in a process of its own."""
+"""A real S3 server on loopback: moto's, in its own process."""
 
 import importlib.util
 import socket
@@ -15,14 +15,14 @@ from urllib.request import Request, urlopen
 import pytest
 
 REGION = "us-east-1"
-#: seconds for the server to come up, on a machine with much else to do
+#: seconds for the server's start on a busy machine
 PATIENCE = 120
 _NUMBERS = count(1)
 
 
 @dataclass
 class S3Server:
-    """The server, which can be taken away and come back; what it held is gone then."""
+    """The server, which can be stopped and restarted without its data."""
 
     port: int
     log: Path
@@ -54,7 +54,7 @@ class S3Server:
             self._process = None
 
     def bucket(self) -> str:
-        """Make a bucket of a new name; moto takes anyone for its owner."""
+        """Create a bucket with a new name; moto accepts any credentials."""
         name = f"pictures-{next(_NUMBERS)}"
         self.make_bucket(name)
         return name
@@ -64,7 +64,7 @@ class S3Server:
 
 
 def free_port() -> int:
-    """A port of loopback that was free a moment ago."""
+    """Return a currently free port on loopback."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -82,7 +82,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3_settings(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The section of the configuration for a new bucket; credentials stand in the environment."""
+    """Return the configuration for a new bucket; credentials are in the environment."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     return {

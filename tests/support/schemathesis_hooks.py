@@ -1,4 +1,4 @@
-"""What schemathesis cannot know from a schema: what a CSV is, and that a key is used once."""
+"""Hooks for what a schema cannot express: valid CSVs, and keys used once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis import Case
 
-#: of a host that has images, one of them broken
+#: URLs of a host with images, one of them broken
 ORIGIN = os.environ["IMAGES_ORIGIN"]
 URLS = st.sampled_from([f"{ORIGIN}/{name}" for name in ("a.jpg", "b.png", "none.jpg")])
 FIELD = re.compile(r"[\w.-]+", re.ASCII)
@@ -33,7 +33,7 @@ def catalogues(draw: st.DrawFn) -> str:
 
 @schemathesis.hook
 def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
-    """Give a CSV a format, by which it is made; of a media type no example could be sent."""
+    """Give CSVs a format with a generator; schemathesis generates none for the media type."""
     del context
     bodies = raw_schema["paths"]["/upload"]["post"]["requestBody"]["content"]
     for schema in (
@@ -48,7 +48,7 @@ schemathesis.openapi.format("csv", catalogues())
 
 @schemathesis.serializer("text/csv")
 def as_csv(context: Any, value: Any) -> bytes:
-    """Send an example as it stands."""
+    """Send an example unchanged."""
     del context
     return value if isinstance(value, bytes) else str(value).encode()
 
@@ -58,22 +58,22 @@ schemathesis.openapi.format("uri", st.just(f"{ORIGIN}/hook"))
 
 @schemathesis.hook
 def map_case(context: Any, case: Case[Any]) -> Case[Any]:
-    """Leave out of what is right what a schema cannot rule out."""
+    """Exclude invalid data that a schema cannot rule out."""
     del context
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return case
     if case.headers and case.headers.get("Idempotency-Key"):
-        # with other content a second use is refused, as it should be
+        # a second use with other content is refused, correctly
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     _give_a_box(case)
     if case.media_type == "multipart/form-data" and isinstance(case.body, dict):
-        # a further field's name is part of a header, which holds neither control characters nor nothing
+        # an extra field's name is part of a header: not empty, no control characters
         case.body = {name: value for name, value in case.body.items() if FIELD.fullmatch(name)}
     return case
 
 
 def _give_a_box(case: Case[Any]) -> None:
-    """Give the fits that need a box one that is not too large; what a form says goes before the query."""
+    """Give fits that need a box a small one; form fields override the query."""
     if case.operation.path != "/upload":
         return
     form = case.body if isinstance(case.body, dict) else {}

@@ -1,4 +1,4 @@
-"""What `/metrics` says, read as Prometheus reads it."""
+"""Read `/metrics` as Prometheus does."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from resizer.metrics import Metrics
 from service import Client
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-PATIENCE = 15.0  # seconds; how long a count may take to follow what it counts
+PATIENCE = 15.0  # seconds; longest delay of a count
 
 #: name and labels → value
 Samples = Mapping[str, float]
 
 
 def families(text: str, content_type: str) -> list[Metric]:
-    """Read strictly: OpenMetrics' parser refuses what the format does not allow."""
+    """Parse strictly, with the parser of OpenMetrics."""
     read = read_openmetrics if content_type.startswith("application/openmetrics-text") else read_plain
     return list(read(text))
 
 
 def samples(text: str, content_type: str = "text/plain") -> Samples:
-    """Every sample by its name and labels as they are written, but in order: `name{a="b"}`."""
+    """Return every sample by name and sorted labels: `name{a="b"}`."""
     found = {}
     for family in families(text, content_type):
         for sample in family.samples:
@@ -45,7 +45,7 @@ async def scrape(client: Client) -> Samples:
 
 
 async def scraped(client: Client, expected: Samples) -> Samples:
-    """Wait until these samples stand there; what is counted may follow what a client has been told."""
+    """Wait for these samples: a count may follow the response to a client."""
     found: Samples = {}
     try:
         async with asyncio.timeout(PATIENCE):

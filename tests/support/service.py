@@ -1,4 +1,4 @@
-"""The service in this process, and what a client does with it."""
+"""The service in this process, and the operations of its clients."""
 
 import asyncio
 import csv
@@ -20,7 +20,7 @@ from resizer.webhooks.receiver import create_receiver
 HEADER = "S. No.,Product Name,Input Image Urls"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LOOPBACK = ["127.0.0.0/8"]
-#: as a status tells it of a request that asks for nothing
+#: the recipe of a request without options, as in its status
 DEFAULT_RECIPE = {
     "quality": 50,
     "format": "keep",
@@ -35,7 +35,7 @@ Client = TestClient[web.Request, web.Application]
 
 
 def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
-    """Settings as shipped, but for a folder of the test's, leave to fetch from this machine, and no grace."""
+    """Return the default settings with the test's folder, loopback allowed, and no grace."""
     overrides: dict[str, dict[str, Any]] = {
         "fetch": {"allow_networks": LOOPBACK, "connect_timeout": 30, "timeout": 60, "retries": 0},
         "webhook": {"allow_networks": LOOPBACK, "schedule": [0, 0.2, 0.2]},
@@ -48,7 +48,7 @@ def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
 
 
 class Serve(Protocol):
-    """Start the service in this process, with settings of the test's; returns a client."""
+    """Start the service in this process with the test's settings; yields a client."""
 
     async def __call__(self, *, folder: Path = ..., **sections: dict[str, Any]) -> Client: ...
 
@@ -61,14 +61,14 @@ async def serving(data: Path) -> AsyncIterator[Serve]:
             server = TestServer(create_app(settings_for(folder, **sections)))
             client = TestClient(server)
             stack.push_async_callback(client.close)
-            await server.start_server(auto_decompress=False)  # as the service's own protocol has it
+            await server.start_server(auto_decompress=False)  # as in the service's own protocol
             return client
 
         yield start
 
 
 def catalogue(rows: Sequence[Sequence[str]], header: str = HEADER) -> bytes:
-    """A CSV with one row for each product: its name and its URLs."""
+    """Return a CSV with one row for each product: its name and its URLs."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     for number, (name, *urls) in enumerate(rows, 1):
@@ -92,7 +92,7 @@ async def upload(client: Client, data: bytes, **fields: str) -> dict[str, Any]:
 
 
 async def settled(client: Client, request_id: str) -> dict[str, Any]:
-    """The status once it is final."""
+    """Return the status once it is final."""
     async with client.get(f"/status/{request_id}", headers={"Prefer": "wait=60"}) as response:
         assert response.status == 200, await response.text()
         body: dict[str, Any] = await response.json()
@@ -115,7 +115,7 @@ async def images(client: Client, request_id: str, query: str = "") -> list[dict[
 
 
 async def problem(response: aiohttp.ClientResponse, status: int) -> dict[str, Any]:
-    """The problem document of an answer that must be one."""
+    """Return the problem document of a response, which must be one."""
     text = await response.text()
     assert response.status == status, text
     assert response.content_type == "application/problem+json", text
@@ -126,14 +126,14 @@ async def problem(response: aiohttp.ClientResponse, status: int) -> dict[str, An
 
 
 class Inbox:
-    """The bundled receiver on loopback, which can be waited for."""
+    """The bundled receiver on loopback."""
 
     def __init__(self, secret: str = SECRET) -> None:
         app = create_receiver(secret)
         app.on_response_prepare.append(self._answered)
         self._client = TestClient(TestServer(app))
         self._calls = asyncio.Condition()
-        #: statuses answered to POST /webhook
+        #: statuses of the responses to POST /webhook
         self.answers: list[int] = []
 
     async def __aenter__(self) -> Self:
@@ -148,7 +148,7 @@ class Inbox:
         return str(self._client.make_url("/webhook"))
 
     async def events(self, count: int = 1) -> list[dict[str, Any]]:
-        """Wait until so many calls were answered; return the events, newest first."""
+        """Wait for this many calls; returns the events, newest first."""
         async with self._calls:
             await self._calls.wait_for(lambda: len(self.answers) >= count)
         async with self._client.get("/events") as response:

@@ -1,7 +1,7 @@
-"""Starts `python -m resizer …` as often as it is asked, with what it imports already there.
+"""Start `python -m resizer …` repeatedly, with its imports already loaded.
 
-Most of a start is imports, a second or two of CPU time, and tests start it a hundred times. Each command is
-a process of its own nevertheless, forked from this one, which has no thread and has opened nothing.
+Imports take a second or two of CPU time at each start, and tests start a hundred commands. Each command is
+still a separate process, forked from this one, which has no threads and no open files.
 """
 
 import array
@@ -21,12 +21,12 @@ from typing import Any, Never
 
 from resizer.cli import COMMANDS
 
-#: bytes of an order's length, which come with the files: output, errors, and where its end is told
+#: bytes of the length of an order, sent with three files: output, errors, and the pipe for its exit code
 HEAD = 8
 
 
 def take_orders(orders: socket.socket) -> list[str]:
-    """Fork for each order; returns its arguments in the process that is to run it. Ends with its owner."""
+    """Fork for each order; returns its arguments in the new process. Ends with its owner."""
     while True:
         head, files, _, _ = socket.recv_fds(orders, HEAD, 3)
         if not head:
@@ -50,7 +50,7 @@ def _exactly(orders: socket.socket, size: int) -> bytes:
 
 
 def _run(order: dict[str, Any], output: int, errors: int, told: int) -> list[str]:
-    """Fork once more, and tell in what is left behind: the process, then how it ended."""
+    """Fork again; the parent reports the child's pid, then its exit code."""
     if pid := os.fork():
         for file in (output, errors):
             os.close(file)
@@ -63,7 +63,7 @@ def _run(order: dict[str, Any], output: int, errors: int, told: int) -> list[str
     os.dup2(errors, 2)
     for file in (output, errors):
         os.close(file)
-    # a shell has what it starts in the background ignore it
+    # shells make background processes ignore it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if (files := order.get("files")) is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -78,7 +78,7 @@ def _tell(told: int, number: int) -> None:
 
 
 def run_to_the_end() -> Never:
-    """End as Python does, but for taking every object apart: that would copy the memory of the fork."""
+    """Exit like Python, without destroying objects, which would copy the forked memory."""
     try:
         runpy.run_module("resizer", run_name="__main__", alter_sys=True)
     except SystemExit as end:
@@ -90,7 +90,7 @@ def run_to_the_end() -> Never:
     raise AssertionError("the command line ends by itself")
 
 
-#: what commands import when they want it; none of it starts a thread, as numpy would
+#: modules that commands import on demand; none starts a thread, as numpy would
 LATER = [
     "resizer.engine.celery.engine",
     "resizer.engine.celery.node",

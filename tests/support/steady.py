@@ -1,25 +1,25 @@
-"""An event loop whose clock stands still while the machine does not let the process run."""
+"""An event loop whose clock stops while the process is not scheduled."""
 
 import asyncio
 import selectors
 import time
 
-#: seconds; the most by which the clock goes on between two looks at it, and for which the loop sleeps at once
+#: seconds; longest advance of the clock between two readings, and longest sleep of the loop
 TICK = 0.05
 
 
 class _Naps(selectors.DefaultSelector):
-    """Wakes at every tick, so that a wait is seen to be one and no stall."""
+    """Wakes at every tick, to distinguish a wait from a stall."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         return super().select(TICK if timeout is None else min(timeout, TICK))
 
 
 class SteadyLoop(asyncio.SelectorEventLoop):
-    """Both sides of what a test does in its own process go by this clock.
+    """The loop of client and server in a test's process.
 
-    So a limit of half a second means half a second in which they could run, and holds on a machine that
-    stalls for longer than that. Other processes, which pools hold for one, have the system's clock.
+    A limit of half a second is half a second of running time, even if the machine stalls for longer. Other
+    processes, such as a pool's, use the system's clock.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What is told to be done has been synced before, name and content, and leftovers of a crash are swept."""
+"""Files are synced, name and content, before they are reported, and leftovers of a crash are removed."""
 
 import asyncio
 import errno
@@ -16,13 +16,13 @@ import photos
 from origin import Answer, Origin
 from process import PATIENCE, environment
 from resizer.storage import local
-from resizer.support.atomic_file import DRAFT, atomic_write, create_once
+from resizer.support.atomic_file import atomic_write, create_once
 from resizer.webhooks.signing import SECRET_FILE
 from service import Client, catalogue, settled, upload
 
 Serve = Callable[..., Awaitable[Client]]
 
-#: the command line, which tells on standard error whatever it does to names on the disk, and each sync
+#: runs the command line, and prints every change of a name and every sync to standard error
 TELLING = """
 import os, sys
 
@@ -65,7 +65,7 @@ async def steps_of(*arguments: str | Path) -> list[tuple[str, str]]:
 
 
 def follow(steps: Sequence[tuple[str, str]], *wanted: tuple[str, Path | str]) -> bool:
-    """Whether these steps come one after the other, with others between them or not."""
+    """Return whether these steps occur in this order, with any others between them."""
     rest = iter(steps)
     return all((verb, str(path)) in rest for verb, path in wanted)
 
@@ -85,13 +85,12 @@ async def test_run_syncs_content_then_name_before_it_goes_on(tmp_path: Path, ori
         steps
     )
 
-    for target in (data / SECRET_FILE, out / "result.csv"):
-        named = steps.index(("name", str(target)))
-        verb, draft = steps[named - 1]
-        assert verb == "sync"
-        assert DRAFT.fullmatch(Path(draft).name)
-        assert follow(steps[named:], ("name", target), ("sync", target.parent)), steps
-    assert steps[-1] == ("sync", str(out))  # and only then it is told
+    (temporary,) = (path for verb, path in steps if verb == "sync" and f".{SECRET_FILE}-" in path)
+    assert follow(steps, ("sync", temporary), ("name", data / SECRET_FILE), ("sync", data)), steps
+
+    result = out / "result.csv"
+    assert follow(steps, ("sync", out / ".result.csv.draft"), ("name", result), ("sync", out)), steps
+    assert steps[-1] == ("sync", str(out))  # and only then it is reported
     assert {path.name for path in out.iterdir()} == {".resizer", "compressed", "result.csv"}
 
 

@@ -3,7 +3,7 @@
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from resizer.support.cross_site import AllowedHosts, Authority, asked_for, comes_from_elsewhere
+from resizer.support.cross_site import AllowedHosts, Authority, is_cross_origin, requested_authority
 
 LOOPBACK = "127.0.0.1"
 
@@ -117,12 +117,12 @@ def test_text_that_is_no_host_is_none(text: str) -> None:
     ],
 )
 def test_request_target_counts_before_the_host_header(method: str, target: str, expected: str) -> None:
-    assert asked_for(method, target, headers(("Host", "own:1"))) == expected
+    assert requested_authority(method, target, headers(("Host", "own:1"))) == expected
 
 
 def test_two_hosts_are_not_taken_for_none() -> None:
-    assert asked_for("GET", "/", headers()) is None
-    assert asked_for("GET", "/", headers(("Host", "a"), ("host", "a"))) == ""
+    assert requested_authority("GET", "/", headers()) is None
+    assert requested_authority("GET", "/", headers(("Host", "a"), ("host", "a"))) == ""
 
 
 OWN = "shop.example:8080"
@@ -157,7 +157,7 @@ OWN = "shop.example:8080"
     ],
 )
 def test_page_of_another_origin_is_recognised(fields: list[tuple[str, str]], elsewhere: bool) -> None:
-    assert comes_from_elsewhere(headers(*fields), [OWN, ""]) == elsewhere
+    assert is_cross_origin(headers(*fields), [OWN, ""]) == elsewhere
 
 
 @pytest.mark.parametrize(
@@ -171,4 +171,4 @@ def test_page_of_another_origin_is_recognised(fields: list[tuple[str, str]], els
     ],
 )
 def test_default_port_may_be_left_out(origin: str, own: str, elsewhere: bool) -> None:
-    assert comes_from_elsewhere(headers(("Origin", origin)), [own]) == elsewhere
+    assert is_cross_origin(headers(("Origin", origin)), [own]) == elsewhere

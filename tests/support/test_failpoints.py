@@ -1,4 +1,4 @@
-"""The process ends at each named point of the road: the next one loses, doubles and tears nothing."""
+"""The process ends at each named point; the next one loses nothing and does nothing twice."""
 
 import asyncio
 import functools
@@ -28,9 +28,8 @@ from resizer.support.failpoints import EXIT_CODE, VARIABLE, Point, arm
 from service import SECRET, Inbox, catalogue, form
 
 VARIABLES = {"RESIZER_WEBHOOK__SECRET": SECRET, "RESIZER_COMPRESS__PROCESSES": "1"}
-#: how often a point is passed in any case: 20 images at 12 URLs, of which 11 give something, into 9 files;
-#: what is learnt of a URL may serve the same one further on, and outcomes that come together are committed
-#: together. Each of the two requests has its event
+#: how often each point is passed at least: 20 images at 12 URLs, 11 of which return something, into 9 files;
+#: a URL's result may be reused, and concurrent outcomes share a commit; each of the two requests has an event
 PASSINGS = {
     Point.CSV_COMMITTED: 2,
     Point.FETCHED: 11,
@@ -50,7 +49,7 @@ def picture(number: int) -> bytes:
 
 
 def stock(origin: Origin) -> dict[str, Rows]:
-    """Two catalogues by their Idempotency-Key: images that fail, URLs and bytes that come again, in both."""
+    """Return two catalogues by Idempotency-Key, both with failing images and repeated URLs and bytes."""
     url = [origin.add(f"/{number}.jpg", Answer(body=picture(number))) for number in range(9)]
     same = origin.add("/same.jpg", Answer(body=picture(0)))
     gone = origin.add("/gone.jpg", Answer(status=404))
@@ -70,13 +69,13 @@ def stock(origin: Origin) -> dict[str, Rows]:
 
 
 class Run:
-    """One data folder from a process that ends at a point to the end of what the next one makes of it."""
+    """A data folder from a crash at a point to the end of the next process's work."""
 
     def __init__(self, point: Point, number: int, folder: Path) -> None:
         self.point = point
         self.number = number
         self.folder = folder
-        # one alone has its outcomes committed one by one, mostly
+        # one fetch coroutine commits its outcomes mostly one by one
         workers = "1" if point is Point.OUTCOMES_COMMITTED else "3"
         self.variables = {**VARIABLES, "RESIZER_QUEUE__WORKERS": workers}
 
@@ -98,7 +97,7 @@ class Run:
             self.check_rows(ids)
 
     async def end_at_the_point(self) -> dict[str, str | None]:
-        """Returns the ids of the requests for which a 202 came."""
+        """Post the catalogues; returns the ids of the requests answered with 202."""
         armed = {VARIABLE: f"{self.point}:{self.number}"}
         async with server(self.folder, **self.variables, **armed) as process:
             url = await process.url()
@@ -117,10 +116,10 @@ class Run:
                 assert response.status == 202, await response.text()
                 return str((await response.json())["request_id"])
         except aiohttp.ClientError:
-            return None  # the process has come to its point
+            return None  # the process has reached its point
 
     def check_place(self, accepted: Mapping[str, str | None]) -> None:
-        """What the point must have left half done, and what not."""
+        """Check what the crash left half done."""
         files = {path.name for path in (self.folder / "compressed").iterdir()}
         drafts = {name for name in files if name.endswith(".draft")}
         before = self.number - 1
@@ -153,7 +152,7 @@ class Run:
                 assert attempts <= before
 
     def settled_urls(self) -> set[str]:
-        """The URLs for which nothing is left to do."""
+        """Return the URLs that need no more work."""
         with database_as_left(self.folder) as connection:
             pending = {
                 url for (url,) in connection.execute("SELECT url FROM images WHERE status = 'pending'")
@@ -164,7 +163,7 @@ class Run:
         return set().union(*urls.values()) - to_do
 
     async def recover(self, accepted: Mapping[str, str | None]) -> dict[str, str]:
-        """Start again, post again, wait for the end; returns the id of each request."""
+        """Restart, post again, and wait for the end; returns the id of each request."""
         ids: dict[str, str] = {}
         async with server(self.folder, **self.variables) as process:
             url = await process.url()
@@ -179,7 +178,7 @@ class Run:
             assert (await process.ended())[0] == 0
         assert set(self.inbox.answers) == {204}
         if self.point is Point.WEBHOOK_SENT:
-            assert len(self.inbox.answers) > len(self.catalogues)  # at least once, and here once more
+            assert len(self.inbox.answers) > len(self.catalogues)  # at least once: here twice
         return ids
 
     async def check_end(self, url: str, request_id: str, rows: Rows) -> None:
@@ -214,7 +213,7 @@ class Run:
                 await asyncio.sleep(0.02)
 
     def check_rows(self, ids: Mapping[str, str]) -> None:
-        """The database holds the catalogues, once each, and nothing else."""
+        """Check that the database holds each catalogue once, and nothing else."""
         with database_as_left(self.folder) as connection:
             products = connection.execute(
                 "SELECT request_id, p.name, count(url) FROM batches b JOIN products p ON b.id = p.batch_id "
@@ -239,7 +238,7 @@ class Run:
 
 
 def numbers(point: Point, runs: int) -> list[int]:
-    """The passings at which to end: the last, which also ends a request, the first, and any."""
+    """Return the passings to end at: the last, which also ends a request, the first, and a random one."""
     chance = random.Random(point)
     most = PASSINGS[point]
     return [most, 1, *(chance.randint(1, most) for _ in range(runs))][:runs]

@@ -1,4 +1,4 @@
-"""Raw connections to the service's own protocol, for clients that no library would be."""
+"""Raw connections to the service, for clients that no library can simulate."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from aiohttp import web
 from resizer.cli.serving import listen
 from resizer.config import ServerSettings
 
-#: seconds; what takes as long hangs
+#: seconds; anything longer hangs
 PATIENCE = 30
 
 
@@ -32,7 +32,7 @@ async def listening(app: web.Application, **settings: Any) -> AsyncIterator[int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """One answer as it came."""
+    """One response as received."""
 
     status: int
     #: names in lower case
@@ -40,7 +40,7 @@ class Reply:
     body: bytes
 
     def problem(self, status: int) -> dict[str, Any]:
-        """The problem document that this must be."""
+        """Return the problem document, which this must be."""
         assert self.status == status, (self.status, self.body[:500])
         assert self.headers["content-type"].startswith("application/problem+json")
         assert b"Traceback" not in self.body
@@ -71,7 +71,7 @@ class Wire:
             await self.writer.wait_closed()
 
     async def send(self, data: bytes) -> bool:
-        """False when the other side is not there any more."""
+        """Send bytes; returns False if the other side is gone."""
         try:
             self.writer.write(data)
             await self.writer.drain()
@@ -80,7 +80,7 @@ class Wire:
         return not self.writer.is_closing()
 
     async def reply(self, *, head_only: bool = False) -> Reply:
-        """Read one answer, passing over nothing."""
+        """Read one response, including interim ones."""
         async with asyncio.timeout(PATIENCE):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {
@@ -91,14 +91,14 @@ class Wire:
         return Reply(status=int(head[0].split()[1]), headers=headers, body=body)
 
     async def closed(self) -> bytes:
-        """Wait until the other side closes; returns what still came."""
+        """Wait until the other side closes; returns the remaining bytes."""
         came = b""
         async with asyncio.timeout(PATIENCE):
             try:
                 while piece := await self.reader.read(65_536):
                     came += piece
             except ConnectionError:
-                # a reset does not undo what came before it
+                # a reset keeps the bytes received before it
                 came += bytes(self.reader._buffer)  # type: ignore[attr-defined]  # noqa: SLF001
         return came
 

@@ -56,11 +56,11 @@ async def test_archive_holds_the_result_and_each_slot_under_a_name_to_read(
     archive = await archive_of(client, request_id)
     assert archive.namelist() == [
         "result.csv",
-        "Blue Chair/1-front.jpg",
-        "Blue Chair/3-side.png",
-        "Blue Chair/4-front.jpg",
+        "Blue Chair (line 2)/1-front.jpg",
+        "Blue Chair (line 2)/3-side.png",
+        "Blue Chair (line 2)/4-front.jpg",
         "blue chair (line 3)/1-front.jpg",
-        "_CON_ _Stühle_/1-side.png",
+        "_CON_ _Stühle_ (line 4)/1-side.png",
     ]
     assert archive.read("result.csv") == await body_of(client, f"/result/{request_id}")
     done = [image for image in await images(client, request_id) if image["status"] == "completed"]
@@ -115,7 +115,7 @@ async def test_archive_of_a_request_under_way_is_told_to_wait_unless_a_part_will
         await problem(response, 409)
         assert int(response.headers["Retry-After"]) > 0
     archive = await archive_of(client, request_id, "?partial=1")
-    assert archive.namelist() == ["result.csv", "One/1-done.jpg"]
+    assert archive.namelist() == ["result.csv", "One (line 2)/1-done.jpg"]
     assert archive.read("result.csv") == await body_of(client, f"/result/{request_id}?partial=1")
 
 
@@ -145,17 +145,17 @@ async def test_large_image_is_sent_in_pieces(
 async def test_lost_file_is_named_in_the_archive_and_in_the_log(
     serve: Serve, origin: Origin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(archives, "MOST_NAMED", 2)
+    monkeypatch.setattr(archives, "MOST_LISTED", 2)
     client = await serve()
     urls = [origin.add(f"/{number}.jpg", Answer(body=photos.jpeg(seed=number))) for number in range(2)]
     request_id = await finished(client, [("One", urls[0], urls[1], urls[1]), ("Two", urls[1])])
     name = (await images(client, request_id))[1]["output_url"].rpartition("/")[2]
     await client.app[STORAGE].delete(name)
     archive = await archive_of(client, request_id)
-    assert archive.namelist() == ["result.csv", "One/1-0.jpg", "errors.txt"]
+    assert archive.namelist() == ["result.csv", "One (line 2)/1-0.jpg", "errors.txt"]
     text = archive.read("errors.txt").decode()
-    assert f"One/2-1.jpg  {name}  {urls[1]}\r\n" in text
-    assert "Two/1-1.jpg" not in text
+    assert f"One (line 2)/2-1.jpg  {name}  {urls[1]}\r\n" in text
+    assert "Two (line 3)/1-1.jpg" not in text
     assert text.endswith("and 1 more\r\n")
     assert [record.levelname for record in caplog.records if record.name == archives.__name__] == ["ERROR"]
 
@@ -190,7 +190,7 @@ async def test_archive_breaks_off_where_a_file_cannot_be_read(
     def faulty(_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(archives, "_look_at", faulty)
+    monkeypatch.setattr(archives, "_read", faulty)
     async with client.get(f"/requests/{request_id}/archive") as response:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()

@@ -1,4 +1,4 @@
-"""What the contract says of cancel, retry, delete and redelivery, asked from outside."""
+"""Cancel, retry, delete and redelivery behave as in docs/api.md, tested by HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,7 +1,8 @@
-"""What the contract says of `GET /compressed/{filename}`, asked from outside."""
+"""`GET /compressed/{filename}` behaves as in docs/api.md, tested by HTTP."""
 
 import re
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -120,6 +121,48 @@ async def test_image_that_the_client_has_is_not_sent_again(
         assert (response.status, response.headers["ETag"]) == (status, tag)
         assert response.headers["Cache-Control"] == FOR_EVER
         assert bool(await response.read()) == (status == 200 and method == "GET")
+
+
+async def test_range_and_preconditions_by_date_and_tag(service: Stage, url: str) -> None:
+    async with service.session.get(url) as response:
+        tag, modified = response.headers["ETag"], response.headers["Last-Modified"]
+    long_ago = "Mon, 01 Jan 1990 00:00:00 GMT"
+
+    async def status(**fields: str) -> int:
+        headers = {name.replace("_", "-"): value for name, value in fields.items()}
+        async with service.session.get(url, headers=headers) as response:
+            return response.status
+
+    assert await status(Range="bytes=0-9", If_Range=modified) == 206
+    assert await status(If_Modified_Since=modified) == 304
+    assert await status(If_Modified_Since=long_ago) == 200
+    assert await status(If_Unmodified_Since=modified) == 200
+    assert await status(If_Unmodified_Since=long_ago) == 412
+    assert await status(If_Match=f'"x", {tag}') == 200
+    assert await status(If_Match="*") == 200
+    assert await status(If_Match=f"W/{tag}") == 412
+    assert await status(If_Match='"x"') == 412
+
+
+def store(folder: Path, name: str, data: bytes) -> None:
+    (next(folder.rglob("compressed")) / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("size", [1000, 131_072, 131_073, 1_000_000])
+async def test_file_of_any_size_is_sent_whole_and_in_parts(
+    size: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = bytes(n * 31 % 251 for n in range(size))
+    folder = tmp_path_factory.mktemp("sizes")
+    async with stage(folder) as service:
+        path = f"/compressed/{size:032x}.jpg"
+        store(folder, f"{size:032x}.jpg", data)
+        async with service.session.get(f"{service.root}{path}") as response:
+            assert await response.read() == data
+        for first, last in ((0, 9), (131_000 % size, size - 1), (size - 1, size - 1)):
+            span = {"Range": f"bytes={first}-{last}"}
+            async with service.session.get(f"{service.root}{path}", headers=span) as response:
+                assert (response.status, await response.read()) == (206, data[first : last + 1])
 
 
 async def test_head_has_the_headers_of_get(service: Stage, url: str) -> None:

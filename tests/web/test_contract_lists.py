@@ -1,4 +1,4 @@
-"""What the contract says of the lists: requests, a request's images, its deliveries."""
+"""The lists of requests, images and deliveries are as in docs/api.md."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What the contract says of `GET /result/{request_id}`, asked from outside."""
+"""`GET /result/{request_id}` behaves as in docs/api.md, tested by HTTP."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import unquote

@@ -1,4 +1,4 @@
-"""What the contract says of the service as a whole: tokens, addresses, problems, and its own paths."""
+"""Tokens, hosts, problems and the paths of the service itself behave as in docs/api.md."""
 
 from collections.abc import AsyncIterator
 
@@ -10,7 +10,7 @@ from service import catalogue, form, problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-#: every path of the contract's table that wants a token
+#: every documented path that requires a token
 TABLE = [
     ("POST", "/upload"),
     ("GET", "/status/{}"),

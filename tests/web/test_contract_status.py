@@ -1,4 +1,4 @@
-"""What the contract says of `GET /status/{request_id}`, asked from outside."""
+"""`GET /status/{request_id}` behaves as in docs/api.md, tested by HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator

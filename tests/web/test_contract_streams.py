@@ -1,4 +1,4 @@
-"""What the contract says of a request's events and its archive, asked from outside."""
+"""Events and archive of a request are as in docs/api.md, tested by HTTP."""
 
 import io
 import json

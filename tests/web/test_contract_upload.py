@@ -1,4 +1,4 @@
-"""What the contract says of `POST /upload`, asked from outside."""
+"""`POST /upload` behaves as in docs/api.md, tested by HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -15,7 +15,7 @@ from origin import Answer, Origin
 from resizer.app import stop
 from resizer.errors import DatabaseFailure
 from resizer.pipeline.following import PACE
-from resizer.web.api import events
+from resizer.web.api import event_stream as events
 from resizer.web.keys import REQUESTS
 from service import Client, catalogue, problem, settled, upload
 from wire import PATIENCE, errors_in

@@ -9,7 +9,7 @@ import pytest
 from full_disk import read_only
 from resizer.compress.pool import CompressPool
 from resizer.errors import DatabaseFailure, NoSpace, ResizerError, StorageFailure
-from resizer.web.api.uploads import SMALL
+from resizer.web.api.upload_body import SMALL
 from resizer.web.keys import CHECKS, STORAGE
 from service import Client, catalogue, form, problem
 

@@ -21,7 +21,7 @@ from service import Client, problem
 Serve = Callable[..., Awaitable[Client]]
 Document = dict[str, Any]
 METHODS = {"get", "post", "delete", "put", "patch"}
-#: what the contract leaves open (section 5)
+#: paths without a token (docs/api.md)
 OPEN = {"/", "/page/{name}", "/ping", "/healthz", "/compressed/{filename}"}
 
 

@@ -19,7 +19,7 @@ from wire import Wire, listening
 
 TOKEN = "the-first-token-of-two"
 OTHER = "the-second-token-of-two"
-#: what the contract leaves open (section 5), by route
+#: routes without a token (docs/api.md)
 OPEN = {"/", "/page/{name}", "/ping", "/healthz", "/compressed/{filename}"}
 
 WRONG = {

@@ -14,8 +14,9 @@ from aiohttp.base_protocol import BaseProtocol
 from test_upload import requests_made
 
 from resizer.app import create_app
-from resizer.web.connection.pace import MIN_RATE, Pace
-from resizer.web.connection.protocol import TAKING_SPANS, Protocol
+from resizer.web.connection.aiohttp_internals import WatchedConnection
+from resizer.web.connection.client_connection import WRITE_SPANS
+from resizer.web.connection.minimum_rate import MIN_RATE, MinimumRate
 from service import catalogue, settings_for
 from wire import PATIENCE, Wire, errors_in, listening
 
@@ -220,9 +221,9 @@ async def test_body_whose_framing_breaks_before_it_is_read_is_not_taken_for_whol
     turns: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The next packet comes so soon that its handler may not have begun."""
-    receive = Protocol.data_received
+    receive = WatchedConnection.data_received
 
-    def received(self: Protocol, data: bytes) -> None:
+    def received(self: WatchedConnection, data: bytes) -> None:
         def follow(left: int) -> None:
             if left:
                 asyncio.get_running_loop().call_soon(follow, left - 1)
@@ -233,7 +234,7 @@ async def test_body_whose_framing_breaks_before_it_is_read_is_not_taken_for_whol
         if data:
             follow(turns)
 
-    monkeypatch.setattr(Protocol, "data_received", received)
+    monkeypatch.setattr(WatchedConnection, "data_received", received)
     async with service(tmp_path, request_timeout=PATIENCE) as port, await Wire.to(port) as wire:
         await wire.send(CHUNKED + f"{len(CSV):x}\r\n".encode() + CSV + b"\r\n")
         (await wire.reply()).problem(400)
@@ -261,7 +262,7 @@ async def test_time_in_which_the_server_reads_nothing_does_not_count() -> None:
 async def test_pace_is_watched_again_after_a_pause() -> None:
     body = StreamReader(BaseProtocol(asyncio.get_running_loop()), 2**16)
     told = asyncio.Event()
-    watch = Pace(body, span=0.1, too_slow=told.set)
+    watch = MinimumRate(body, span=0.1, too_slow=told.set)
     watch.pause()
     await asyncio.sleep(0.4)
     assert not told.is_set()
@@ -332,7 +333,7 @@ async def test_who_reads_slowly_is_not_closed(path: str, endless: web.Applicatio
             await loop.sock_connect(slow, ("127.0.0.1", port))
             await loop.sock_sendall(slow, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             began = loop.time()
-            while loop.time() < began + 2 * TAKING_SPANS * TIMEOUT:
+            while loop.time() < began + 2 * WRITE_SPANS * TIMEOUT:
                 assert await loop.sock_recv(slow, 4_000)
                 await asyncio.sleep(TIMEOUT / 4)
             async with asyncio.timeout(PATIENCE):

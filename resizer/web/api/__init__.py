@@ -1,1 +1,1 @@
-"""Handlers of requests, and the bodies that they answer with."""
+"""Handlers of the API."""

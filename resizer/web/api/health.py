@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether it can do its work."""
+"""Liveness and readiness."""
 
 import asyncio
 import logging
@@ -13,27 +13,32 @@ from resizer.web.problems import RETRY_SOON, problem
 
 logger = logging.getLogger(__name__)
 
-#: seconds; a part that takes longer to say that it is well is not
+#: seconds within which a part must answer
 PATIENCE = 5.0
 
 
+async def ping(request: web.Request) -> web.Response:
+    del request
+    return answer_json({"status": "pong"})
+
+
 async def healthz(request: web.Request) -> web.Response:
-    """Say that the process answers, whatever its parts can do."""
+    """Answer 200 while the process answers at all."""
     del request
     return answer_json({"status": "ok"})
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Say whether what every upload and image needs can do its work; 503 names what cannot."""
+    """Answer 200 if every part works, else 503 with the names of those that do not."""
     checks = request.app[CHECKS]
     faults = await asyncio.gather(*map(_fault_of, checks.values()))
     failing = {part: fault for part, fault in zip(checks, faults, strict=True) if fault}
     if not failing:
         return answer_json({"status": "ok"})
-    told = "; ".join(f"{part}: {fault}" for part, fault in failing.items())
-    logger.warning("not ready: %s", told)
+    detail = "; ".join(f"{part}: {fault}" for part, fault in failing.items())
+    logger.warning("not ready: %s", detail)
     return problem(
-        HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", told, facts={"failing": [*failing]}, headers=RETRY_SOON
+        HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", detail, facts={"failing": [*failing]}, headers=RETRY_SOON
     )
 
 

@@ -1,29 +1,23 @@
-"""Send an image as its host gives it now: the page shows it beside what was made of it.
+"""Send an image as its host serves it now, for the page to show beside the compressed one.
 
-So the page loads nothing from other hosts, and shows also what this server alone can reach.
+The page therefore loads nothing from other hosts, and can show what only this server can reach.
 """
 
-import asyncio
-import logging
 import re
 
 from aiohttp import hdrs, web
 
 from resizer.errors import ImageError, OriginalUnavailable, OutOfResources
-from resizer.web.api.results import break_off
-from resizer.web.connection.leaving import ends_with_client
-from resizer.web.keys import ORIGINALS, REQUESTS, Original
+from resizer.web.api.downloads import pieces_of, send_body
+from resizer.web.connection.client_disconnect import cancelled_on_disconnect
+from resizer.web.keys import ORIGINALS, REQUESTS
 
-logger = logging.getLogger(__name__)
-
-#: bytes read at once
-PIECE = 256 * 1024
-#: as the image body's place in the list, written in one way only
+#: an image's index in the list, in its one spelling
 NUMBER = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
 HEADERS = {
-    # the same few are looked at again and again
+    # the page shows the same few again and again
     hdrs.CACHE_CONTROL: "private, max-age=600",
-    # opened by itself it is a picture and nothing else, whatever a browser takes it for
+    # opened on its own it must not run as a document
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -31,37 +25,21 @@ HEADERS = {
 
 
 async def original(request: web.Request) -> web.StreamResponse:
-    """Fetch one image of a request, and send it; who leaves meanwhile ends that."""
+    """Fetch one image of a request and send it; a disconnect cancels the download."""
     batches = request.app[REQUESTS]
     batch = await batches.batch(request.match_info["request_id"])
     number = request.match_info["number"]
     image = await batches.image(batch, int(number)) if NUMBER.fullmatch(number) else None
     if image is None:
         raise web.HTTPNotFound(text=f"request {batch.request_id} has no image {number[:64]!r}")
-    with ends_with_client(request):
+    with cancelled_on_disconnect(request):
         try:
             async with request.app[ORIGINALS](image.url) as found:
-                return await _send(request, found)
+                response = web.StreamResponse(headers={**HEADERS, hdrs.CONTENT_TYPE: found.content_type})
+                response.content_length = found.size
+                pieces = pieces_of(found.file, 0, found.size)
+                return await send_body(request, response, pieces, name=f"original {number}")
         except OutOfResources:
-            raise  # it is no fault of the image's host
+            raise  # not a fault of the image's host
         except ImageError as error:
             raise OriginalUnavailable(str(error)) from error
-
-
-async def _send(request: web.Request, found: Original) -> web.StreamResponse:
-    response = web.StreamResponse(headers={**HEADERS, hdrs.CONTENT_TYPE: found.content_type})
-    response.content_length = found.size
-    await response.prepare(request)
-    if request.method == hdrs.METH_HEAD:
-        return response
-    try:
-        while piece := await asyncio.to_thread(found.file.read, PIECE):
-            await response.write(piece)
-        await response.write_eof()
-    except ConnectionError:
-        logger.debug("the client left before the image was sent")
-    except Exception:
-        # the status is out already: only a broken connection tells that the rest is missing
-        logger.exception("sending an original broke off")
-        break_off(request)
-    return response

@@ -1,4 +1,4 @@
-"""Requests as a client sees them: how they stand, what belongs to them, and what may be done to them."""
+"""Status, lists and actions of requests."""
 
 import hashlib
 import json
@@ -9,33 +9,31 @@ from aiohttp import web
 from resizer.models import Batch, BatchStatus, ImageStatus
 from resizer.schemas import Json, delivery_body, image_body, page_body, status_body, status_url
 from resizer.web.answers import answer_json
-from resizer.web.api.origin import links_for
-from resizer.web.api.parameters import cursor, page_limit, preferred_wait, wanted_status
-from resizer.web.connection.leaving import ends_with_client
+from resizer.web.api.parameters import cursor, one_of, page_size, preferred_wait, query
+from resizer.web.api.public_address import links_for
+from resizer.web.connection.client_disconnect import cancelled_on_disconnect
 from resizer.web.keys import LIFECYCLE, REQUESTS, SETTINGS
 from resizer.web.problems import RETRY_SOON
 
-#: requests a page when nothing is said, and at most (contract, section 5)
+#: requests per page: default and maximum
 REQUESTS_PAGE = (20, 100)
-#: images a page when nothing is said, and at most
+#: images per page: default and maximum
 IMAGES_PAGE = (100, 1000)
 
 
 async def status(request: web.Request) -> web.Response:
-    """Tell where a request stands, at once or when it ends."""
-    batches = request.app[REQUESTS]
-    request_id = request.match_info["request_id"]
+    """Answer with the status, at once or, with `Prefer: wait`, when the request ends."""
+    batches, request_id = request.app[REQUESTS], request.match_info["request_id"]
     headers = {"Cache-Control": "no-cache"}
     seconds = preferred_wait(request)
     if seconds is None:
         batch = await batches.batch(request_id)
     else:
-        with ends_with_client(request):
+        with cancelled_on_disconnect(request):
             batch = await batches.wait(request_id, seconds)
-        headers["Preference-Applied"] = f"wait={seconds}"
-        headers["Vary"] = "Prefer"
+        headers |= {"Preference-Applied": f"wait={seconds}", "Vary": "Prefer"}
     if not batch.done:
-        headers.update(RETRY_SOON)
+        headers |= RETRY_SOON
     body = json.dumps(await status_of(request, batch), ensure_ascii=False)
     etag = hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
     headers["ETag"] = f'"{etag}"'
@@ -47,22 +45,24 @@ async def status(request: web.Request) -> web.Response:
 async def requests(request: web.Request) -> web.Response:
     """List requests, newest first."""
     batches, links = request.app[REQUESTS], links_for(request)
-    limit = page_limit(request, *REQUESTS_PAGE)
-    page = await batches.newest(
-        before=cursor(request), limit=limit + 1, status=wanted_status(request, BatchStatus)
+    limit = _limit(request, *REQUESTS_PAGE)
+    found = await batches.newest(
+        before=query(request, "after", cursor, default=None),
+        limit=limit + 1,
+        status=query(request, "status", one_of(BatchStatus), default=None),
     )
-    following = str(page[limit - 1].id) if len(page) > limit else None
-    webhooks = await batches.webhooks(page[:limit])
+    page = found[:limit]
+    webhooks = await batches.webhooks(page)
     data = [
         status_body(batch, links, _listed(request, webhooks[batch.id]), batches.expires_at(batch))
-        for batch in page[:limit]
+        for batch in page
     ]
-    return answer_json(page_body(data, following))
+    return answer_json(page_body(data, str(page[-1].id) if len(found) > limit else None))
 
 
 def _listed(request: web.Request, webhook: Json | None) -> Json | None:
     if webhook is not None and not request.app[SETTINGS].server.api_tokens:
-        # without a login anyone may list, and such a URL is often all that it takes to call it
+        # without tokens anyone may list, and knowing such a URL often suffices to call it
         return {**webhook, "url": None}
     return webhook
 
@@ -71,36 +71,40 @@ async def images(request: web.Request) -> web.Response:
     """List a request's images in the order of the CSV."""
     batches, links = request.app[REQUESTS], links_for(request)
     batch = await batches.batch(request.match_info["request_id"])
-    limit = page_limit(request, *IMAGES_PAGE)
-    after = cursor(request)
-    page = await batches.images(
+    limit = _limit(request, *IMAGES_PAGE)
+    found = await batches.images(
         batch,
-        after=-1 if after is None else after,
+        after=query(request, "after", cursor, default=-1),
         limit=limit + 1,
-        status=wanted_status(request, ImageStatus),
+        status=query(request, "status", one_of(ImageStatus), default=None),
     )
-    following = str(page[limit - 1].seq) if len(page) > limit else None
-    return answer_json(page_body([image_body(image, links) for image in page[:limit]], following))
+    page = found[:limit]
+    following = str(page[-1].seq) if len(found) > limit else None
+    return answer_json(page_body([image_body(image, links) for image in page], following))
+
+
+def _limit(request: web.Request, default: int, most: int) -> int:
+    return query(request, "limit", page_size(most), default=default)
 
 
 async def cancel(request: web.Request) -> web.Response:
-    """Cancel what is left of a request."""
+    """Cancel the images of a request that are not finished."""
     return await _accepted(request, await request.app[LIFECYCLE].cancel(request.match_info["request_id"]))
 
 
 async def retry(request: web.Request) -> web.Response:
-    """Try a request's failed and cancelled images anew."""
+    """Retry a request's failed and cancelled images."""
     return await _accepted(request, await request.app[LIFECYCLE].retry(request.match_info["request_id"]))
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Forget a request and the files that no other uses."""
+    """Delete a request, and the files that no other request uses."""
     await request.app[LIFECYCLE].delete(request.match_info["request_id"])
     return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
 async def deliveries(request: web.Request) -> web.Response:
-    """List a request's webhook deliveries with every try."""
+    """List a request's webhook deliveries with every attempt."""
     found = await request.app[REQUESTS].deliveries(request.match_info["request_id"])
     return answer_json({"data": [delivery_body(delivery) for delivery in found]})
 
@@ -114,11 +118,11 @@ async def send_again(request: web.Request) -> web.Response:
 async def _accepted(request: web.Request, batch: Batch) -> web.Response:
     headers = {"Location": status_url(batch, links_for(request))}
     if not batch.done:
-        headers.update(RETRY_SOON)
+        headers |= RETRY_SOON
     return answer_json(await status_of(request, batch), status=HTTPStatus.ACCEPTED, headers=headers)
 
 
 async def status_of(request: web.Request, batch: Batch) -> Json:
-    """Return the status body as this client is told it."""
+    """Return the status body with this client's URLs."""
     batches = request.app[REQUESTS]
     return status_body(batch, links_for(request), await batches.webhook(batch), batches.expires_at(batch))

@@ -1,7 +1,7 @@
-"""Write a ZIP from front to back, knowing nothing of where its bytes come from or go to.
+"""Write a ZIP front to back, without any input or output of its own.
 
-A library would do but for three things: per entry it holds half a kilobyte, dates are now, and a stored
-entry has its size behind it, where programs that read from a pipe cannot find it.
+The standard library keeps half a kilobyte per entry, and writes the size of a stored entry behind it, where
+programs that read from a pipe cannot find it.
 """
 
 import struct
@@ -12,20 +12,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-#: from this on a number stands in a field of 64 bits (PKWARE's APPNOTE, 4.4.1.4); so for the count of entries
+#: from these on, a number and the count of entries need 64-bit fields (PKWARE's APPNOTE, 4.4.1.4)
 HUGE: Final = 0xFFFFFFFF
 MANY: Final = 0xFFFF
 
 STORED: Final = 0
 DEFLATED: Final = 8
-#: names are UTF-8; sizes and checksum stand behind the content
+#: flags: names are UTF-8; sizes and checksum follow the content
 UTF8: Final = 1 << 11
 DESCRIBED: Final = 1 << 3
-#: versions of the format that a reader must know: 2.0, and 4.5 for 64 bits
+#: versions of the format a reader needs: 2.0, or 4.5 for 64 bits
 PLAIN_VERSION: Final = 20
 HUGE_VERSION: Final = 45
 UNIX: Final = 3 << 8
-#: an ordinary file that its owner may write and all may read
+#: a regular file, writable by its owner, readable by all
 MODE: Final = 0o100644 << 16
 #: bytes of the directory sent at once
 PIECE: Final = 1 << 16
@@ -42,12 +42,12 @@ TIME_EXTRA: Final = struct.Struct("<2HBl")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What the directory says of one entry."""
+    """One entry of the directory."""
 
     name: str
-    #: bytes that stand before its header
+    #: offset of its header
     start: int
-    #: bytes of the content, and CRC-32 of it; 0 where they are not known yet
+    #: bytes and CRC-32 of the content; 0 until they are known
     size: int = 0
     packed: int = 0
     checksum: int = 0
@@ -59,13 +59,13 @@ class Entry:
 
 
 class ZipWriter:
-    """Makes what stands before and behind the contents; some 20 bytes are kept of each entry.
+    """Makes everything but the contents; keeps some 20 bytes per entry.
 
-    They are the directory, compressed as it grows: names of one archive are much alike.
+    It compresses the directory as it grows: names within an archive are much alike.
     """
 
     def __init__(self, *, modified: float, offset: int = 0) -> None:
-        """Begin a ZIP behind `offset` other bytes, whose entries have this date (seconds since the epoch)."""
+        """Begin a ZIP after `offset` other bytes; `modified` is in seconds since the epoch."""
         self._dos, self._extra = _date(modified)
         self._position = offset
         self._entries = 0
@@ -73,7 +73,7 @@ class ZipWriter:
         self._directory: deque[bytes] = deque()
 
     def stored(self, name: str, *, size: int, checksum: int) -> bytes:
-        """Begin an entry of which so many bytes follow as they are; `checksum` is their CRC-32."""
+        """Return the header of an uncompressed entry; `checksum` is the CRC-32 of its `size` bytes."""
         entry = Entry(name=name, start=self._position, size=size, packed=size, checksum=checksum)
         header = self._header(entry, huge=size >= HUGE)
         self._note(entry)
@@ -81,7 +81,7 @@ class ZipWriter:
         return header
 
     async def deflated(self, name: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Write a whole entry of which nobody knows the size yet."""
+        """Yield a whole entry whose size is not known yet."""
         entry = Entry(name=name, start=self._position, deflated=True)
         header = self._header(entry, huge=False)
         yield header
@@ -95,14 +95,14 @@ class ZipWriter:
                 yield packed
         packed = packer.flush()
         packed_size += len(packed)
-        # 64 bits only where they are needed, though the header could not know: so Go and Java have it
+        # 64 bits only if needed, although the header could not say so: as Go and Java do
         form = HUGE_DESCRIPTOR if max(size, packed_size) >= HUGE else DESCRIPTOR
         yield packed + form.pack(b"PK\7\x08", checksum, packed_size, size)
         self._note(replace(entry, size=size, packed=packed_size, checksum=checksum))
         self._position += len(header) + packed_size + form.size
 
     def end(self) -> Iterator[bytes]:
-        """Write the directory, after which nothing follows."""
+        """Yield the directory, which ends the ZIP."""
         start = self._position
         self._directory.append(self._packer.flush())
         unpacker = zlib.decompressobj()
@@ -145,7 +145,7 @@ class ZipWriter:
         )
 
     def _note(self, entry: Entry) -> None:
-        """Write an entry into the directory."""
+        """Add an entry to the directory."""
         name = entry.name.encode()
         huge = [number for number in (entry.size, entry.packed, entry.start) if number >= HUGE]
         extra = (_huge_extra(*huge) if huge else b"") + self._extra
@@ -175,7 +175,7 @@ def _huge_extra(*numbers: int) -> bytes:
 
 
 def _date(seconds: float) -> tuple[tuple[int, int], bytes]:
-    """Return time and date as MS-DOS has them, in UTC, and the field that tells the very second."""
+    """Return time and date for MS-DOS, in UTC, and the extra field with the exact second."""
     at = datetime.fromtimestamp(seconds, UTC)
     year = min(max(at.year, 1980), 2107)
     dos = at.hour << 11 | at.minute << 5 | at.second // 2, (year - 1980) << 9 | at.month << 5 | at.day

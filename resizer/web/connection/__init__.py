@@ -1,1 +1,1 @@
-"""Connections: clocks, limits, and who may connect."""
+"""Connections, their limits, and middlewares."""

@@ -1,4 +1,4 @@
-"""One line for each HTTP request answered, and which of a client's requests its lines belong to."""
+"""Log HTTP requests, and add the request_id to every line logged while one is handled."""
 
 import logging
 import re
@@ -9,17 +9,17 @@ from aiohttp.typedefs import Handler
 
 from resizer.support.log_context import tied_to
 
-#: the client's request that the HTTP request is about
+#: the upload that the HTTP request is about
 REQUEST_ID = web.RequestKey("request_id", str)
-#: ids as the service makes them; anything else in a path is the client's own text
-OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+#: ids made by the service; other text in a path is not logged
+ID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @web.middleware
-async def tie_log(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tie what is logged meanwhile to the request that the path names."""
+async def log_with_request_id(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Add the request_id in the path to everything logged in the handler."""
     request_id = request.match_info.get("request_id", "")
-    if not OURS.fullmatch(request_id):
+    if not ID_PATTERN.fullmatch(request_id):
         return await handler(request)
     request[REQUEST_ID] = request_id
     with tied_to(request_id):
@@ -27,7 +27,7 @@ async def tie_log(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 class AccessLogger(AbstractAccessLogger):
-    """Logs who asked for which path; never a query or a header, where clients put what is secret."""
+    """Logs client, method and path; never a query or a header, which hold secrets."""
 
     @property
     def enabled(self) -> bool:
@@ -37,7 +37,7 @@ class AccessLogger(AbstractAccessLogger):
         figures = {
             "remote": request.remote,
             "method": request.method,
-            # as it came: decoded it could hold a line break
+            # as sent: decoded it could contain a line break
             "path": request.rel_url.raw_path,
             "status": response.status,
             "bytes": response.body_length,

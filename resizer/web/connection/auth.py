@@ -1,4 +1,4 @@
-"""Bearer tokens: who may call what."""
+"""Bearer tokens."""
 
 import hashlib
 import hmac
@@ -8,30 +8,30 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from pydantic import SecretStr
 
-#: paths that want no token (contract, section 5)
+#: paths that need no token
 OPEN_PATHS = frozenset({"/", "/ping", "/healthz"})
 OPEN_PREFIXES = ("/compressed/", "/page/")
 
 
 def require_token(tokens: Iterable[SecretStr]) -> Middleware:
-    """Return the middleware that lets only bearers of one of `tokens` pass; with none everyone may."""
+    """Return a middleware that answers 401 without one of `tokens`; with none, everyone may call."""
     known = [_digest(token.get_secret_value()) for token in tokens]
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # as it came: decoded, a path that no route knows could look like an open one
+        # as sent: decoded, an unknown path could look like an open one
         path = request.rel_url.raw_path
         if not known or path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
             return await handler(request)
-        given_headers = request.headers.getall("Authorization", ())
-        # of two it is not clear which one a proxy in front has judged
-        scheme, _, token = (given_headers[0] if len(given_headers) == 1 else "").partition(" ")
-        given = _digest(token.strip())
-        # every token is compared, in constant time, so that the time tells nothing
-        matches = [hmac.compare_digest(given, each) for each in known]
+        sent = request.headers.getall("Authorization", ())
+        # of two headers, a proxy in front may have checked either
+        scheme, _, token = (sent[0] if len(sent) == 1 else "").partition(" ")
+        digest = _digest(token.strip())
+        # compare every token, each in constant time, so that timing reveals nothing
+        matches = [hmac.compare_digest(digest, each) for each in known]
         if scheme.lower() != "bearer" or not any(matches):
             raise web.HTTPUnauthorized(
-                text="this needs a token: send the header 'Authorization: Bearer TOKEN'",
+                text="a token is required: send the header 'Authorization: Bearer TOKEN'",
                 headers={"WWW-Authenticate": 'Bearer realm="resizer"'},
             )
         return await handler(request)

@@ -1,4 +1,4 @@
-"""Accept connections while the system has room for them, and pause while it has not."""
+"""Accept connections; pause while the system has no descriptors or memory for them."""
 
 import asyncio
 import logging
@@ -11,20 +11,20 @@ from resizer.support.log_throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
 
-#: connections that the system holds until they are accepted; clients beyond these retry after 1 s, then 2 s …
+#: connections the kernel queues until they are accepted; clients beyond it retry after 1 s, then 2 s …
 BACKLOG = 1024
-#: connections accepted in one step of the loop; refusing one takes four steps, so up to four times as many
-#: are open beyond the limit
-AT_A_GO = 8
-#: seconds for which accepting pauses where the system has no room
+#: connections accepted per step of the loop; refusing one takes four steps, so up to four times as many are
+#: open beyond the limit
+ACCEPTS = 8
+#: seconds without accepting after a shortage
 PAUSE = 0.1
 
 
 class Listener:
-    """Accepts connections until it is closed; each gets a protocol made by `connect`.
+    """Accepts connections until it is closed; `connect` makes the protocol of each.
 
-    asyncio's own way of accepting tries a thousand times in a row where no descriptor is left, logs each try
-    with a traceback, and then does not look for a second.
+    asyncio's own server tries a thousand times in a row if no descriptor is left, logs each try with a
+    traceback, and then waits for a second.
     """
 
     def __init__(self, sockets: Sequence[socket.socket], connect: Callable[[], asyncio.Protocol]) -> None:
@@ -33,8 +33,8 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._arriving: set[asyncio.Task[None]] = set()
         self._paused: asyncio.TimerHandle | None = None
-        self._worth_a_line = LogThrottle()
-        self._accept_again()
+        self._may_log = LogThrottle()
+        self._resume()
 
     @classmethod
     async def open(
@@ -45,12 +45,12 @@ class Listener:
         *,
         taken: socket.socket | None = None,
     ) -> Self:
-        """Listen on each address of the host, or on the socket `taken`, which is bound already.
+        """Listen on every address of the host, or on the bound socket `taken`.
 
-        Raises `OSError`, and `UnicodeError` where the host is no name.
+        Raises `OSError`, and `UnicodeError` if the host is not a host name.
         """
         loop = asyncio.get_running_loop()
-        # asyncio finds the addresses and binds them
+        # asyncio resolves the addresses and binds them
         server = await (
             loop.create_server(asyncio.Protocol, host, port, start_serving=False)
             if taken is None
@@ -60,7 +60,7 @@ class Listener:
         try:
             for bound in server.sockets:
                 sockets.append(bound.dup())
-                sockets[-1].setblocking(False)  # noqa: FBT003 - so it is called
+                sockets[-1].setblocking(False)  # noqa: FBT003 - the parameter has no name
                 sockets[-1].listen(BACKLOG)
         except OSError:
             for each in sockets:
@@ -71,20 +71,20 @@ class Listener:
         return cls(sockets, connect)
 
     def close(self) -> None:
-        """Accept no more; what was accepted stays."""
+        """Stop accepting; accepted connections stay open."""
         if self._paused is not None:
             self._paused.cancel()
         for each in self.sockets:
             self._loop.remove_reader(each)
             each.close()
 
-    def _accept_again(self) -> None:
+    def _resume(self) -> None:
         self._paused = None
         for each in self.sockets:
             self._loop.add_reader(each, self._accept, each)
 
     def _accept(self, listening: socket.socket) -> None:
-        for _ in range(AT_A_GO):
+        for _ in range(ACCEPTS):
             try:
                 connection, _ = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -98,15 +98,15 @@ class Listener:
 
     async def _arrive(self, connection: socket.socket) -> None:
         try:
-            connection.setblocking(False)  # noqa: FBT003 - so it is called
+            connection.setblocking(False)  # noqa: FBT003 - the parameter has no name
             await self._loop.connect_accepted_socket(self._connect, connection)
         except (OSError, MemoryError) as error:
             connection.close()
-            logger.debug("a connection was lost as it was accepted: %s", error)
+            logger.debug("Lost a new connection: %s", error)
 
     def _pause(self, error: OSError | MemoryError) -> None:
         for each in self.sockets:
             self._loop.remove_reader(each)
-        self._paused = self._loop.call_later(PAUSE, self._accept_again)
-        if self._worth_a_line():
-            logger.warning("no connections are accepted until there is room: %s", shortage(error) or error)
+        self._paused = self._loop.call_later(PAUSE, self._resume)
+        if self._may_log():
+            logger.warning("Cannot accept connections: %s; retrying", shortage(error) or error)

@@ -4,7 +4,7 @@ import json
 
 from aiohttp import hdrs, web
 
-from resizer.web.api.origin import links_for
+from resizer.web.api.public_address import links_for
 from resizer.web.keys import SETTINGS
 from resizer.web.openapi.document import describe
 

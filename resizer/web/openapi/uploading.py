@@ -17,8 +17,7 @@ from resizer.errors import (
 from resizer.models import Effort, Fit, OutputFormat
 from resizer.recipe import BACKGROUND
 from resizer.schemas import Json
-from resizer.web.api.options import MAX_SIDE
-from resizer.web.api.parameters import LONGEST_KEY
+from resizer.web.api.parameters import LONGEST_KEY, MAX_SIDE
 from resizer.web.openapi import examples
 from resizer.web.openapi.parts import (
     Operation,

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from resizer.web.api.origin import links_for
+from resizer.web.api.public_address import links_for
 from resizer.web.keys import SETTINGS
 from resizer.web.openapi import describe
 from resizer.web.openapi.docs.page import page_of

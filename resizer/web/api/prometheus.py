@@ -1,4 +1,4 @@
-"""What the service has counted, for Prometheus; and the counting of HTTP answers."""
+"""Metrics for Prometheus, and the count of HTTP answers."""
 
 import asyncio
 import logging
@@ -13,33 +13,34 @@ from resizer.web.keys import METRICS, STANDING
 
 logger = logging.getLogger(__name__)
 
-#: seconds for the database; scrapers wait for 10 by default, and all else is worth most when it hangs
+#: seconds for the database; scrapers wait for 10 by default, and the other metrics matter most if it hangs
 PATIENCE = 5.0
 UNMATCHED = "unmatched"
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Tell what was counted since the start, and how things stand."""
+    """Answer with counters since the start and the state of the queue."""
     accept = ",".join(request.headers.getall("Accept", ()))
-    body, content_type = request.app[METRICS].expose(await _standing(request), accept=accept)
+    body, content_type = request.app[METRICS].expose(await _queue_state(request), accept=accept)
     headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept"}
     return web.Response(body=body, headers=headers)
 
 
-async def _standing(request: web.Request) -> Standing | None:
+async def _queue_state(request: web.Request) -> Standing | None:
     try:
         async with asyncio.timeout(PATIENCE):
             return await request.app[STANDING]()
     except TimeoutError:
-        logger.warning("metrics are told without what the database knows: no answer within %g s", PATIENCE)
+        reason = f"no answer within {PATIENCE:g} s"
     except DatabaseFailure as error:
-        logger.warning("metrics are told without what the database knows: %s", error)
+        reason = str(error)
+    logger.warning("Cannot read queue metrics: %s; answering without them", reason)
     return None
 
 
 @web.middleware
 async def count_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count each answer by the template of its route: paths as clients send them have no bound."""
+    """Count each answer by the template of its route: the number of paths has no bound."""
     started = time.perf_counter()
     status = None
     try:

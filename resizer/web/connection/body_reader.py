@@ -1,4 +1,4 @@
-"""Read a request's body: its Content-Encoding undone, counted, and no more of it than allowed."""
+"""Read a request's body within limits, with its Content-Encoding undone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator
 from aiohttp import StreamReader, hdrs, web
 
 from resizer.errors import UploadError, UploadTooLarge
-from resizer.web.connection.inflater import inflater_for
+from resizer.web.connection.content_encoding import inflater_for
 
-#: bytes of a line that belongs to the form itself: a boundary or a part's header
+#: bytes of a line that belongs to the form itself: a boundary or a header of a part
 LONGEST_LINE = 8190
 
 
-class Body:
-    """What `aiohttp.MultipartReader` wants to read from, or else `pieces` of it.
+class BodyReader:
+    """A body as `pieces`, or through the methods of `StreamReader` that `aiohttp.MultipartReader` calls.
 
-    Reading raises `UploadTooLarge` beyond `most` bytes, sent or decoded, of which `limit` is told to the
-    client; `UploadError` where the encoding is broken; and what aiohttp raises where the sending broke off.
+    Reading raises `UploadTooLarge` beyond `most` bytes, sent or decompressed, and reports `limit` to the
+    client; `UploadError` where the encoding is broken; and aiohttp's errors where the body is cut off.
     Raises `UnsupportedEncoding`.
     """
 
@@ -25,33 +25,32 @@ class Body:
         self._inflater = inflater_for(request.headers.get(hdrs.CONTENT_ENCODING, ""))
         self._most = most
         self._limit = limit
-        self._sent = 0
-        self._decoded = 0
         self._pieces = self.pieces()
         self._buffer = bytearray()
         self._ended = False
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Go through the body as it comes."""
-        while sent := await self._content.readany():
-            self._sent += len(sent)
-            self._check(self._sent)
+        """Yield the body as it arrives."""
+        received = inflated = 0
+        while data := await self._content.readany():
+            received += len(data)
+            self._check(received)
             if self._inflater is None:
-                yield sent
+                yield data
                 continue
-            for piece in self._inflater.feed(sent):
-                self._decoded += len(piece)
-                self._check(self._decoded)
+            for piece in self._inflater.feed(data):
+                inflated += len(piece)
+                self._check(inflated)
                 if piece:
                     yield piece
-                # a little can decompress to much: others get their turn
+                # a few bytes can inflate to many: let other tasks run
                 await asyncio.sleep(0)
         if self._inflater is not None:
             self._inflater.close()
 
     async def read(self, size: int) -> bytes:
         if not self._buffer:
-            await self._more()
+            await self._fill()
         return self._take(min(size, len(self._buffer)))
 
     async def readline(self, *, max_line_length: int | None = None) -> bytes:
@@ -61,7 +60,7 @@ class Body:
             searched = len(self._buffer)
             if searched > most:
                 break
-            if not await self._more():
+            if not await self._fill():
                 return self._take(searched)
         if not 0 <= end <= most:
             raise UploadError(f"a line of the form outside its fields is longer than {most} bytes")
@@ -73,7 +72,7 @@ class Body:
     def at_eof(self) -> bool:
         return self._ended and not self._buffer
 
-    async def _more(self) -> bool:
+    async def _fill(self) -> bool:
         piece = await anext(self._pieces, b"")
         self._buffer += piece
         self._ended = not piece

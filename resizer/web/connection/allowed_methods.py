@@ -1,4 +1,4 @@
-"""Which methods a path takes: told by OPTIONS, and to whoever uses another."""
+"""Answer OPTIONS, and 405 for other methods, with the methods a path takes."""
 
 from http import HTTPStatus
 
@@ -7,7 +7,7 @@ from aiohttp.typedefs import Handler
 
 
 def methods_of(request: web.Request) -> tuple[str, ...]:
-    """Return what the request's path takes, were it not for the request's own method; nothing if unknown."""
+    """Return the methods that the path takes if the request's own is not among them, else nothing."""
     unmatched = request.match_info.http_exception
     if isinstance(unmatched, web.HTTPMethodNotAllowed):
         return tuple(sorted({*unmatched.allowed_methods, hdrs.METH_OPTIONS}))
@@ -16,7 +16,6 @@ def methods_of(request: web.Request) -> tuple[str, ...]:
 
 @web.middleware
 async def answer_methods(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer OPTIONS, and refuse what the path does not take; each lists what it does take."""
     methods = methods_of(request)
     if not methods:
         return await handler(request)
@@ -24,7 +23,7 @@ async def answer_methods(request: web.Request, handler: Handler) -> web.StreamRe
     if request.method == hdrs.METH_OPTIONS:
         return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": allow})
     refusal = web.HTTPMethodNotAllowed(
-        request.method, methods, text=f"this path does not take {request.method[:32]}; it takes {allow}"
+        request.method, methods, text=f"this path does not accept {request.method[:32]}; use {allow}"
     )
     refusal.headers["Allow"] = allow
     raise refusal
