@@ -23,7 +23,7 @@ from resizer.metrics import Metrics
 from resizer.models import Attempt, Delivery, DeliveryStatus
 from resizer.support.background import BackgroundTasks, FailureLog, Periodic
 from resizer.support.failpoints import Point, reach
-from resizer.support.log_context import tied_to
+from resizer.support.log_context import log_request_id
 from resizer.support.retry_after import seconds_to_wait
 from resizer.version import VERSION
 from resizer.webhooks.signing import sign
@@ -145,7 +145,7 @@ class Outbox:
     def _start(self, delivery: Delivery) -> None:
         self._under_way.add(delivery.id)
         self._hosts[delivery.host] += 1
-        with tied_to(delivery.request_id):
+        with log_request_id(delivery.request_id):
             self._tries.begin(self._try(delivery)).add_done_callback(partial(self._ended, delivery))
 
     def _ended(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
