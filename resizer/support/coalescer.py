@@ -20,7 +20,7 @@ class Coalescer(Generic[T, R]):
 
     An item waits at most `max_wait` seconds for others. It waits no longer once `enough` items wait, or half
     as many as images are in flight: the others may be busy elsewhere. At most `max_batches` are processed
-    concurrently; items beyond them gather meanwhile, up to `max_items` for one batch.
+    concurrently; further items gather, up to `max_items` for one batch.
     """
 
     def __init__(

@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from http import HTTPStatus
-from types import TracebackType
 from typing import Protocol, Self
 
 import aiohttp
@@ -99,9 +98,7 @@ class Outbox:
         await self._stack.enter_async_context(self._loop)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
         if self._interrupted:
             logger.info("interrupted %d webhook tries; the next start repeats them", self._interrupted)

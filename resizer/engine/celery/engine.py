@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from types import TracebackType
 from typing import NoReturn, Self, cast
 
 from celery.states import SUCCESS
@@ -95,9 +94,7 @@ class CeleryEngine:
         await self._stack.enter_async_context(Periodic(self._watch, self._failures))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     @property
@@ -117,7 +114,7 @@ class CeleryEngine:
             raise NoWorkers
 
     async def run(self, task: Task, progress: Progress) -> Outcome:
-        """Have a worker process one image. Raises `TaskFailed` for a fault that is the worker's own."""
+        """Process one image on a worker. Raises `TaskFailed` for a fault that is the worker's own."""
         while True:
             deletions = self._claims.deletions
             outcome = await self._process(task)
