@@ -165,7 +165,7 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
     async with Fetcher(settings.fetch, app[HOSTS], spool=settings.spool_folder) as fetcher:
         app[ORIGINALS] = Originals(fetcher).fetch
         opened = (
-            open_celery_engine(settings, app[STORAGE], app[CLAIMS], app[EVENTS])
+            open_celery_engine(settings, app[STORAGE], app[CLAIMS], app[EVENTS], app[IN_FLIGHT])
             if settings.engine.kind == "celery"
             else open_local_engine(settings, fetcher, app[STORAGE], app[METRICS])
         )
@@ -246,12 +246,12 @@ async def open_local_engine(
 
 
 def open_celery_engine(
-    settings: Settings, storage: Storage, claims: FileClaims, events: Events
+    settings: Settings, storage: Storage, claims: FileClaims, events: Events, in_flight: InFlight
 ) -> AbstractAsyncContextManager[Engine]:
     # an extra that need not be installed
     from resizer.engine.celery.engine import CeleryEngine  # noqa: PLC0415
 
-    return CeleryEngine(settings, storage, claims, events)
+    return CeleryEngine(settings, storage, claims, events, in_flight)
 
 
 def run_worker(settings: Settings) -> int:

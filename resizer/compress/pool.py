@@ -25,7 +25,7 @@ from resizer.compress.child import Child, Ended, in_child
 from resizer.config import CompressSettings
 from resizer.errors import CompressCrash, CompressTimeout, ImageError
 from resizer.metrics import Metrics
-from resizer.support.log_context import tie, tied_to
+from resizer.support.log_context import current_request_id, log_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +243,7 @@ class CompressPool:
             return
         again, failed = list(lane.jobs), None
         blamed = again[lane.at or 0] if again else None
-        with tied_to(blamed.request_id if blamed else None):
+        with log_request_id(blamed.request_id if blamed else None):
             logger.warning("a compressing process died with %d images and is replaced", len(again))
         if blamed and blamed.blamed:
             again.remove(blamed)
@@ -261,7 +261,7 @@ class CompressPool:
             return
         again = list(lane.jobs)
         late = again.pop(at or 0)
-        with tied_to(late.request_id):
+        with log_request_id(late.request_id):
             logger.warning("a compressing process is killed: one image took longer than %g s", self._timeout)
         self._replace(lane, child, again, (late, CompressTimeout(self._timeout)))
 
@@ -281,7 +281,7 @@ class CompressPool:
         self._waiting.extendleft(reversed(again))
         self.restarts += 1
         self._metrics.pool_restarted()
-        with tied_to(None):
+        with log_request_id(None):
             renewal = asyncio.create_task(self._renew(lane, child, failed))
         self._renewals.add(renewal)
         renewal.add_done_callback(self._renewals.discard)
@@ -316,8 +316,8 @@ class _Job:
     single: bool = False
     #: by which its child notes that it has begun it
     number: int = 0
-    #: what its log lines are tied to
-    request_id: str | None = field(default_factory=tie)
+    #: of its log lines
+    request_id: str | None = field(default_factory=current_request_id)
 
     @property
     def alone(self) -> bool:

@@ -26,7 +26,7 @@ from resizer.storage.claims import stem_of_name
 from resizer.support.bounded import Bounded
 from resizer.support.failpoints import Point, reach
 from resizer.support.keyed_lock import KeyedLock
-from resizer.support.log_context import tied_to
+from resizer.support.log_context import log_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class ImagePipeline:
     async def process(self, cursor: ImageCursor, host: str, task: Task) -> None:
         """Process one image; its place at the host is given back once the host has sent it."""
         place = _HostPlace(self._hosts, host)
-        with tied_to(cursor.batch.request_id if cursor.batch else None):
+        with log_request_id(cursor.batch.request_id if cursor.batch else None):
             try:
                 async with self._shared.outcome_of(task, cursor, on_fetched=place.leave) as outcome:
                     if outcome is not None:

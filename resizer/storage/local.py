@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import aiofiles.os
@@ -78,9 +77,7 @@ class LocalStorage:
             ) from error
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._puts.aclose()
         await self._lookups.aclose()
         await asyncio.to_thread(self._close)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
@@ -85,11 +84,9 @@ class ObjectStorage:
         self._background.begin(self._check_early())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         # the library closes its connections itself
-        await self._background.__aexit__(kind, error, trace)
+        await self._background.__aexit__()
 
     async def _check_early(self) -> None:
         """Log at the start that the store cannot be used; it may be corrected while the service runs."""

@@ -17,6 +17,7 @@ from databases import opened_database
 from resizer.config import WebhookSettings
 from resizer.database import Database, Deliveries, NewBatch, NewDelivery
 from resizer.errors import ErrorCode
+from resizer.metrics import Metrics
 from resizer.models import (
     Attempt,
     Batch,
@@ -194,5 +195,7 @@ async def running(
     **settings: Any,
 ) -> AsyncIterator[Outbox]:
     allowed = tuple(ip_network(network) for network in networks)
-    async with Outbox(store, WebhookSettings(allow_networks=allowed, **settings), secret) as outbox:
+    async with Outbox(
+        store, WebhookSettings(allow_networks=allowed, **settings), secret, metrics=Metrics()
+    ) as outbox:
         yield outbox
