@@ -22,6 +22,7 @@ from resizer.support.allocator import keep_freed_memory
 PRELOAD = [__name__, "resizer.compress.calls", "resizer.compress.codec", "resizer.cli"]
 MEMORY_EXHAUSTED = 70  # exit status of a child; for whoever traces it
 ORPHAN_CHECK = 2.0  # seconds between two looks at whether the fork server is still there
+HUGE_PAGES = "glibc.malloc.hugetlb=1"  # asks for pages of 2 MiB: 3 % of the time of a JPEG
 KEPT_MEMORY = 128 * 2**20  # bytes; the pixels of a photo of 10 megapixels, and what is made of them
 
 
@@ -127,6 +128,8 @@ def _handle(pid: int) -> int | None:
 def _context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    # read when a process is executed, as the fork server is; children inherit its allocator
+    os.environ.setdefault("GLIBC_TUNABLES", HUGE_PAGES)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     return context
