@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
-from resizer.compress.calls import Made, make_file
+from resizer.compress.calls import CompressResult, make_file
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
 from resizer.errors import ImageError, PoolDown
@@ -125,7 +125,7 @@ class LocalEngine:
             self._metrics.stored(time.perf_counter() - compressed_at, made.compressed.output_bytes)
             return made.compressed
 
-    async def _make(self, fetched: Fetched, draft: Path, stem: str, recipe: Recipe) -> Made:
+    async def _make(self, fetched: Fetched, draft: Path, stem: str, recipe: Recipe) -> CompressResult:
         call = self._pool.submit(
             make_file,
             str(fetched.path),
@@ -162,7 +162,7 @@ def memory_limit(settings: CompressSettings) -> int:
     return CHILD_BASE + BYTES_PER_PIXEL * settings.max_pixels
 
 
-def _forget(draft: Path, call: asyncio.Future[Made]) -> None:
+def _forget(draft: Path, call: asyncio.Future[CompressResult]) -> None:
     if not call.cancelled():
         call.exception()  # no one else asks for it
     try:

@@ -306,7 +306,7 @@ async def test_a_process_that_cannot_be_started_for_now_is_started_later(
             kill_and_wait(pid)
         waiting = pool.submit(os.getpid)
         async with asyncio.timeout(PATIENCE):
-            while caplog.text.count("cannot be started") < 3:  # noqa: ASYNC110 - the pool brings it about
+            while caplog.text.count("cannot start a compressing process") < 3:  # noqa: ASYNC110 - the pool brings it about
                 await asyncio.sleep(0.01)
         assert not waiting.done()
     assert await waiting in pool.pids
