@@ -1,4 +1,4 @@
-"""Tell what halving the size of a picture's chroma would do to it."""
+"""Detect pictures that would suffer from chroma at half size."""
 
 from typing import Final
 
@@ -7,34 +7,34 @@ import numpy.typing as npt
 from PIL import Image
 
 BLOCK: Final = 2  # pixels on each side that share their chroma where it is halved
-#: Range of R−G or B−G within a block, and share of such blocks. Measured: texts, charts and badges in colour
-#: have 0.03 to 11 %, photos at most 0.012 %; black text has none, and needs none.
+#: Range of R−G or B−G within a block, and share of such blocks. Measured: coloured texts, charts and badges
+#: have 0.03 to 11 %, photos at most 0.012 %; black text has none.
 STRONG: Final = 160
 SHARE: Final = 0.0002
-#: pixels that are examined, spread over the height of the picture: 2 ms
+#: pixels examined, spread over the height of the picture: 1.5 ms
 ENOUGH: Final = 500_000
-STRIPES: Final = 32  # of a larger picture
-#: pixels of the largest picture that is looked at: what is thin in a larger one nobody sees, and to keep its
-#: chroma costs an encoder of AVIF half as much memory again
+STRIPES: Final = 32  # examined of a larger picture
+#: pixels of the largest picture examined: thin lines of a larger one are not seen, and full chroma costs an
+#: encoder of AVIF half as much memory again
 MOST: Final = 25_000_000
 RED, GREEN, BLUE, ALPHA = range(4)
-HALF: Final = 128  # opaque enough to be seen
+HALF: Final = 128  # alpha from which a pixel is visible
 
 
 def has_halved_chroma(image: Image.Image) -> bool:
-    """Say whether it is a JPEG that stores its chroma at less than full size."""
+    """Say whether an image is a JPEG that stores chroma at less than full size."""
     # number, horizontal and vertical sampling of each component
     layers: list[tuple[int, ...]] = getattr(image, "layer", [])
     return len({layer[1:3] for layer in layers}) > 1
 
 
 def has_thin_colours(image: Image.Image) -> bool:
-    """Say whether it has thin lines of strong colour, which halving its chroma would fade."""
+    """Say whether an image has thin lines of strong colour, which chroma at half size would fade."""
     if image.mode not in ("RGB", "RGBX", "RGBA") or min(image.size) < BLOCK:
         return False
     if image.width * image.height > MOST:
         return False
-    pixels = _looked_at(image)
+    pixels = _sample(image)
     strong = (_ranges(pixels, RED) > STRONG) | (_ranges(pixels, BLUE) > STRONG)
     strong = strong[:, ::BLOCK]
     if image.mode == "RGBA":
@@ -44,14 +44,14 @@ def has_thin_colours(image: Image.Image) -> bool:
     return bool(np.count_nonzero(strong) > SHARE * strong.size)
 
 
-def _looked_at(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Return rows of whole blocks: all there are, or evenly spread ones."""
+def _sample(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return rows of whole blocks: all rows, or evenly spread ones."""
     width, height = (side - side % BLOCK for side in image.size)
     rows = max(BLOCK, ENOUGH // width // STRIPES // BLOCK * BLOCK)
     if rows * STRIPES >= height:
         return np.asarray(image)[:height, :width]
     tops = [(height - rows) * stripe // (STRIPES - 1) // BLOCK * BLOCK for stripe in range(STRIPES)]
-    # a copy of all of a large picture would take as much memory as the picture
+    # An array of all of a large picture would take as much memory as the picture.
     return np.concatenate([np.asarray(image.crop((0, top, width, top + rows))) for top in tops])
 
 
