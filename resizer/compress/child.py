@@ -20,7 +20,7 @@ from resizer.support.allocator import keep_freed_memory
 
 #: modules that the fork server imports once for all children; the last one for the main module
 PRELOAD = [__name__, "resizer.compress.calls", "resizer.compress.codec", "resizer.cli"]
-MEMORY_EXHAUSTED = 70  # exit status of a child; seen by anyone who traces it
+MEMORY_EXHAUSTED = 70  # exit status of a child; only a tracer sees it
 ORPHAN_CHECK = 2.0  # seconds between two checks that the fork server is alive
 HUGE_PAGES = "glibc.malloc.hugetlb=1"  # asks for pages of 2 MiB: 3 % of the time of a JPEG
 KEPT_MEMORY = 128 * 2**20  # bytes; the pixels of a photo of 10 megapixels and of its result

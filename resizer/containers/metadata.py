@@ -1,7 +1,7 @@
 """Remove metadata from a source that is kept, without touching a pixel.
 
-Whatever decides how the picture looks is kept: colour profile, gamma, transparency and animation; and unless
-it is upright its orientation, in a minimal EXIF.
+It keeps all that decides how the picture looks: colour profile, gamma, transparency and animation, and the
+orientation unless it is upright, in a minimal EXIF.
 """
 
 import re

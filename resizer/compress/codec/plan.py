@@ -27,7 +27,7 @@ LONGEST_SIDE: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What one image becomes."""
+    """The decisions about one image."""
 
     kind: Format
     target: Format
