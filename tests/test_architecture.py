@@ -78,7 +78,7 @@ ONLY = {
     "rich": {"cli"},
     "pi_heif": {"compress.codec.heif"},
     "pyvips": {"compress.codec.vips"},
-    "simplejpeg": {"compress.codec.turbo", "compress.codec.end_mark"},
+    "simplejpeg": {"compress.codec.turbo"},
     "standardwebhooks": {"webhooks.signing"},
     "resizer.storage.local": {"app"},
     "resizer.pipeline.image": {"app", "pipeline.scheduler"},
