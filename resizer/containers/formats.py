@@ -25,8 +25,14 @@ class Format(StrEnum):
     HEIF = "heif"
 
 
-EXTENSIONS: Final[dict[Format, str]] = {kind: f".{kind}" for kind in Format if kind is not Format.HEIF} | {
-    Format.JPEG: ".jpg"
+EXTENSIONS: Final[dict[Format, str]] = {
+    Format.JPEG: ".jpg",
+    Format.PNG: ".png",
+    Format.WEBP: ".webp",
+    Format.GIF: ".gif",
+    Format.AVIF: ".avif",
+    Format.BMP: ".bmp",
+    Format.TIFF: ".tiff",
 }
 
 #: first bytes of files, by what they are
