@@ -2,7 +2,7 @@
 
 The catalogue alternates between the hosts, and a healthy host delays each response by 0.1 s. Time is measured
 from the upload until the last image of the nine is compressed. In each round, each case has a new service,
-which first fetches a few images from the nine. The case "alone" runs twice per round; the difference is noise.
+which first fetches a few images from the nine. "alone" runs twice per round; the difference is noise.
 """
 
 import socket
