@@ -81,7 +81,7 @@ class Watched:
             await asyncio.wait_for(self.looked.get(), PATIENCE)
 
     async def add(self, *urls: str, first: int = 1, due_in: float = 0.0) -> int:
-        """Finish a batch with webhooks to these URLs, with the ids msg_1, msg_2, …; returns the batch's id."""
+        """Finish a batch with webhooks to these URLs, with the ids msg_1, msg_2, …; returns its id."""
         self.planned[:] = [
             NewDelivery(
                 webhook_id=f"msg_{number}",
