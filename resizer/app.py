@@ -30,7 +30,7 @@ from resizer.events import (
 from resizer.fetch.fetcher import Fetcher
 from resizer.fetch.hosts import HostLimits
 from resizer.fetch.originals import Originals
-from resizer.metrics import Metrics, Standing, watch_loop
+from resizer.metrics import Metrics, QueueStats, watch_loop
 from resizer.pipeline.collector import Collector
 from resizer.pipeline.image import ImagePipeline, LocalEngine
 from resizer.pipeline.importing import Importer
@@ -50,7 +50,7 @@ from resizer.support.allocator import keep_freed_memory
 from resizer.support.in_flight import InFlight
 from resizer.web import setup_web
 from resizer.web.api.upload_body import check_spool
-from resizer.web.keys import CHECKS, LIFECYCLE, METRICS, ORIGINALS, REQUESTS, SETTINGS, STANDING, STORAGE
+from resizer.web.keys import CHECKS, LIFECYCLE, METRICS, ORIGINALS, QUEUE_STATS, REQUESTS, SETTINGS, STORAGE
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret
 from resizer.webhooks.webhook_events import announcer
@@ -91,7 +91,7 @@ def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
     app[CLAIMS] = FileClaims()
     app[HOSTS] = host_limits(settings)
     app[WATCHERS] = Watchers()
-    app[STANDING] = lambda: standing(app)
+    app[QUEUE_STATS] = lambda: queue_stats(app)
     app.cleanup_ctx.extend([event_loop, data_folder, database, storage, removal, engine, outbox, pipeline])
     app.on_shutdown.append(stop)
     setup_web(app)
@@ -285,12 +285,12 @@ async def open_worker_engine(settings: Settings) -> AsyncIterator[tuple[Engine, 
             yield local, opened
 
 
-async def standing(app: web.Application) -> Standing:
-    """Look up what metrics tell of the moment. Raises `DatabaseFailure`."""
+async def queue_stats(app: web.Application) -> QueueStats:
+    """Return the current size of the queue. Raises `DatabaseFailure`."""
     in_flight = app[IN_FLIGHT].images
     # images in flight are pending, too, until their outcome is recorded
     pending = await app[DATABASE].pending_images()
-    return Standing(
+    return QueueStats(
         requests=await app[DATABASE].count_by_status(),
         waiting=max(pending - in_flight, 0),
         in_flight=in_flight,

@@ -27,7 +27,6 @@ MAY_IMPORT = {
     "version": set(),
     "errors": set(),
     "recipe": set(),
-    "photos": set(),
     "support": {"errors"},
     "models": {"errors", "recipe"},
     "naming": {"models"},
@@ -56,7 +55,6 @@ MAY_IMPORT = {
         "data_folder",
         "database",
         "engine",
-        "photos",
         "pipeline",
         "storage",
         "web",
@@ -68,7 +66,7 @@ MAY_IMPORT = {
 
 #: third-party module, or one of ours → the only packages or modules that may import it
 ONLY = {
-    "PIL": {"compress.codec", "photos"},
+    "PIL": {"compress.codec"},
     "aiosqlite": {"database"},
     "sqlite3": {"database"},
     "aiohttp.web": {"web", "webhooks.receiver", "app", "cli"},
@@ -78,7 +76,7 @@ ONLY = {
     "rich": {"cli"},
     "pi_heif": {"compress.codec.heif"},
     "pyvips": {"compress.codec.vips"},
-    "simplejpeg": {"compress.codec.turbo", "compress.codec.end_mark"},
+    "simplejpeg": {"compress.codec.turbo"},
     "standardwebhooks": {"webhooks.signing"},
     "resizer.storage.local": {"app"},
     "resizer.pipeline.image": {"app", "pipeline.scheduler"},

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
-from resizer.compress.calls import Made, make_file
+from resizer.compress.calls import CompressResult, make_file
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings, QueueSettings
 from resizer.database import Database
@@ -185,7 +185,7 @@ class LocalEngine:
             self._metrics.stored(time.perf_counter() - compressed_at, made.compressed.output_bytes)
             return made.compressed
 
-    async def _make(self, fetched: Fetched, draft: Path, stem: str, recipe: Recipe) -> Made:
+    async def _make(self, fetched: Fetched, draft: Path, stem: str, recipe: Recipe) -> CompressResult:
         call = self._pool.submit(
             make_file,
             str(fetched.path),
@@ -225,7 +225,7 @@ def _internal(batch_id: int, seq: int, error: Exception) -> Outcome:
     return Outcome(batch_id=batch_id, seq=seq, attempts=0, fault=fault)
 
 
-def _remove_draft(draft: Path, call: asyncio.Future[Made]) -> None:
+def _remove_draft(draft: Path, call: asyncio.Future[CompressResult]) -> None:
     if not call.cancelled():
         call.exception()  # nothing else asks for it
     try:

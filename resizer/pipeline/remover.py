@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Collection
 from contextlib import suppress
-from types import TracebackType
 
 from resizer.database import Database
 from resizer.errors import DatabaseFailure, NoSpace
@@ -35,10 +34,8 @@ class Remover(Periodic):
         self._to_note: set[str] = set()
         self._waiting: list[asyncio.Future[None]] = []
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await super().__aexit__(kind, error, trace)
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
         for each in self._waiting:
             each.cancel()
         with suppress(DatabaseFailure, NoSpace):  # the next start finds them as unnamed

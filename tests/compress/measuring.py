@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from resizer.compress.codec import compress_file
-from resizer.compress.codec.decoding import silent
+from resizer.compress.codec.pillow import libtiff_silenced
 from resizer.containers.formats import Format
 from resizer.errors import ImageError
 from resizer.models import Recipe
@@ -41,7 +41,7 @@ def measured(source: str, target: str, *, recipe: Recipe, max_pixels: int) -> tu
 def look_through(path: str) -> tuple[int, str, int, int]:
     """Open a result as anyone would, every frame of it; in a child, since it is made of hostile bytes."""
     data = Path(path).read_bytes()
-    with warnings.catch_warnings(), silent(Format.TIFF):
+    with warnings.catch_warnings(), libtiff_silenced(Format.TIFF):
         warnings.simplefilter("ignore")
         # from memory, since Pillow makes room for what a chunk of a file claims to hold
         with Image.open(BytesIO(data)) as image:

@@ -14,7 +14,7 @@ from measuring import measured
 from pictures import animated, photo, saved, srgb
 from PIL import Image
 
-from resizer.compress.child import Child, in_child
+from resizer.compress.child import Child, run_calls
 from resizer.compress.codec import compress_file
 from resizer.compress.memory import memory_limit
 from resizer.compress.pool import CompressPool
@@ -46,7 +46,7 @@ def set_off(data: bytes, folder: Path, max_pixels: int = SETTINGS.max_pixels) ->
     child = Child.start(memory_limit(SETTINGS))
     try:
         call = partial(measured, str(source), str(folder / "target"), recipe=RECIPE, max_pixels=max_pixels)
-        (end,), _ = child.executor.submit(in_child, 1, [call]).result(PATIENCE)
+        (end,), _ = child.executor.submit(run_calls, 1, [call]).result(PATIENCE)
         if end.error is not None:
             raise end.error
         told: tuple[str, str, int] = end.result

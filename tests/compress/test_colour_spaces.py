@@ -59,7 +59,7 @@ def test_profiles_are_small_and_always_the_same() -> None:
     ],
 )
 def test_primaries_that_span_nothing_make_no_profile(primaries: Primaries) -> None:
-    with pytest.raises(ValueError, match=r"line|light|none|large"):
+    with pytest.raises(ValueError, match=r"line|light|visible|large"):
         rgb_profile(primaries, SRGB_CURVE)
 
 

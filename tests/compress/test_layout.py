@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from resizer.compress.codec.layout import Layout, middle
+from resizer.compress.codec.layout import Layout, margins
 from resizer.recipe import Fit, OutputFormat, Recipe
 
 ENDLESS = 10**9
@@ -84,4 +84,4 @@ def test_fit_without_both_limits_is_inside() -> None:
 
 
 def test_odd_pixel_is_left_over_at_the_right_and_below() -> None:
-    assert middle((4, 4), (9, 10)) == (2, 3)
+    assert margins((4, 4), (9, 10)) == (2, 3)

@@ -56,6 +56,12 @@ async def test_child_keeps_the_memory_of_one_image_for_the_next() -> None:
         assert await pool.run(child.pages_taken, 20_000_000) < 100
 
 
+async def test_child_asks_for_huge_pages() -> None:
+    """glibc reads this when a process is executed; a kernel that has no such pages ignores it."""
+    async with CompressPool(settings(processes=1)) as pool:
+        assert await pool.run(os.getenv, "GLIBC_TUNABLES") == "glibc.malloc.hugetlb=1"
+
+
 async def test_zero_processes_are_one_a_core() -> None:
     async with CompressPool(settings(processes=0)) as pool:
         assert len(pool.pids) == len(os.sched_getaffinity(0))
@@ -300,7 +306,7 @@ async def test_a_process_that_cannot_be_started_for_now_is_started_later(
             kill_and_wait(pid)
         waiting = pool.submit(os.getpid)
         async with asyncio.timeout(PATIENCE):
-            while caplog.text.count("cannot be started") < 3:  # noqa: ASYNC110 - the pool brings it about
+            while caplog.text.count("cannot start a compressing process") < 3:  # noqa: ASYNC110 - the pool brings it about
                 await asyncio.sleep(0.01)
         assert not waiting.done()
     assert await waiting in pool.pids
