@@ -190,9 +190,9 @@ class Node:
 
     async def _send_heartbeat(self, client: Redis) -> None:
         """Send the server this worker's slots and tasks."""
-        sign = Heartbeat(slots=self._slots, held=() if self._ended else tuple(self._tasks.held))
+        beat = Heartbeat(slots=self._slots, held=() if self._ended else tuple(self._tasks.held))
         async with client.pipeline(transaction=False) as pipe:
-            pipe.set(node_key(self._name), sign.to_json(), px=int(ALIVE * 1000))
+            pipe.set(node_key(self._name), beat.to_json(), px=int(ALIVE * 1000))
             pipe.sadd(NODES, self._name)
             await pipe.execute()
 
