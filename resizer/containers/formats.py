@@ -25,7 +25,9 @@ class Format(StrEnum):
     HEIF = "heif"
 
 
-EXTENSIONS: Final = {kind: f".{kind}" for kind in Format if kind is not Format.HEIF} | {Format.JPEG: ".jpg"}
+EXTENSIONS: Final[dict[Format, str]] = {
+    kind: ".jpg" if kind is Format.JPEG else f".{kind}" for kind in Format if kind is not Format.HEIF
+}
 
 #: first bytes of files, by what they are
 SUPPORTED: Final = {
