@@ -37,7 +37,7 @@ NOT_READY: Json = answer(
 )
 #: files need no schema: they are what their type says
 PAGE_TYPES: Json = {kind.partition(";")[0]: {} for kind in CONTENT_TYPES.values()}
-PROMETHEUS: Json = {"schema": {"type": "string"}, "example": "resizer_queue_images 12.0\n"}
+PROMETHEUS: Json = {"schema": {"type": "string"}, "example": "resizer_images_waiting 12.0\n"}
 
 PING = Operation(
     method="get",
