@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "config": {"support", "models", "errors", "recipe"},
     "metrics": {"models", "errors", "version"},
     "events": {"models"},
-    "schemas": {"models", "recipe"},
+    "schemas": {"containers", "errors", "models", "recipe"},
     "catalog": {"models", "errors"},
     "fetch": BASE,
     "compress": BASE | {"storage"},

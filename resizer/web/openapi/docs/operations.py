@@ -4,7 +4,7 @@ import json
 import shlex
 from typing import Any
 
-from resizer.schemas import Json
+from resizer.schemas.fields import Json
 from resizer.web.openapi.docs.html import Html, joined, paragraphs, prose, tag
 from resizer.web.openapi.docs.schemas import fields_of, type_of
 

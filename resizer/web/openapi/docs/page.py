@@ -1,6 +1,6 @@
 """The page: what a reader sees first, and the sections in their order."""
 
-from resizer.schemas import Json
+from resizer.schemas.fields import Json
 from resizer.web.openapi.docs.html import Html, joined, paragraphs, prose, tag
 from resizer.web.openapi.docs.operations import operation_section, webhook_section
 from resizer.web.openapi.docs.schemas import schema_section

@@ -1,6 +1,6 @@
 """Schemas for people: a table of fields, and a type in a few words."""
 
-from resizer.schemas import Json
+from resizer.schemas.fields import Json
 from resizer.web.openapi.docs.html import Html, joined, paragraphs, prose, tag
 
 
