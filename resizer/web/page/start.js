@@ -151,7 +151,7 @@ class Start {
       el("div", { class: "field" }, el("label", { for: "effort" }, "Effort"), effort),
       ...shape.fields,
       el("div", { class: "field wide" }, el("label", { for: "webhook" }, "Webhook (optional)"), webhook, el("p", { class: "quiet", id: "webhook-means" }, "The service calls this URL when all images are done."))),
-    el("p", { class: "quiet" }, "Images are never enlarged. A file grows only if its format or dimensions change."),
+    el("p", { class: "quiet" }, "Images are never enlarged. A file can grow only if its format or dimensions change."),
     el("div", { class: "actions" }, button, progress));
     return form;
   }
