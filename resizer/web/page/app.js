@@ -1,4 +1,4 @@
-// The page: which view an address shows.
+// The entry point of the page: show the view that the address names.
 
 import { showHistory } from "./history.js";
 import { showStart } from "./start.js";
@@ -12,7 +12,7 @@ const forget = document.getElementById("forget");
 
 let leave = new AbortController();
 
-/** What a view is given: where to draw, how to say that the service is away, and when it is left. */
+/** Return what a view needs: its parent element, the signal that ends it, and how to report a lost connection. */
 function place(signal) {
   return {
     main,
@@ -20,14 +20,14 @@ function place(signal) {
     settings,
     lost(isLost) {
       banner.hidden = !isLost;
-      banner.textContent = isLost ? "The connection to the service is lost. Trying again …" : "";
+      banner.textContent = isLost ? "Connection to the service lost; reconnecting …" : "";
     },
   };
 }
 
 function route() {
   leave.abort();
-  // a question about what is not shown any more
+  // a dialog about a view that is no longer shown
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   leave = new AbortController();
   const here = place(leave.signal);
@@ -46,7 +46,7 @@ function route() {
 }
 
 addEventListener("hashchange", () => {
-  if (!location.hash.startsWith("#/") && location.hash) return; // the link to the content
+  if (!location.hash.startsWith("#/") && location.hash) return; // the skip link
   scrollTo(0, 0);
   route();
   main.focus({ preventScroll: true });
@@ -56,13 +56,13 @@ addEventListener("unhandledrejection", (event) => {
 });
 forget.addEventListener("click", forgetToken);
 forget.hidden = !token();
-// a link carries no token
+// a link sends no token
 document.querySelector('.top a[href="docs"]').hidden = settings.tokens;
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-// a file that misses the view must not replace the page
+// a file dropped outside the view must not replace the page
 for (const kind of ["dragover", "drop"]) {
   addEventListener(kind, (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
 }

@@ -5,10 +5,10 @@ import { el, icon } from "./dom.js";
 import { age, count, saving, size, statusName } from "./words.js";
 
 const PAGE = 20;
-const AGAIN = 3_000; // ms between two looks while something is in progress
+const AGAIN = 3_000; // ms between refreshes while a request is in progress
 
 export async function showHistory(here) {
-  const list = el("div", {}, el("p", { class: "card busy", role: "status" }, "Looking …"));
+  const list = el("div", {}, el("p", { class: "card busy", role: "status" }, "Loading …"));
   here.main.append(el("div", { class: "title" }, el("h1", {}, "Requests"), el("a", { href: "#/", class: "button primary" }, "New")), list);
   document.title = "Requests · resizer";
   const shown = { rows: [], next: null, pages: 1 };
@@ -56,8 +56,8 @@ function draw(list, shown, look) {
   if (!shown.rows.length) {
     list.replaceChildren(el("div", { class: "card empty" },
       icon("picture"),
-      el("h2", {}, "Nothing here yet"),
-      el("p", {}, "What you send to be compressed stands here, to come back to."),
+      el("h2", {}, "No requests yet"),
+      el("p", {}, "The requests you send appear here."),
       el("p", {}, el("a", { href: "#/", class: "button primary" }, "Choose a CSV"))));
     return;
   }
@@ -68,7 +68,7 @@ function draw(list, shown, look) {
     el("table", { class: "card requests" },
       el("thead", {}, el("tr", {}, names.map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, shown.rows.map(row))),
-    shown.next === null ? "" : el("p", { class: "center" }, el("button", { type: "button", onclick: () => { shown.pages += 1; look(); } }, "Show older ones")));
+    shown.next === null ? "" : el("p", { class: "center" }, el("button", { type: "button", onclick: () => { shown.pages += 1; look(); } }, "Show older requests")));
   if (older) list.querySelector(".center button")?.focus();
   if (focused) list.querySelector(`tr[data-id="${CSS.escape(focused)}"] a`)?.focus();
 }
@@ -88,7 +88,7 @@ function row(state) {
 function failed(error, look) {
   return el("div", { class: "card empty", role: "alert" },
     icon("alert"),
-    el("h2", {}, "The requests cannot be shown"),
+    el("h2", {}, "Cannot show the requests"),
     el("p", {}, error.message),
     el("p", {}, el("button", { type: "button", onclick: look }, "Try again")));
 }

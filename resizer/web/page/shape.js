@@ -1,21 +1,21 @@
-// How large images become, and what fills the rest: the fields of it, of which some matter only beside others.
+// The fields for the limits, the fit and the background; some apply only with certain choices in others.
 
 import { choice, el, write } from "./dom.js";
 
 const FITS = [
   ["inside", "Fit inside the limits"],
-  ["cover", "Fill the box, crop the rest"],
-  ["pad", "Fit inside, fill up the box"],
+  ["cover", "Fill the box and crop"],
+  ["pad", "Fit inside and pad"],
 ];
 
 const GROUNDS = [
   ["white", "White"],
   ["none", "Transparent"],
-  ["colour", "A colour"],
+  ["colour", "Custom colour"],
 ];
 
 export class Shape {
-  /** `format` is the field of the format: transparency that becomes JPEG needs a background. */
+  /** `format` is the format field: JPEG replaces transparency by the background. */
   constructor(settings, format) {
     this.settings = settings;
     this.format = format;
@@ -29,8 +29,8 @@ export class Shape {
     this.ground.setAttribute("aria-describedby", this.means.id);
     this.place = field("background", "Background", el("span", { class: "unit" }, this.ground, this.colour), this.means);
     this.fields = [
-      field("width", "Largest width", el("span", { class: "unit" }, this.width, " px")),
-      field("height", "Largest height", el("span", { class: "unit" }, this.height, " px")),
+      field("width", "Maximum width", el("span", { class: "unit" }, this.width, " px")),
+      field("height", "Maximum height", el("span", { class: "unit" }, this.height, " px")),
       field("fit", "Fit", this.fit),
       this.place,
     ];
@@ -39,27 +39,27 @@ export class Shape {
     this.show();
   }
 
-  /** Show what matters with what is chosen now. */
+  /** Show the fields that apply to the current choices. */
   show() {
     const filled = this.fit.value !== "inside";
     for (const each of [this.width, this.height]) {
       each.required = filled;
-      each.placeholder = filled ? "needed" : "no limit";
+      each.placeholder = filled ? "required" : "no limit";
     }
     const padded = this.fit.value === "pad", jpeg = this.format.value === "jpeg";
     this.place.hidden = !padded && !jpeg;
     this.colour.hidden = this.ground.value !== "colour";
-    const around = jpeg ? "Around images, and behind what is transparent." : "Around images.";
-    const where = padded ? around : "Behind what is transparent.";
-    const clear = jpeg ? "White: a JPEG has no transparency." : "White where a format has no transparency.";
+    const around = jpeg ? "Fills the box around images, and transparent areas." : "Fills the box around images.";
+    const where = padded ? around : "Fills transparent areas.";
+    const clear = jpeg ? "White, because JPEG has no transparency." : "White if the format has no transparency.";
     write(this.means, this.ground.value === "none" ? clear : where);
   }
 
-  /** What is sent. */
+  /** Return the options to send. */
   given() {
     const { settings } = this;
     const given = { fit: this.fit.value };
-    // 0 is the service's word for no limit, whatever its own setting
+    // 0 means no limit and overrides the service's default
     if (this.width.value || settings.max_width) given.max_width = this.width.value || "0";
     if (this.height.value || settings.max_height) given.max_height = this.height.value || "0";
     if (!this.place.hidden) given.background = this.ground.value === "colour" ? this.colour.value : this.ground.value;

@@ -1,11 +1,11 @@
-// Keep the token that the service wants, and ask for it once.
+// Ask for the API token once, and keep it in this browser.
 
 import { el } from "./dom.js";
 
 const KEY = "resizer-token";
 
 let asking = null;
-let given = null; // where the browser keeps nothing for pages, until this one is left
+let given = null; // the token, if the browser has no storage for pages
 
 export function token() {
   try {
@@ -20,7 +20,7 @@ function keep(text) {
   try {
     localStorage.setItem(KEY, text);
   } catch {
-    // it is asked for again next time
+    // the next visit asks again
   }
 }
 
@@ -32,7 +32,7 @@ export function forgetToken() {
   }
 }
 
-/** Ask for a token in place of the one refused, however many calls want it; resolves to whether there is one. */
+/** Ask for a token to replace the refused one; concurrent calls share one dialog. Resolves to true if there is one. */
 export function askToken(refused) {
   if (token() && token() !== refused) return Promise.resolve(true);
   asking ??= shown().finally(() => { asking = null; });
@@ -42,7 +42,7 @@ export function askToken(refused) {
 function shown() {
   const before = token();
   return new Promise((resolve) => {
-    const field = el("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false", pattern: "\\s*[!-~]+\\s*", title: "letters, digits and signs, without spaces" });
+    const field = el("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false", pattern: "\\s*[!-~]+\\s*", title: "Letters, digits and punctuation, without spaces." });
     const dialog = el(
       "dialog",
       { class: "ask", "aria-labelledby": "token-title", onclose: () => { dialog.remove(); resolve(dialog.returnValue === "given"); } },
@@ -52,14 +52,14 @@ function shown() {
         document.getElementById("forget").hidden = false;
         dialog.close("given");
       } },
-      el("h2", { id: "token-title" }, "This service wants a token"),
+      el("h2", { id: "token-title" }, "This service requires a token"),
       before ? el("p", { class: "bad", role: "alert" }, "The token was not accepted.") : null,
-      el("p", {}, "Whoever runs the service has given you one. It stays in this browser."),
+      el("p", {}, "The operator of the service provides it. It is stored in this browser only."),
       el("label", { for: "token" }, "Token"),
       field,
       el("div", { class: "actions end" },
         el("button", { type: "button", onclick: () => dialog.close() }, "Not now"),
-        el("button", { class: "primary" }, "Go on"))),
+        el("button", { class: "primary" }, "Continue"))),
     );
     document.body.append(dialog);
     dialog.showModal();
