@@ -89,7 +89,7 @@ class OptionError(ResizerError):
     expected: str
 
     def __str__(self) -> str:
-        return f"{self.option} = {self.value!r} is not possible; {self.expected}"
+        return f"{self.option} = {self.value!r} is invalid; {self.expected}"
 
 
 @dataclass(eq=False)
