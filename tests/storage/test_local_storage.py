@@ -272,7 +272,7 @@ async def test_a_folder_sync_that_fails_fails_the_put(
 
     async with LocalStorage(tmp_path, InFlight()) as storage:
         monkeypatch.setattr(local, "sync", fail)
-        with pytest.raises(StorageFailure, match="reports faults"):
+        with pytest.raises(StorageFailure, match="reports errors"):
             await storage.put(written(storage), NAME)
         monkeypatch.undo()
         await storage.put(written(storage), NAME)

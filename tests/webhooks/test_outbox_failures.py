@@ -182,7 +182,7 @@ async def test_faults_of_the_connection_are_recorded_and_tried_again(
     assert "the connection to 127.0.0.1 failed" in messages[nobody]
     assert "TLS" in messages[no_tls]
     for url in ("http://", "ftp://example.com/", "nonsense"):
-        assert "not a URL" in messages[url]
+        assert "not a valid URL" in messages[url]
 
 
 async def test_fault_of_our_own_counts_as_a_try(
