@@ -1,7 +1,10 @@
 """What can go wrong with the service and with a request as a whole."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
+
+from resizer.errors.disk import disk_fault
 
 
 class ResizerError(Exception):
@@ -31,6 +34,14 @@ class ConfigError(ResizerError):
     @classmethod
     def of(cls, key: str, problem: str, remedy: str) -> Self:
         return cls(WrongKey(key=key, problem=problem, remedy=remedy))
+
+    @classmethod
+    def unusable_folder(cls, key: str, folder: Path, error: OSError) -> Self:
+        return cls.of(
+            key,
+            f"the folder {folder} cannot be used: {disk_fault(error, folder)}",
+            "name a folder that can be created and written to",
+        )
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.wrong))
