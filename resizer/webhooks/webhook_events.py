@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from resizer.config import Settings, WebhookSettings
 from resizer.database import NewDelivery, WebhookEvents
 from resizer.models import Batch
-from resizer.schemas import Links, event_body, status_body, webhook_body
+from resizer.schemas.fields import Links
+from resizer.schemas.request_bodies import status_body, webhook_body
+from resizer.schemas.webhook_bodies import event_body
 from resizer.webhooks.outbox import receiver_of
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from process import Process
-from resizer.app import check_available
 from resizer.errors import ConfigError
+from resizer.implementations import check_available
 from service import settings_for
 
 CELERY = {"RESIZER_ENGINE__KIND": "celery"}
