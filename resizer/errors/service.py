@@ -1,10 +1,19 @@
 """Errors of the service itself: configuration, disk, database, processes and servers that it calls."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
+<<<<<<< HEAD
 from resizer.errors.base import ResizerError
 from resizer.errors.requests import Problem
+=======
+from resizer.errors.disk import disk_fault
+
+
+class ResizerError(Exception):
+    """Base of all errors of the service."""
+>>>>>>> store17
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +39,14 @@ class ConfigError(ResizerError):
     @classmethod
     def of(cls, key: str, problem: str, remedy: str) -> Self:
         return cls(WrongKey(key=key, problem=problem, remedy=remedy))
+
+    @classmethod
+    def unusable_folder(cls, key: str, folder: Path, error: OSError) -> Self:
+        return cls.of(
+            key,
+            f"the folder {folder} cannot be used: {disk_fault(error, folder)}",
+            "name a folder that can be created and written to",
+        )
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.wrong))
