@@ -4,16 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-<<<<<<< HEAD
 from resizer.errors.base import ResizerError
-from resizer.errors.requests import Problem
-=======
 from resizer.errors.disk import disk_fault
-
-
-class ResizerError(Exception):
-    """Base of all errors of the service."""
->>>>>>> store17
+from resizer.errors.requests import Problem
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
