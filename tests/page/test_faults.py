@@ -29,8 +29,8 @@ async def test_upload_whose_answer_is_lost_is_taken_once(
     await page.route("**/upload", lose)
     button = page.get_by_role("button", name="Compress 1 image")
     await button.click()
-    await expect(page.get_by_role("alert")).to_contain_text("The service does not answer.")
-    await expect(page.get_by_role("alert")).to_contain_text("it is taken only once")
+    await expect(page.get_by_role("alert")).to_contain_text("Cannot reach the service.")
+    await expect(page.get_by_role("alert")).to_contain_text("the file is accepted only once")
     await page.unroute("**/upload")
     await button.click()
     await expect(standing(page)).to_have_text("Completed")
@@ -91,7 +91,7 @@ async def test_buttons_keep_the_focus_and_say_what_they_do(
     # its name changes for two seconds, and then back
     link = page.get_by_role("button", name=re.compile("Copy link|Copied"))
     await link.press("Enter")
-    await expect(page.locator("#announcer")).to_have_text("The link is copied.")
+    await expect(page.locator("#announcer")).to_have_text("Link copied.")
     await expect(link).to_be_focused()
     delete = page.get_by_role("button", name="Delete")
     await delete.press("Enter")
@@ -127,7 +127,7 @@ async def test_page_works_where_the_browser_keeps_nothing(serve: Serve, page: Pa
     await page.goto(str(client.make_url("/#/requests")))
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Token").fill("correct-horse")
-    await dialog.get_by_role("button", name="Go on").click()
+    await dialog.get_by_role("button", name="Continue").click()
     await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
 
 
@@ -149,7 +149,7 @@ async def test_calls_that_are_refused_together_ask_for_the_token_once(serve: Ser
     # not waited for: it is held back
     await page.evaluate("void import('/page/api.js').then(({call}) => call('status/no').catch(() => {}))")
     await dialog.get_by_label("Token").fill("correct-horse")
-    await dialog.get_by_role("button", name="Go on").click()
+    await dialog.get_by_role("button", name="Continue").click()
     await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     late.set()
     await page.wait_for_load_state("networkidle")
@@ -180,7 +180,7 @@ ODD = {
     "an end mark": (b"No,SKU,Images\r\n1,a,https://a.example/1.jpg\r\n\x1a", None),
     "carriage returns": (b"No\tSKU\tImages\r1\ta\thttps://a.example/1.jpg\r", None),
     "a space behind a quote": (b'No,SKU,Images\n1,"a" ,https://a.example/1.jpg\n', "text follows"),
-    "a bell": (b"No,SKU,Images\n1,a\x07b,https://a.example/1.jpg\n", "no text"),
+    "a bell": (b"No,SKU,Images\n1,a\x07b,https://a.example/1.jpg\n", "not text"),
     "a huge cell": (b"No,SKU,Images\n1,a,https://a.example/" + b"1" * (1 << 20) + b"\n", "1,048,576"),
 }
 

@@ -118,7 +118,7 @@ BAD = {
         "Line 4",
         "text follows",
     ),
-    "no url": (b"No,SKU,Images\n1,a,here\n", "Line 1", "not one URL"),
+    "no url": (b"No,SKU,Images\n1,a,here\n", "Line 1", "no URL in this column"),
     "spilled text": (b"No,SKU,Images\n1,a,https://a.example/1.jpg,oops\n", "Line 2", "oops"),
     "no row": (b"No,SKU,Images\n", "Line 1", "no product"),
     "empty": (b"", "Line 1", "empty"),
@@ -174,7 +174,7 @@ async def test_service_that_is_away_loses_nothing(
     await page.route("**/upload", lambda route: route.abort())
     button = page.get_by_role("button", name="Compress 1 image")
     await button.click()
-    await expect(page.get_by_role("alert")).to_contain_text("The service does not answer.")
+    await expect(page.get_by_role("alert")).to_contain_text("Cannot reach the service.")
     await page.unroute("**/upload")
     await button.click()
     await expect(standing(page)).to_have_text("Completed")
@@ -199,10 +199,10 @@ async def test_token_is_asked_for_once(serve: Serve, page: Page, origin: Origin,
     await page.get_by_role("button", name="Compress 2 images").click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Token").fill("wrong")
-    await dialog.get_by_role("button", name="Go on").click()
+    await dialog.get_by_role("button", name="Continue").click()
     await expect(dialog.get_by_role("alert")).to_have_text("The token was not accepted.")
     await dialog.get_by_label("Token").fill("correct-horse")
-    await dialog.get_by_role("button", name="Go on").click()
+    await dialog.get_by_role("button", name="Continue").click()
     await expect(standing(page)).to_have_text("Completed")
     await expect(page.locator(".row.completed .thumb.before img")).to_have_count(2)
     await page.reload()
@@ -211,4 +211,4 @@ async def test_token_is_asked_for_once(serve: Serve, page: Page, origin: Origin,
         await page.get_by_role("button", name="Result CSV").click()
     assert b"/compressed/" in await asyncio.to_thread(Path(await (await waiting.value).path()).read_bytes)
     await page.get_by_role("button", name="Forget token").click()
-    await expect(page.get_by_role("dialog").get_by_text("This service wants a token")).to_be_visible()
+    await expect(page.get_by_role("dialog").get_by_text("This service needs a token")).to_be_visible()

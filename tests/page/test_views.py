@@ -98,7 +98,7 @@ async def test_token_prompt_is_accessible(serve: Serve, page: Page) -> None:
     await expect(page.get_by_role("dialog").get_by_label("Token")).to_be_focused()
     assert await violations(page) == []
     await page.keyboard.press("Escape")
-    await expect(page.get_by_role("heading", name="The requests cannot be shown")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Cannot show the requests")).to_be_visible()
     assert await violations(page) == []
 
 
@@ -132,7 +132,7 @@ async def test_list_tells_status_counts_and_savings_and_leads_to_each(
     await expect(rows.nth(1)).to_contain_text("last.csv")
     await expect(rows.nth(1)).to_contain_text("In progress")
     await expect(rows).to_have_count(21)
-    await page.get_by_role("button", name="Show older ones").click()
+    await page.get_by_role("button", name="Show older requests").click()
     await expect(rows).to_have_count(24)
     gate.set()
     await settled(client, last)

@@ -112,7 +112,7 @@ async def test_original_that_is_gone_is_told(serve: Serve, page: Page, origin: O
     await page.goto(str(client.make_url(f"/#/requests/{request_id}")))
     await page.get_by_role("button", name="Compare before and after").click()
     await expect(page.get_by_role("dialog").get_by_role("status")).to_contain_text(
-        "The host does not give the image as it was any more"
+        "The original is no longer available from its host"
     )
     await expect(page.get_by_role("slider")).to_be_disabled()
 
@@ -154,7 +154,7 @@ async def test_cancelling_and_deleting_ask_first(
     request_id = await send(page, str(client.make_url("/")), write_catalogue(tmp_path, [("Chair", *urls)]))
     await expect(fact(page, "Compressed")).to_have_text("1 of 3")
     await page.get_by_role("button", name="Cancel", exact=True).click()
-    await page.get_by_role("dialog").get_by_role("button", name="Go on compressing").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Keep compressing").click()
     await expect(standing(page)).to_have_text("In progress")
     await page.get_by_role("button", name="Cancel", exact=True).click()
     await page.get_by_role("dialog").get_by_role("button", name="Cancel the rest").click()
@@ -162,7 +162,7 @@ async def test_cancelling_and_deleting_ask_first(
     await expect(fact(page, "Cancelled")).to_have_text("2")
     gate.set()
     await page.get_by_role("button", name="Delete").click()
-    await page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Keep").click()
     async with client.get(f"/status/{request_id}") as response:
         assert response.status == 200
     await page.get_by_role("button", name="Delete").click()
