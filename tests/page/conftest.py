@@ -1,4 +1,4 @@
-"""Fixtures of the page tests, on the event loop of the browser."""
+"""What page tests share lives on the loop of the browser, which all of them have."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

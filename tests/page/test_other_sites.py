@@ -1,4 +1,4 @@
-"""Pages of other sites, in a browser on the service's machine, can read and change nothing."""
+"""Pages of other sites, in a browser on the machine of the service: they read nothing and change nothing."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

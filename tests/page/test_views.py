@@ -1,4 +1,4 @@
-"""Every view is accessible, in both themes and sizes."""
+"""Every view, in both themes and sizes, for everybody."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def is_well(page: Page, *, dark: bool) -> None:
-    """Assert that the page is accessible, fits the window, and has the system's theme."""
+    """Nothing is wrong for those with other means, nothing is cut off, and the theme is the system's."""
     assert await violations(page) == []
     wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider <= 0, f"{page.url} is wider than the window by {wider} px"
@@ -44,7 +44,7 @@ async def test_every_view_is_accessible_and_fits(
     address = str(client.make_url("/"))
     page = await windows.open(size, dark=dark)
     await page.goto(f"{address}#/requests")
-    await expect(page.get_by_role("heading", name="No requests yet")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     await is_well(page, dark=dark)
     await page.get_by_role("link", name="New", exact=True).first.click()
     await expect(page.get_by_role("heading", name="Drop your CSV")).to_be_visible()
@@ -88,7 +88,7 @@ async def test_every_view_is_accessible_and_fits(
     await expect(page.get_by_role("row").nth(1)).to_contain_text("3 of 5 · 2 failed")
     await is_well(page, dark=dark)
     await page.goto(f"{address}#/requests/nothing")
-    await expect(page.get_by_role("heading", name="Request not found")).to_be_visible()
+    await expect(page.get_by_role("heading", name="There is no such request")).to_be_visible()
     await is_well(page, dark=dark)
 
 
@@ -118,7 +118,7 @@ async def test_page_works_by_keyboard(serve: Serve, page: Page, origin: Origin, 
     await expect(page.locator("main")).to_be_focused()
 
 
-async def test_list_shows_status_counts_and_savings_and_leads_to_each(
+async def test_list_tells_status_counts_and_savings_and_leads_to_each(
     serve: Serve, page: Page, origin: Origin
 ) -> None:
     client = await serve()
@@ -143,7 +143,7 @@ async def test_list_shows_status_counts_and_savings_and_leads_to_each(
     await expect(fact(page, "Compressed")).to_have_text("2 of 2")
 
 
-async def test_page_survives_a_restart_of_the_server(page: Page, origin: Origin, tmp_path: Path) -> None:
+async def test_restart_of_the_server_midway_is_got_over(page: Page, origin: Origin, tmp_path: Path) -> None:
     gate = asyncio.Event()
     urls = serve_photos(origin, 3, gate=gate)
     data = tmp_path / "data"
@@ -153,7 +153,7 @@ async def test_page_survives_a_restart_of_the_server(page: Page, origin: Origin,
         await expect(fact(page, "Compressed")).to_have_text("1 of 3")
         first.signal(signal.SIGKILL)
         await first.ended()
-        await expect(page.locator("#connection")).to_contain_text("Connection to the service lost")
+        await expect(page.locator("#connection")).to_contain_text("The connection to the service is lost")
     serve_photos(origin, 3)
     port = address.rpartition(":")[2]
     async with Process("serve", "--port", port, "--data-dir", data):

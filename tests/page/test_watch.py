@@ -1,4 +1,4 @@
-"""Follow a request to its end, compare its images, and download the result."""
+"""Watch a request to its end, look at its images, and take the result."""
 
 import asyncio
 import io
@@ -103,7 +103,7 @@ async def test_before_and_after_are_compared_by_a_slider(
     await expect(page.get_by_role("button", name="Compare before and after: Chair, image 1")).to_be_focused()
 
 
-async def test_missing_original_is_reported(serve: Serve, page: Page, origin: Origin) -> None:
+async def test_original_that_is_gone_is_told(serve: Serve, page: Page, origin: Origin) -> None:
     client = await serve()
     (url,) = serve_photos(origin, 1)
     request_id = (await upload(client, catalogue([("Chair", url)])))["request_id"]
@@ -112,7 +112,7 @@ async def test_missing_original_is_reported(serve: Serve, page: Page, origin: Or
     await page.goto(str(client.make_url(f"/#/requests/{request_id}")))
     await page.get_by_role("button", name="Compare before and after").click()
     await expect(page.get_by_role("dialog").get_by_role("status")).to_contain_text(
-        "The original is no longer available"
+        "The original is no longer available from its host"
     )
     await expect(page.get_by_role("slider")).to_be_disabled()
 
@@ -162,17 +162,17 @@ async def test_cancelling_and_deleting_ask_first(
     await expect(fact(page, "Cancelled")).to_have_text("2")
     gate.set()
     await page.get_by_role("button", name="Delete").click()
-    await page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Keep").click()
     async with client.get(f"/status/{request_id}") as response:
         assert response.status == 200
     await page.get_by_role("button", name="Delete").click()
     await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    await expect(page.get_by_role("heading", name="No requests yet")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     async with client.get(f"/status/{request_id}") as response:
         assert response.status == 404
 
 
-async def test_reload_resumes_progress(serve: Serve, page: Page, origin: Origin, tmp_path: Path) -> None:
+async def test_reload_midway_goes_on(serve: Serve, page: Page, origin: Origin, tmp_path: Path) -> None:
     client = await serve()
     gate = asyncio.Event()
     urls = serve_photos(origin, 3, gate=gate)
@@ -184,7 +184,7 @@ async def test_reload_resumes_progress(serve: Serve, page: Page, origin: Origin,
     await expect(standing(page)).to_have_text("Completed")
 
 
-async def test_progress_is_polled_where_streams_are_blocked(
+async def test_progress_comes_by_polling_where_no_stream_comes_through(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
