@@ -1,4 +1,4 @@
-"""What page tests share lives on the loop of the browser, which all of them have."""
+"""Fixtures of the page tests, on the event loop of the browser."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

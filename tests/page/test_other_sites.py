@@ -1,4 +1,4 @@
-"""Pages of other sites, in a browser on the machine of the service: they read nothing and change nothing."""
+"""Pages of other sites, in a browser on the service's machine, can read and change nothing."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,7 +44,7 @@ ATTACK = """async ([address, csv]) => {
 
 @asynccontextmanager
 async def other_site() -> AsyncIterator[int]:
-    """A site on this machine; gives its port."""
+    """Serve another site on this machine; yields its port."""
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><title>x</title><body>", content_type="text/html")

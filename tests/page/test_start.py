@@ -1,4 +1,4 @@
-"""Choose a CSV, see what is in it, and send it."""
+"""Choose a CSV, check its content, and send it."""
 
 import asyncio
 import base64
@@ -90,13 +90,13 @@ async def test_background_is_asked_for_only_where_it_is_seen_and_a_box_needs_bot
     await page.get_by_label("Largest width").fill("120")
     button = page.get_by_role("button", name="Compress 1 image")
     await button.click()
-    # the browser points at what is missing, and nothing is sent
+    # the browser focuses the missing field and sends nothing
     await expect(height).to_be_focused()
     await height.fill("150")
     await height.press("Enter")
     await expect(standing(page)).to_have_text("Completed")
-    told = "quality 50 · PNG · effort fast · padded to 120 × 150 px · background #20c060"
-    await expect(page.locator("main").get_by_text(told)).to_be_visible()
+    options = "quality 50 · PNG · effort fast · padded to 120 × 150 px · background #20c060"
+    await expect(page.locator("main").get_by_text(options)).to_be_visible()
     (image,) = await images(client, page.url.rpartition("/")[2])
     assert (image["format"], image["width"], image["height"]) == ("png", 120, 150)
 
@@ -126,7 +126,7 @@ BAD = {
 }
 
 
-async def test_bad_csv_is_told_with_its_line_and_not_sent(serve: Serve, page: Page, tmp_path: Path) -> None:
+async def test_bad_csv_is_shown_with_its_line_and_not_sent(serve: Serve, page: Page, tmp_path: Path) -> None:
     client = await serve()
     await page.goto(str(client.make_url("/")))
     for name, (data, line, words) in BAD.items():
@@ -154,18 +154,18 @@ async def test_csv_is_read_in_its_encoding_and_with_its_delimiter(
     await expect(page.get_by_role("cell", name='Stühle; "groß" und schön')).to_be_visible()
 
 
-async def test_what_the_service_refuses_is_told_in_place(serve: Serve, page: Page, tmp_path: Path) -> None:
-    """The page does not know what is allowed as a webhook; the service does."""
+async def test_refusal_of_the_service_is_shown_in_place(serve: Serve, page: Page, tmp_path: Path) -> None:
+    """Only the service knows which webhooks are allowed."""
     client = await serve(webhook={"allow_networks": []})
     file = write_catalogue(tmp_path, [("Chair", "https://a.example/1.jpg")])
     await choose(page, str(client.make_url("/")), file)
     await page.get_by_label("Webhook").fill("ftp://a.example/hook")
     await page.get_by_role("button", name="Compress 1 image").click()
-    await expect(page.get_by_role("alert")).to_contain_text("Nothing was sent.")
+    await expect(page.get_by_role("alert")).to_contain_text("The service refused the upload")
     await expect(page.get_by_role("alert")).to_contain_text("webhook_url")
 
 
-async def test_service_that_is_away_loses_nothing(
+async def test_unreachable_service_loses_nothing(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -180,7 +180,7 @@ async def test_service_that_is_away_loses_nothing(
     await expect(standing(page)).to_have_text("Completed")
 
 
-async def test_sample_csv_is_one_that_the_page_takes(serve: Serve, page: Page, tmp_path: Path) -> None:
+async def test_page_accepts_its_sample_csv(serve: Serve, page: Page, tmp_path: Path) -> None:
     client = await serve()
     await page.goto(str(client.make_url("/")))
     async with page.expect_download() as waiting:
