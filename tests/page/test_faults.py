@@ -15,7 +15,7 @@ from service import Serve, catalogue, settled, upload
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_upload_whose_answer_is_lost_is_taken_once(
+async def test_upload_whose_answer_is_lost_is_accepted_once(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -30,7 +30,7 @@ async def test_upload_whose_answer_is_lost_is_taken_once(
     button = page.get_by_role("button", name="Compress 1 image")
     await button.click()
     await expect(page.get_by_role("alert")).to_contain_text("Cannot reach the service.")
-    await expect(page.get_by_role("alert")).to_contain_text("accepts the upload only once")
+    await expect(page.get_by_role("alert")).to_contain_text("the file is accepted only once")
     await page.unroute("**/upload")
     await button.click()
     await expect(standing(page)).to_have_text("Completed")
@@ -114,7 +114,7 @@ async def test_request_deleted_while_in_view_is_reported_missing(
     async with client.delete(f"/requests/{request_id}") as response:
         assert response.status == 204
     await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-    await expect(page.get_by_role("heading", name="Request not found")).to_be_visible()
+    await expect(page.get_by_role("heading", name="There is no such request")).to_be_visible()
 
 
 async def test_page_works_without_storage_in_the_browser(serve: Serve, page: Page) -> None:
@@ -128,7 +128,7 @@ async def test_page_works_without_storage_in_the_browser(serve: Serve, page: Pag
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Token").fill("correct-horse")
     await dialog.get_by_role("button", name="Continue").click()
-    await expect(page.get_by_role("heading", name="No requests yet")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
 
 
 async def test_calls_that_are_refused_together_ask_for_the_token_once(serve: Serve, page: Page) -> None:
@@ -150,7 +150,7 @@ async def test_calls_that_are_refused_together_ask_for_the_token_once(serve: Ser
     await page.evaluate("void import('/page/api.js').then(({call}) => call('status/no').catch(() => {}))")
     await dialog.get_by_label("Token").fill("correct-horse")
     await dialog.get_by_role("button", name="Continue").click()
-    await expect(page.get_by_role("heading", name="No requests yet")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     late.set()
     await page.wait_for_load_state("networkidle")
     await expect(dialog).to_have_count(0)
@@ -159,11 +159,9 @@ async def test_calls_that_are_refused_together_ask_for_the_token_once(serve: Ser
 
 @pytest.mark.parametrize(
     "address, heading",
-    [("%E0%A4", "Request not found"), ("..%2F..%2Fping", "Request not found")],
+    [("%E0%A4", "There is no such request"), ("..%2F..%2Fping", "There is no such request")],
 )
-async def test_address_that_names_nothing_says_so(
-    serve: Serve, page: Page, address: str, heading: str
-) -> None:
+async def test_address_of_no_request_says_so(serve: Serve, page: Page, address: str, heading: str) -> None:
     client = await serve()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

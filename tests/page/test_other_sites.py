@@ -44,7 +44,7 @@ ATTACK = """async ([address, csv]) => {
 
 @asynccontextmanager
 async def other_site() -> AsyncIterator[int]:
-    """A site on this machine; gives its port."""
+    """Serve another site on this machine; yields its port."""
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><title>x</title><body>", content_type="text/html")

@@ -58,7 +58,7 @@ async def test_dropped_csv_is_read_and_options_are_sent(
     await slider.fill("30")
     await expect(page.locator("main").get_by_text("Very small")).to_be_visible()
     await page.get_by_label("Format").select_option("webp")
-    await page.get_by_label("Maximum width").fill("100")
+    await page.get_by_label("Largest width").fill("100")
     await page.get_by_role("button", name="Compress 1 image").click()
     await expect(standing(page)).to_have_text("Completed")
     await expect(page.locator("main").get_by_text("quality 30 · WEBP · at most 100 px wide")).to_be_visible()
@@ -73,7 +73,7 @@ async def test_background_is_asked_for_only_where_it_is_seen_and_a_box_needs_bot
     (url,) = serve_photos(origin, 1)
     await choose(page, str(client.make_url("/")), write_catalogue(tmp_path, [("Chair", url)]))
     background, colour = page.get_by_label("Background", exact=True), page.get_by_label("Background colour")
-    fit, height = page.get_by_label("Fit"), page.get_by_label("Maximum height")
+    fit, height = page.get_by_label("Fit"), page.get_by_label("Largest height")
     await expect(background).to_be_hidden()
     await page.get_by_label("Format").select_option("jpeg")
     await expect(background).to_be_visible()
@@ -87,7 +87,7 @@ async def test_background_is_asked_for_only_where_it_is_seen_and_a_box_needs_bot
     await background.select_option("colour")
     await colour.fill("#20c060")
     await page.get_by_label("Effort").select_option("fast")
-    await page.get_by_label("Maximum width").fill("120")
+    await page.get_by_label("Largest width").fill("120")
     button = page.get_by_role("button", name="Compress 1 image")
     await button.click()
     # the browser focuses the missing field and sends nothing
@@ -118,7 +118,7 @@ BAD = {
         "Line 4",
         "text follows",
     ),
-    "no url": (b"No,SKU,Images\n1,a,here\n", "Line 1", "no URL"),
+    "no url": (b"No,SKU,Images\n1,a,here\n", "Line 1", "no URL in this column"),
     "spilled text": (b"No,SKU,Images\n1,a,https://a.example/1.jpg,oops\n", "Line 2", "oops"),
     "no row": (b"No,SKU,Images\n", "Line 1", "no product"),
     "empty": (b"", "Line 1", "empty"),
@@ -165,7 +165,7 @@ async def test_refusal_of_the_service_is_shown_in_place(serve: Serve, page: Page
     await expect(page.get_by_role("alert")).to_contain_text("webhook_url")
 
 
-async def test_service_that_is_away_loses_nothing(
+async def test_unreachable_service_loses_nothing(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -180,7 +180,7 @@ async def test_service_that_is_away_loses_nothing(
     await expect(standing(page)).to_have_text("Completed")
 
 
-async def test_sample_csv_is_one_that_the_page_takes(serve: Serve, page: Page, tmp_path: Path) -> None:
+async def test_page_accepts_its_sample_csv(serve: Serve, page: Page, tmp_path: Path) -> None:
     client = await serve()
     await page.goto(str(client.make_url("/")))
     async with page.expect_download() as waiting:
@@ -211,4 +211,4 @@ async def test_token_is_asked_for_once(serve: Serve, page: Page, origin: Origin,
         await page.get_by_role("button", name="Result CSV").click()
     assert b"/compressed/" in await asyncio.to_thread(Path(await (await waiting.value).path()).read_bytes)
     await page.get_by_role("button", name="Forget token").click()
-    await expect(page.get_by_role("dialog").get_by_text("This service requires a token")).to_be_visible()
+    await expect(page.get_by_role("dialog").get_by_text("This service needs a token")).to_be_visible()

@@ -44,7 +44,7 @@ async def test_every_view_is_accessible_and_fits(
     address = str(client.make_url("/"))
     page = await windows.open(size, dark=dark)
     await page.goto(f"{address}#/requests")
-    await expect(page.get_by_role("heading", name="No requests yet")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     await is_well(page, dark=dark)
     await page.get_by_role("link", name="New", exact=True).first.click()
     await expect(page.get_by_role("heading", name="Drop your CSV")).to_be_visible()
@@ -88,7 +88,7 @@ async def test_every_view_is_accessible_and_fits(
     await expect(page.get_by_role("row").nth(1)).to_contain_text("3 of 5 · 2 failed")
     await is_well(page, dark=dark)
     await page.goto(f"{address}#/requests/nothing")
-    await expect(page.get_by_role("heading", name="Request not found")).to_be_visible()
+    await expect(page.get_by_role("heading", name="There is no such request")).to_be_visible()
     await is_well(page, dark=dark)
 
 
@@ -153,7 +153,7 @@ async def test_page_survives_a_restart_of_the_server(page: Page, origin: Origin,
         await expect(fact(page, "Compressed")).to_have_text("1 of 3")
         first.signal(signal.SIGKILL)
         await first.ended()
-        await expect(page.locator("#connection")).to_contain_text("Connection to the service lost")
+        await expect(page.locator("#connection")).to_contain_text("The connection to the service is lost")
     serve_photos(origin, 3)
     port = address.rpartition(":")[2]
     async with Process("serve", "--port", port, "--data-dir", data):

@@ -112,7 +112,7 @@ async def test_missing_original_is_reported(serve: Serve, page: Page, origin: Or
     await page.goto(str(client.make_url(f"/#/requests/{request_id}")))
     await page.get_by_role("button", name="Compare before and after").click()
     await expect(page.get_by_role("dialog").get_by_role("status")).to_contain_text(
-        "The original is no longer available"
+        "The original is no longer available from its host"
     )
     await expect(page.get_by_role("slider")).to_be_disabled()
 
@@ -162,12 +162,12 @@ async def test_cancelling_and_deleting_ask_first(
     await expect(fact(page, "Cancelled")).to_have_text("2")
     gate.set()
     await page.get_by_role("button", name="Delete").click()
-    await page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Keep").click()
     async with client.get(f"/status/{request_id}") as response:
         assert response.status == 200
     await page.get_by_role("button", name="Delete").click()
     await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    await expect(page.get_by_role("heading", name="No requests yet")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     async with client.get(f"/status/{request_id}") as response:
         assert response.status == 404
 

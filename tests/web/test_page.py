@@ -236,5 +236,5 @@ async def test_files_of_other_kinds_are_not_sent(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["<!doctype html>", PLACEHOLDER * 2, '<meta name="resizer" content="{}">'])
 def test_page_without_its_place_for_the_settings_starts_no_service(text: str, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(text)
-    with pytest.raises(ValueError, match=r"index\.html must contain"):
+    with pytest.raises(ValueError, match=r"index\.html must hold"):
         Page(settings_for(tmp_path), tmp_path)

@@ -1,4 +1,4 @@
-"""Serve the web page from memory; its files are beside this module."""
+"""The web page: its files as they lie beside this module, sent from memory."""
 
 import hashlib
 import html
@@ -17,7 +17,7 @@ from resizer.config import Settings
 __all__ = ["Page"]
 
 INDEX: Final = "index.html"
-#: occurs once in the page; replaced by the settings in force
+#: stands in the page once; what is in force is written in its place
 PLACEHOLDER: Final = '<meta name="resizer" content="SETTINGS">'
 CONTENT_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -41,11 +41,11 @@ HEADERS: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class File:
-    """One file of the page, and its headers."""
+    """One file as it is sent."""
 
     body: bytes
     content_type: str
-    #: file name for a download; None for a file that the browser displays
+    #: name to save it under; None where a browser shows it
     saved_as: str | None
     #: changes with the body
     tag: str
@@ -57,9 +57,9 @@ class File:
 
 
 class Page:
-    """The page and its files, read once at the start: a request never reads the disk.
+    """The page and its files as they were when the service started; nothing is looked up on the disk.
 
-    Raises `ValueError` if the page has no placeholder for the settings, which is a fault of the package.
+    Raises `ValueError` where the page has no place for the settings, which is a fault of the package.
     """
 
     def __init__(self, settings: Settings, folder: Traversable | None = None) -> None:
@@ -88,15 +88,15 @@ class Page:
 
 def _file_of(path: Traversable) -> File:
     suffix = PurePosixPath(path.name).suffix
-    # the sample is for the user to save
+    # what is no part of the page itself is for the user to keep
     saved_as = path.name if suffix == ".csv" else None
     return File.of(path.read_bytes(), CONTENT_TYPES[suffix], saved_as=saved_as)
 
 
 def _with_settings(text: str, settings: Settings) -> str:
     if text.count(PLACEHOLDER) != 1:
-        raise ValueError(f"{INDEX} must contain {PLACEHOLDER} once")
-    shown = {
+        raise ValueError(f"{INDEX} must hold {PLACEHOLDER} once")
+    told = {
         "quality": settings.compress.quality,
         "format": settings.compress.format,
         "effort": settings.compress.effort,
@@ -107,7 +107,7 @@ def _with_settings(text: str, settings: Settings) -> str:
         "max_upload_size": int(settings.server.max_upload_size),
         "tokens": bool(settings.server.api_tokens),
     }
-    filled = PLACEHOLDER.replace("SETTINGS", html.escape(json.dumps(shown)))
+    filled = PLACEHOLDER.replace("SETTINGS", html.escape(json.dumps(told)))
     return text.replace(PLACEHOLDER, filled)
 
 

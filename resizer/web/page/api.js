@@ -1,11 +1,11 @@
-// Call the service with the token, if any; error responses become exceptions.
+// Call the service with its token; its problems become errors.
 
 import { askToken, token } from "./token.js";
 
-/** An error response; `errors` lists the problems of a CSV by line and column. */
+/** An error response of the service; `errors` lists the problems of a CSV by line and column. */
 export class Problem extends Error {
   constructor(status, body) {
-    super(body.detail || body.title || `The service returned status ${status}.`);
+    super(body.detail || body.title || `The service responded with status ${status}.`);
     this.status = status;
     this.errors = body.errors ?? [];
   }
@@ -33,7 +33,7 @@ export function parsed(text) {
 
 export const bearer = () => (token() ? { Authorization: `Bearer ${token()}` } : {});
 
-/** Fetch a path of the service; throws `Problem` or `Unreachable`, or the reason of the signal. */
+/** Fetch a path of the service. Throws `Problem`, `Unreachable`, or the signal's reason. */
 export async function call(path, { method = "GET", headers = {}, signal } = {}) {
   for (;;) {
     const used = token();
@@ -52,10 +52,10 @@ export async function call(path, { method = "GET", headers = {}, signal } = {}) 
 
 export const json = async (path, options) => (await call(path, options)).json();
 
-/** Return a new idempotency key: an upload repeated with the same key creates one request. */
+/** Return an Idempotency-Key: an upload sent twice with it becomes one request. */
 export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** Send a CSV; `onprogress` receives the share sent, 0 to 1. Throws the same errors as `call`. */
+/** Send a CSV; calls `onprogress` with the share sent, 0 to 1. Throws as `call` does. */
 export async function upload(file, options, key, { onprogress, signal }) {
   for (;;) {
     signal.throwIfAborted();
@@ -71,7 +71,7 @@ export async function upload(file, options, key, { onprogress, signal }) {
 }
 
 function send(form, key, onprogress, signal) {
-  // fetch does not report upload progress
+  // fetch does not report the progress of an upload
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "upload");
@@ -86,7 +86,7 @@ function send(form, key, onprogress, signal) {
   });
 }
 
-/** Save the response of a path as a file; without a token a plain link suffices. */
+/** Save the response of a path as a file; without a token a link is enough. */
 export async function save(path, name) {
   if (!token()) {
     saveFrom(path, name);
@@ -94,7 +94,7 @@ export async function save(path, name) {
   }
   const address = URL.createObjectURL(await (await call(path)).blob());
   saveFrom(address, name);
-  // by then the browser has started the download and holds the data
+  // by then the browser has its own copy of the data
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 

@@ -1,4 +1,4 @@
-// The entry point of the page: show the view that the address names.
+// Show the view of the current address.
 
 import { showHistory } from "./history.js";
 import { showStart } from "./start.js";
@@ -12,25 +12,25 @@ const forget = document.getElementById("forget");
 
 let leave = new AbortController();
 
-/** Return what a view needs: its parent element, the signal that ends it, and how to report a lost connection. */
-function place(signal) {
+/** Return what a view needs: its element, its signal, the settings, and how to report a lost connection. */
+function viewContext(signal) {
   return {
     main,
     signal,
     settings,
     lost(isLost) {
       banner.hidden = !isLost;
-      banner.textContent = isLost ? "Connection to the service lost; reconnecting …" : "";
+      banner.textContent = isLost ? "The connection to the service is lost. Reconnecting …" : "";
     },
   };
 }
 
 function route() {
   leave.abort();
-  // a dialog about a view that is no longer shown
+  // their questions concern the view that is left
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   leave = new AbortController();
-  const here = place(leave.signal);
+  const here = viewContext(leave.signal);
   here.lost(false);
   main.replaceChildren();
   document.title = "resizer";
@@ -46,7 +46,7 @@ function route() {
 }
 
 addEventListener("hashchange", () => {
-  if (!location.hash.startsWith("#/") && location.hash) return; // the skip link
+  if (!location.hash.startsWith("#/") && location.hash) return; // the link to the content
   scrollTo(0, 0);
   route();
   main.focus({ preventScroll: true });
@@ -56,13 +56,13 @@ addEventListener("unhandledrejection", (event) => {
 });
 forget.addEventListener("click", forgetToken);
 forget.hidden = !token();
-// a link sends no token
+// a link cannot send a token
 document.querySelector('.top a[href="docs"]').hidden = settings.tokens;
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-// a file dropped outside the view must not replace the page
+// a file dropped elsewhere must not replace the page
 for (const kind of ["dragover", "drop"]) {
   addEventListener(kind, (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
 }

@@ -1,8 +1,8 @@
-// Create elements, and announce messages to screen readers.
+// Create elements, and announce texts to screen readers.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Create an element: functions become listeners; attributes that are null, undefined or false are omitted. */
+/** Create an element. Functions such as `onclick` become listeners; null and false omit an attribute. */
 export function el(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -27,7 +27,7 @@ const PATHS = {
   right: "M9 5l7 7-7 7",
 };
 
-/** Create an icon, hidden from screen readers: a text beside it must give its meaning. */
+/** Create an icon, which is hidden from screen readers: its meaning needs a text beside it. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -39,22 +39,22 @@ export function icon(name) {
   return svg;
 }
 
-/** Announce a message to screen readers. */
+/** Have screen readers read a text aloud. */
 export function announce(text) {
   document.getElementById("announcer").textContent = text;
 }
 
-/** Set a text if it differs, so that a screen reader does not repeat it. */
+/** Set a text if it differs, so that screen readers do not repeat it. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Create a select of values and their labels. */
+/** Create a selection field from values and their names. */
 export function choice(id, options, chosen) {
   return el("select", { id }, options.map(([value, name]) => el("option", { value, selected: value === chosen }, name)));
 }
 
-/** Ask for confirmation in a dialog; resolves to true for yes. */
+/** Ask a question in a dialog; resolves to whether the answer is yes. */
 export function ask(title, text, { yes, no, danger = false }) {
   return new Promise((resolve) => {
     const dialog = el(

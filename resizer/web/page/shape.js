@@ -1,21 +1,21 @@
-// The fields for the limits, the fit and the background; some apply only with certain choices in others.
+// The fields for size, fit and background; some apply only with certain values of others.
 
 import { choice, el, write } from "./dom.js";
 
 const FITS = [
-  ["inside", "Fit inside the limits"],
-  ["cover", "Fill the box and crop"],
-  ["pad", "Fit inside and pad"],
+  ["inside", "Fit within the limits"],
+  ["cover", "Fill the box and crop the rest"],
+  ["pad", "Fit within the box and pad it"],
 ];
 
 const GROUNDS = [
   ["white", "White"],
   ["none", "Transparent"],
-  ["colour", "Custom colour"],
+  ["colour", "A colour"],
 ];
 
 export class Shape {
-  /** `format` is the format field: JPEG replaces transparency by the background. */
+  /** `format` is the format field: transparent images that become JPEG need a background. */
   constructor(settings, format) {
     this.settings = settings;
     this.format = format;
@@ -29,8 +29,8 @@ export class Shape {
     this.ground.setAttribute("aria-describedby", this.means.id);
     this.place = field("background", "Background", el("span", { class: "unit" }, this.ground, this.colour), this.means);
     this.fields = [
-      field("width", "Maximum width", el("span", { class: "unit" }, this.width, " px")),
-      field("height", "Maximum height", el("span", { class: "unit" }, this.height, " px")),
+      field("width", "Largest width", el("span", { class: "unit" }, this.width, " px")),
+      field("height", "Largest height", el("span", { class: "unit" }, this.height, " px")),
       field("fit", "Fit", this.fit),
       this.place,
     ];
@@ -49,21 +49,21 @@ export class Shape {
     const padded = this.fit.value === "pad", jpeg = this.format.value === "jpeg";
     this.place.hidden = !padded && !jpeg;
     this.colour.hidden = this.ground.value !== "colour";
-    const around = jpeg ? "Fills the box around images, and transparent areas." : "Fills the box around images.";
-    const where = padded ? around : "Fills transparent areas.";
+    const around = jpeg ? "Around images and behind transparent parts." : "Around images.";
+    const where = padded ? around : "Behind transparent parts.";
     const clear = jpeg ? "White, because JPEG has no transparency." : "White if the format has no transparency.";
     write(this.means, this.ground.value === "none" ? clear : where);
   }
 
   /** Return the options to send. */
-  given() {
+  options() {
     const { settings } = this;
-    const given = { fit: this.fit.value };
-    // 0 means no limit and overrides the service's default
-    if (this.width.value || settings.max_width) given.max_width = this.width.value || "0";
-    if (this.height.value || settings.max_height) given.max_height = this.height.value || "0";
-    if (!this.place.hidden) given.background = this.ground.value === "colour" ? this.colour.value : this.ground.value;
-    return given;
+    const options = { fit: this.fit.value };
+    // 0 is no limit, whatever the server's default
+    if (this.width.value || settings.max_width) options.max_width = this.width.value || "0";
+    if (this.height.value || settings.max_height) options.max_height = this.height.value || "0";
+    if (!this.place.hidden) options.background = this.ground.value === "colour" ? this.colour.value : this.ground.value;
+    return options;
   }
 }
 

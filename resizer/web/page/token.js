@@ -1,26 +1,26 @@
-// Ask for the API token once, and keep it in this browser.
+// Store the service's token, and ask for it once.
 
 import { el } from "./dom.js";
 
 const KEY = "resizer-token";
 
 let asking = null;
-let given = null; // the token, if the browser has no storage for pages
+let unsaved = null; // until the page is closed, for browsers without local storage
 
 export function token() {
   try {
-    return localStorage.getItem(KEY) ?? given;
+    return localStorage.getItem(KEY) ?? unsaved;
   } catch {
-    return given;
+    return unsaved;
   }
 }
 
 function keep(text) {
-  given = text;
+  unsaved = text;
   try {
     localStorage.setItem(KEY, text);
   } catch {
-    // the next visit asks again
+    // `unsaved` has it until the page is closed
   }
 }
 
@@ -32,17 +32,17 @@ export function forgetToken() {
   }
 }
 
-/** Ask for a token to replace the refused one; concurrent calls share one dialog. Resolves to true if there is one. */
+/** Ask for a token in place of the refused one; concurrent callers share one dialog. Resolves to whether there is one. */
 export function askToken(refused) {
   if (token() && token() !== refused) return Promise.resolve(true);
-  asking ??= shown().finally(() => { asking = null; });
+  asking ??= showDialog().finally(() => { asking = null; });
   return asking;
 }
 
-function shown() {
+function showDialog() {
   const before = token();
   return new Promise((resolve) => {
-    const field = el("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false", pattern: "\\s*[!-~]+\\s*", title: "Letters, digits and punctuation, without spaces." });
+    const field = el("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false", pattern: "\\s*[!-~]+\\s*", title: "Letters, digits and punctuation, without spaces" });
     const dialog = el(
       "dialog",
       { class: "ask", "aria-labelledby": "token-title", onclose: () => { dialog.remove(); resolve(dialog.returnValue === "given"); } },
@@ -52,13 +52,13 @@ function shown() {
         document.getElementById("forget").hidden = false;
         dialog.close("given");
       } },
-      el("h2", { id: "token-title" }, "This service requires a token"),
+      el("h2", { id: "token-title" }, "This service needs a token"),
       before ? el("p", { class: "bad", role: "alert" }, "The token was not accepted.") : null,
-      el("p", {}, "The operator of the service provides it. It is stored in this browser only."),
+      el("p", {}, "Enter the token from the operator of the service. It is stored in this browser only."),
       el("label", { for: "token" }, "Token"),
       field,
       el("div", { class: "actions end" },
-        el("button", { type: "button", onclick: () => dialog.close() }, "Not now"),
+        el("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
         el("button", { class: "primary" }, "Continue"))),
     );
     document.body.append(dialog);
