@@ -154,15 +154,6 @@ async def test_a_user_that_arrives_while_the_work_is_being_cancelled_starts_anew
     assert await use() == "value 2"
 
 
-async def test_a_user_that_leaves_before_the_work_has_begun_keeps_it_from_beginning(
-    resource: Resource,
-) -> None:
-    async with SingleFlight[str, str]().join("key", resource):
-        pass
-    assert len(resource.flights) == 1
-    assert resource.opened == 0
-
-
 async def test_users_that_leave_without_waiting_for_the_result_cancel_the_work(resource: Resource) -> None:
     flights = SingleFlight[str, str]()
     async with flights.join("key", resource):
