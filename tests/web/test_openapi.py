@@ -141,6 +141,17 @@ def test_every_example_matches_its_schema(document: Document) -> None:
     assert checked > 30
 
 
+@pytest.mark.parametrize(
+    "method, path, status, member",
+    [("post", "/upload", "422", "errors"), ("get", "/readyz", "503", "failing")],
+)
+def test_example_of_a_problem_has_the_member_of_its_type(
+    document: Document, method: str, path: str, status: str, member: str
+) -> None:
+    content = document["paths"][path][method]["responses"][status]["content"]["application/problem+json"]
+    assert content["example"][member]
+
+
 def test_every_link_leads_to_an_operation(document: Document) -> None:
     known = {operation["operationId"] for _, _, operation in operations(document)}
     assert len(known) == len([*operations(document)])
