@@ -53,7 +53,7 @@ from resizer.web.api.upload_body import check_spool
 from resizer.web.keys import CHECKS, LIFECYCLE, METRICS, ORIGINALS, QUEUE_STATS, REQUESTS, SETTINGS, STORAGE
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret
-from resizer.webhooks.webhook_events import announcer
+from resizer.webhooks.webhook_events import webhook_events
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ async def database(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     async with open_database(
         settings.database_file,
-        webhook_events=announcer(settings),
+        webhook_events=webhook_events(settings),
         events=app[EVENTS],
         in_flight=app[IN_FLIGHT],
         metrics=app[METRICS],

@@ -11,7 +11,7 @@ from resizer.models import Batch, BatchStatus, Delivery, Image, ImageStatus
 from resizer.pipeline.results import result_csv
 from resizer.pipeline.watchers import Watchers
 from resizer.schemas.request_bodies import WebhookBody, webhook_body
-from resizer.webhooks.webhook_events import addressees
+from resizer.webhooks.webhook_events import receivers
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Requests:
 
     async def webhooks(self, batches: Sequence[Batch]) -> dict[int, WebhookBody | None]:
         """Return the state of these batches' webhooks, by the batches' ids."""
-        urls = {batch.id: addressees(batch, self._settings.webhook)[:1] for batch in batches}
+        urls = {batch.id: receivers(batch, self._settings.webhook)[:1] for batch in batches}
         ended = [batch.id for batch in batches if batch.done and urls[batch.id]]
         latest: dict[int, Delivery] = {}
         for each in await self._database.deliveries.of_batches(*ended) if ended else ():

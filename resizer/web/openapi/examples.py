@@ -1,6 +1,7 @@
 """Examples of bodies, built by the functions that build the responses."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from resizer.errors import HttpStatusError
 from resizer.models import (
@@ -75,38 +76,36 @@ DELIVERY = Delivery(
     ),
     next_attempt_at=None,
 )
-_DONE = Compressed(
-    filename=FILE_NAME, format="jpeg", width=800, height=600, input_bytes=200_000, output_bytes=50_000
+COMPLETED = Image(
+    seq=0,
+    line=2,
+    serial="1",
+    product_name="SKU1",
+    position=1,
+    url="https://shop.example/a.jpg",
+    status=ImageStatus.COMPLETED,
+    attempts=1,
+    compressed=Compressed(
+        filename=FILE_NAME, format="jpeg", width=800, height=600, input_bytes=200_000, output_bytes=50_000
+    ),
+    fault=None,
 )
-
-
-def _image(seq: int, url: str, done: Compressed | None, fault: Fault | None) -> Image:
-    return Image(
-        seq=seq,
-        line=2,
-        serial="1",
-        product_name="SKU1",
-        position=seq + 1,
-        url=url,
-        status=ImageStatus.COMPLETED if done else ImageStatus.FAILED,
-        attempts=1,
-        compressed=done,
-        fault=fault,
-    )
-
-
-IMAGES = (
-    _image(0, "https://shop.example/a.jpg", _DONE, None),
-    _image(1, "https://shop.example/b.jpg", None, Fault.of(HttpStatusError("shop.example", 404))),
+FAILED = replace(
+    COMPLETED,
+    seq=1,
+    position=2,
+    url="https://shop.example/b.jpg",
+    status=ImageStatus.FAILED,
+    compressed=None,
+    fault=Fault.of(HttpStatusError("shop.example", 404)),
 )
-
 STATUS = status_body(BATCH, LINKS, webhook_body(WEBHOOK_URL, DELIVERY), None)
 #: by the name of the body
 EXAMPLES: Mapping[str, Json] = {
     "Accepted": {**upload_body(BATCH, LINKS), "status": BatchStatus.PENDING},
     "Status": {**STATUS},
     "StatusPage": {**page_body([STATUS], "42")},
-    "ImagePage": {**page_body([image_body(image, LINKS) for image in IMAGES], None)},
+    "ImagePage": {**page_body([image_body(image, LINKS) for image in (COMPLETED, FAILED)], None)},
     "Deliveries": {**deliveries_body([DELIVERY])},
     "Event": {
         **event_body(BATCH, status_body(BATCH, LINKS, webhook_body(WEBHOOK_URL, None), None), NOON + 2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from resizer.errors import BatchNotFound, CrossOrigin, DatabaseFailure, HostNotAllowed, OutOfResources
 from resizer.schemas.fields import Json
@@ -15,8 +15,11 @@ HEADERS: Final[Mapping[str, Json]] = {
     "Accept-Encoding": header("The accepted encodings of a body."),
     "WWW-Authenticate": header("`Bearer`.", {"type": "string", "pattern": "^Bearer"}),
 }
-#: members of a problem that only one type has
-MEMBERS: Final = {"errors": "csv-refused", "failing": "not-ready"}
+#: members that only one type of problem has: its name, and an example
+MEMBERS: Final[Mapping[str, tuple[str, Any]]] = {
+    "errors": ("csv-refused", [{"line": 3, "column": 2, "message": "the product has no name"}]),
+    "failing": ("not-ready", ["storage"]),
+}
 
 
 TOO_MANY_CONNECTIONS: Final = Kind(
@@ -52,6 +55,7 @@ def problem_response(status: int, kinds: Sequence[Kind]) -> Json:
     }
     title = title_of(first.name) if first.name else phrase
     example = {"type": first.type, "title": title, "status": status, "detail": first.when}
+    example |= {member: value for member, (name, value) in MEMBERS.items() if name == first.name}
     description = "\n\n".join([f"{phrase}.", *(f"`{kind.type}`: {kind.when}" for kind in kinds)])
     content = {PROBLEM_JSON: {"schema": _schema(status, kinds), "example": example}}
     return response(description, content, headers=headers)
@@ -63,7 +67,7 @@ def _schema(status: int, kinds: Sequence[Kind]) -> Json:
     properties = {
         name: schema
         for name, schema in problem["properties"].items()
-        if name not in MEMBERS or MEMBERS[name] in names
+        if name not in MEMBERS or MEMBERS[name][0] in names
     }
     properties["type"] = {**properties["type"], "enum": list(dict.fromkeys(kind.type for kind in kinds))}
     properties["status"] = {"const": status, "description": properties["status"]["description"]}
