@@ -19,11 +19,11 @@ ATTACK = """async ([address, csv]) => {
     const file = new File([csv], "products.csv", {type: "text/csv"});
     const body = new FormData();
     body.append("file", file);
-    const told = [];
+    const replies = [];
     for (const mode of ["no-cors", "cors"]) {
-        told.push(await fetch(`${address}/upload`, {method: "POST", mode, body})
+        replies.push(await fetch(`${address}/upload`, {method: "POST", mode, body})
             .then(async response => `${response.type} ${response.status} ${await response.text()}`, String));
-        told.push(await fetch(`${address}/requests`, {mode})
+        replies.push(await fetch(`${address}/requests`, {mode})
             .then(async response => `${response.type} ${response.status} ${await response.text()}`, String));
     }
     const carried = new DataTransfer();
@@ -38,7 +38,7 @@ ATTACK = """async ([address, csv]) => {
     const loaded = new Promise(resolve => frame.addEventListener("load", resolve));
     form.submit();
     await loaded;
-    return told;
+    return replies;
 }"""
 
 
@@ -59,8 +59,8 @@ async def other_site() -> AsyncIterator[int]:
 async def attack(context: BrowserContext, page_address: str, service: str) -> list[str]:
     page = await context.new_page()
     await page.goto(page_address)
-    told: list[str] = await page.evaluate(ATTACK, [service, CSV])
-    return told
+    replies: list[str] = await page.evaluate(ATTACK, [service, CSV])
+    return replies
 
 
 async def count_of(client: Client) -> int:
@@ -78,17 +78,17 @@ async def test_page_of_another_site_uploads_and_reads_nothing(serve: Serve, wind
             f"http://127.0.0.1:{other}/",
             f"http://localhost:{other}/",
         ):
-            told = await attack(windows.context, page, f"http://127.0.0.1:{port}")
-            assert len(told) == 4
-            assert not any("request_id" in each or "has_more" in each for each in told), told
+            replies = await attack(windows.context, page, f"http://127.0.0.1:{port}")
+            assert len(replies) == 4
+            assert not any("request_id" in each or "has_more" in each for each in replies), replies
             assert await count_of(client) == 0
 
 
 async def test_name_that_was_rebound_uploads_and_reads_nothing(serve: Serve, windows: Windows) -> None:
     client = await serve()
     rebound = f"http://evil.test:{client.server.port}"
-    told = await attack(windows.context, f"{rebound}/", rebound)
-    assert [each.split()[:2] for each in told] == [["basic", "421"]] * 4
+    replies = await attack(windows.context, f"{rebound}/", rebound)
+    assert [each.split()[:2] for each in replies] == [["basic", "421"]] * 4
     assert await count_of(client) == 0
 
 
