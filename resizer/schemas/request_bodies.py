@@ -10,7 +10,7 @@ from resizer.recipe import WHITE, Effort, Fit, OutputFormat, Recipe
 from resizer.schemas.fields import Count, Links, Positive, RequestId, Time, Url, doc, iso, iso_or_null
 
 Background = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^(none|#[0-9a-f]{6})$"})]
-Products = Annotated[Count, doc("Products: rows of the CSV that are not empty.")]
+Products = Annotated[Count, doc("Number of products: rows of the CSV that are not empty.")]
 StatusUrl = Annotated[Url, doc("URL of the request's status.")]
 ResultUrl = Annotated[Url, doc("URL of the result CSV.")]
 CreatedAt = Annotated[Time, doc("When the request was accepted.")]
@@ -25,7 +25,7 @@ class AcceptedBody(TypedDict):
         BatchStatus, doc("`pending`; for a repeated `Idempotency-Key` the current status of the request.")
     ]
     products: Products
-    images: Annotated[Count, doc("Images: URLs of all products.")]
+    images: Annotated[Count, doc("Number of images: URLs of all products.")]
     status_url: StatusUrl
     result_url: ResultUrl
     created_at: CreatedAt
@@ -77,7 +77,7 @@ class StatusBody(TypedDict):
         BatchStatus,
         doc(
             "`completed`: every image was compressed; `partial`: some failed; `failed`: all failed. "
-            f"Final are {FINAL_STATUSES}."
+            f"The final statuses are {FINAL_STATUSES}."
         ),
     ]
     done: Annotated[bool, doc("Whether the status is final.")]

@@ -1,4 +1,4 @@
-"""Fixtures of the page tests, on the event loop of the browser."""
+"""Fixtures of page tests, on the event loop of the browser that all of them share."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Choose a CSV, check its content, and send it."""
+"""Choose a CSV, check it, and send it."""
 
 import asyncio
 import base64
@@ -66,7 +66,7 @@ async def test_dropped_csv_is_read_and_options_are_sent(
     assert (image["format"], image["width"], image["height"]) == ("webp", 100, 75)
 
 
-async def test_background_is_asked_for_only_where_it_is_seen_and_a_box_needs_both_limits(
+async def test_background_field_appears_only_if_it_matters_and_a_box_needs_both_limits(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -126,7 +126,9 @@ BAD = {
 }
 
 
-async def test_bad_csv_is_shown_with_its_line_and_not_sent(serve: Serve, page: Page, tmp_path: Path) -> None:
+async def test_problems_of_a_csv_are_shown_with_their_lines_and_it_is_not_sent(
+    serve: Serve, page: Page, tmp_path: Path
+) -> None:
     client = await serve()
     await page.goto(str(client.make_url("/")))
     for name, (data, line, words) in BAD.items():
@@ -154,7 +156,9 @@ async def test_csv_is_read_in_its_encoding_and_with_its_delimiter(
     await expect(page.get_by_role("cell", name='Stühle; "groß" und schön')).to_be_visible()
 
 
-async def test_refusal_of_the_service_is_shown_in_place(serve: Serve, page: Page, tmp_path: Path) -> None:
+async def test_refusal_of_the_service_is_shown_beside_the_file(
+    serve: Serve, page: Page, tmp_path: Path
+) -> None:
     """Only the service knows which webhooks are allowed."""
     client = await serve(webhook={"allow_networks": []})
     file = write_catalogue(tmp_path, [("Chair", "https://a.example/1.jpg")])
@@ -180,7 +184,7 @@ async def test_unreachable_service_loses_nothing(
     await expect(standing(page)).to_have_text("Completed")
 
 
-async def test_page_accepts_its_sample_csv(serve: Serve, page: Page, tmp_path: Path) -> None:
+async def test_page_accepts_the_sample_csv(serve: Serve, page: Page, tmp_path: Path) -> None:
     client = await serve()
     await page.goto(str(client.make_url("/")))
     async with page.expect_download() as waiting:

@@ -53,8 +53,9 @@ def describe(settings: Settings, *, origin: str) -> Json:
     paths: dict[str, Json] = {}
     for tag, of_tag in operations(settings).items():
         for operation in of_tag:
+            method, path = operation.route.split()
             described = {"tags": [tag], **_described(operation, with_tokens=with_tokens)}
-            paths.setdefault(operation.path, {})[operation.method] = described
+            paths.setdefault(path, {})[method.lower()] = described
     schemas = all_schemas()
     document: Json = {
         "openapi": "3.1.0",
@@ -86,16 +87,17 @@ def describe(settings: Settings, *, origin: str) -> Json:
 
 
 def _described(operation: Operation, *, with_tokens: bool) -> Json:
-    is_open = operation.path in OPEN_PATHS or operation.path.startswith(OPEN_PREFIXES)
+    method, path = operation.route.split()
+    is_open = path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
     omitted = set() if with_tokens and not is_open else {"Unauthorized"}
-    if operation.method.upper() in SAFE_METHODS:
+    if method in SAFE_METHODS:
         omitted.add("OtherOrigin")
     shared = {
         status: {"$ref": f"#/components/responses/{name}"}
         for name, (status, _) in SHARED.items()
         if name not in omitted
     }
-    in_path = [each for name, each in PATH_PARAMETERS.items() if f"{{{name}}}" in operation.path]
+    in_path = [each for name, each in PATH_PARAMETERS.items() if f"{{{name}}}" in path]
     responses = shared | problem_responses(operation) | dict(operation.responses)
     described: Json = {
         "operationId": operation.name,

@@ -37,8 +37,8 @@ class Kind:
 class Operation:
     """One method of one path, without its path parameters and the responses that all operations share."""
 
-    method: str
-    path: str
+    #: method and path
+    route: str
     #: `operationId`, from which client generators name a function
     name: str
     summary: str

@@ -39,7 +39,7 @@ SHARED: Final[Mapping[str, tuple[int, list[Kind]]]] = {
 def problem_responses(operation: Operation) -> dict[int, Json]:
     """Describe the problems of an operation by status; several may share one."""
     found = {status: [*kinds] for status, kinds in operation.problems.items()}
-    missing = (BatchNotFound,) if "{request_id}" in operation.path else ()
+    missing = (BatchNotFound,) if "{request_id}" in operation.route else ()
     for error in (*missing, *operation.errors):
         found.setdefault(int(PROBLEMS[error][0]), []).append(Kind.of(error))
     return {status: problem_response(status, kinds) for status, kinds in found.items()}

@@ -66,8 +66,7 @@ def _status(statuses: type[BatchStatus | ImageStatus]) -> Json:
 
 REQUESTS: Final = (
     Operation(
-        "get",
-        "/status/{request_id}",
+        "GET /status/{request_id}",
         "getStatus",
         "Get a request's status",
         "Counts the images by status, and says whether the request's status is final.\n\n"
@@ -88,8 +87,7 @@ REQUESTS: Final = (
         },
     ),
     Operation(
-        "get",
-        "/requests",
+        "GET /requests",
         "listRequests",
         "List requests",
         "Lists all requests, newest first.",
@@ -106,8 +104,7 @@ REQUESTS: Final = (
         errors=(OptionError,),
     ),
     Operation(
-        "get",
-        "/requests/{request_id}/images",
+        "GET /requests/{request_id}/images",
         "listImages",
         "List a request's images",
         "Lists the images of a request and their results, in the order of the CSV.",
@@ -116,8 +113,7 @@ REQUESTS: Final = (
         errors=(OptionError,),
     ),
     Operation(
-        "get",
-        "/requests/{request_id}/events",
+        "GET /requests/{request_id}/events",
         "followRequest",
         "Follow a request",
         "Sends server-sent events: `progress` at once and after each change, at most 4 a second; then "
@@ -139,8 +135,7 @@ REQUESTS: Final = (
         },
     ),
     Operation(
-        "post",
-        "/requests/{request_id}/cancel",
+        "POST /requests/{request_id}/cancel",
         "cancelRequest",
         "Cancel a request",
         "Pending images and those being processed become `cancelled`; compressed images are kept.",
@@ -148,8 +143,7 @@ REQUESTS: Final = (
         errors=(AlreadyFinal,),
     ),
     Operation(
-        "post",
-        "/requests/{request_id}/retry",
+        "POST /requests/{request_id}/retry",
         "retryRequest",
         "Retry failed images",
         "Retries only failed and cancelled images; compressed images are kept.",
@@ -157,8 +151,7 @@ REQUESTS: Final = (
         errors=(NothingToRetry,),
     ),
     Operation(
-        "delete",
-        "/requests/{request_id}",
+        "DELETE /requests/{request_id}",
         "deleteRequest",
         "Delete a request",
         "Cancels its unfinished images, and deletes the request and the compressed images that no other "

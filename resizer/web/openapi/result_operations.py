@@ -48,8 +48,7 @@ IMAGES: Final[Json] = {kind: {} for kind in sorted(CONTENT_TYPES.values())}
 
 RESULTS: Final = (
     Operation(
-        "get",
-        "/result/{request_id}",
+        "GET /result/{request_id}",
         "getResult",
         "Get the result CSV",
         "The uploaded CSV with a column `Output Image Urls`: one entry per input URL in the same order, "
@@ -65,8 +64,7 @@ RESULTS: Final = (
         errors=(NotFinished, OptionError),
     ),
     Operation(
-        "get",
-        "/requests/{request_id}/archive",
+        "GET /requests/{request_id}/archive",
         "getArchive",
         "Get all images as a ZIP",
         "`result.csv` and the compressed images under readable names, generated while it is sent. If the "
@@ -76,8 +74,7 @@ RESULTS: Final = (
         errors=(NotFinished, OptionError),
     ),
     Operation(
-        "get",
-        "/compressed/{filename}",
+        "GET /compressed/{filename}",
         "getImage",
         "Get a compressed image",
         "The image at the `output_url` of the list and of the result CSV. It may be cached forever. One byte "
@@ -105,8 +102,7 @@ RESULTS: Final = (
         },
     ),
     Operation(
-        "get",
-        "/requests/{request_id}/images/{number}/original",
+        "GET /requests/{request_id}/images/{number}/original",
         "getOriginal",
         "Get an image from its host",
         "Fetched by this server for each call, without retries, to be shown beside the compressed image. The "

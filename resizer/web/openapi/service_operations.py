@@ -39,24 +39,21 @@ UNCHANGED: Final = response("The client has this version.", headers=PAGE_HEADERS
 
 SERVICE: Final = (
     Operation(
-        "get",
-        "/ping",
+        "GET /ping",
         "ping",
         "Ping the server",
         "Responds while the process responds at all.",
         responses={200: json_response("The server responds.", "Ping")},
     ),
     Operation(
-        "get",
-        "/healthz",
+        "GET /healthz",
         "getHealth",
         "Check liveness",
         "For a supervisor that restarts a dead process; checks only the process itself.",
         responses={200: json_response("The process is alive.", "Health")},
     ),
     Operation(
-        "get",
-        "/readyz",
+        "GET /readyz",
         "getReadiness",
         "Check readiness",
         "For a load balancer: checks whether the database, the storage and the spool can be written to, and "
@@ -65,8 +62,7 @@ SERVICE: Final = (
         problems={503: (NOT_READY, TOO_MANY_CONNECTIONS)},
     ),
     Operation(
-        "get",
-        "/metrics",
+        "GET /metrics",
         "getMetrics",
         "Get metrics for Prometheus",
         "Counters since the start, and current values; as OpenMetrics if `Accept` asks for it.",
@@ -75,24 +71,21 @@ SERVICE: Final = (
         },
     ),
     Operation(
-        "get",
-        "/openapi.json",
+        "GET /openapi.json",
         "getDescription",
         "Get this description",
         "The API as an OpenAPI 3.1 document.",
         responses={200: response("The document.", {"application/json": {"schema": DOCUMENT}})},
     ),
     Operation(
-        "get",
-        "/docs",
+        "GET /docs",
         "getDocumentation",
         "Read this description",
         "The same as a web page, which loads nothing else and runs no script.",
         responses={200: response("The page.", HTML, headers={"Content-Security-Policy": OWN_STYLE})},
     ),
     Operation(
-        "get",
-        "/",
+        "GET /",
         "getPage",
         "Open the web page",
         "For people: uploads a CSV, follows the request, and shows its images.",
@@ -100,8 +93,7 @@ SERVICE: Final = (
         responses={200: response("The page.", HTML, headers=PAGE_HEADERS), 304: UNCHANGED},
     ),
     Operation(
-        "get",
-        "/page/{name}",
+        "GET /page/{name}",
         "getPageFile",
         "Get a file of the web page",
         "The scripts, styles and pictures of the page, and a sample CSV.",

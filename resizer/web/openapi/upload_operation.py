@@ -112,8 +112,7 @@ def upload(limit: int) -> Operation:
     """Describe the upload of a CSV of at most `limit` bytes."""
     headers = {"Location": LOCATION, "Retry-After": header("Seconds until the first poll.", SECONDS)}
     return Operation(
-        "post",
-        "/upload",
+        "POST /upload",
         "uploadCsv",
         "Upload a CSV",
         DESCRIPTION,

@@ -11,16 +11,14 @@ from resizer.web.openapi.parts import Operation, json_response, response, sent_h
 
 DELIVERIES: Final = (
     Operation(
-        "get",
-        "/requests/{request_id}/deliveries",
+        "GET /requests/{request_id}/deliveries",
         "listDeliveries",
         "List webhook deliveries",
         "Lists the webhook events of a request with all attempts to deliver them; none before it is final.",
         responses={200: json_response("The deliveries.", "Deliveries")},
     ),
     Operation(
-        "post",
-        "/requests/{request_id}/deliveries",
+        "POST /requests/{request_id}/deliveries",
         "sendDeliveriesAgain",
         "Send the webhook event again",
         "Sends the request's event again now, with the same `webhook-id`, whether or not it was delivered.",

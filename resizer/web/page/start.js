@@ -194,7 +194,7 @@ class Start {
 function problemList(problems, words) {
   return el("div", { class: "notice bad", role: "alert" },
     el("p", {}, icon("alert"), ` ${words}`),
-    el("ul", {}, problems.map(({ line, column, message }) => el("li", {}, el("strong", {}, `Line ${line}, column ${column}`), ` ${message}`))));
+    el("ul", {}, problems.map(({ line, column, message }) => el("li", {}, el("strong", {}, `Line ${line}, column ${column}:`), ` ${message}`))));
 }
 
 function preview({ rows, products }) {
