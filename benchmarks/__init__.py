@@ -1,1 +1,1 @@
-"""Measure the service beside plain loops over the same images."""
+"""Benchmarks: compare the service with plain loops over the same images."""

@@ -1,7 +1,7 @@
-"""A client in a process of its own that asks for one URL, at a pace or as fast as it is answered.
+"""A client in its own process that requests one URL, at a fixed pace or as fast as the responses arrive.
 
-Raw sockets and kept connections: an asyncio protocol that looks for the length of the answer and nothing
-else. It runs on the same machine as the service; what it takes of the processor is missing there.
+It keeps its connections open and parses only the Content-Length of a response. It runs on the same machine
+as the service and takes processor time from it.
 """
 
 import asyncio
@@ -15,22 +15,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-PACE = 0.005  # seconds from one request to the next where latency is measured
+PACE = 0.005  # seconds between two requests when measuring latency
 
 
 class Client:
-    """What can be asked of the process."""
+    """The parent's side of the process."""
 
     def __init__(self, talk: Connection) -> None:
         self._talk = talk
 
     def latencies(self, url: str, count: int) -> list[float]:
-        """Return the seconds of so many requests, one after the other with pauses."""
+        """Return the seconds of each of `count` sequential requests."""
         seconds: list[float] = self._do("latencies", url, count)
         return seconds
 
     def rate(self, url: str, connections: int, seconds: float) -> float:
-        """Return how many requests are answered in a second on so many connections."""
+        """Return the responses per second on this many connections."""
         return float(self._do("answered", url, connections, seconds)) / seconds
 
     def _do(self, *order: object) -> Any:
@@ -58,7 +58,7 @@ def _obey(talk: Connection) -> None:
 
 
 class Asking(asyncio.Protocol):
-    """One connection that asks for one URL."""
+    """A connection that requests one URL."""
 
     def __init__(self, path: str) -> None:
         self._request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
@@ -98,7 +98,7 @@ async def latencies(url: str, count: int) -> list[float]:
 
 
 async def answered(url: str, connections: int, seconds: float) -> int:
-    """Return how many requests are answered in these seconds."""
+    """Return the number of responses within `seconds`."""
     until = time.perf_counter() + seconds
 
     async def ask(asking: Asking) -> int:

@@ -1,4 +1,4 @@
-"""Draw photos of ceramics: turned shapes, lit by a window, on a paper sweep."""
+"""Draw photos of ceramics: turned shapes, lit by a window, on a paper backdrop."""
 
 import io
 import math
@@ -12,30 +12,30 @@ from benchmarks.pieces import Piece, Shot
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-#: towards the window and the lamp that fills the shadow; how far off the camera is, in heights of a tall vase
+#: directions of the window and of the fill light; distance of the camera in heights of a tall vase
 WINDOW = (-0.62, 0.52, 0.58)
 FILL = (0.85, 0.25, 0.45)
 CAMERA = 4.2
-#: a little warmer than the paper
+#: RGB factors, slightly warmer than the paper
 DAYLIGHT = np.asarray((1.03, 1.0, 0.95), np.float32)
-#: points on a piece for each pixel of the canvas: fewer leave holes
+#: points on a piece per pixel of the canvas; fewer leave holes
 DENSITY = 1.25
-#: the canvas is drawn larger than the photo, so that edges come out smooth
+#: size of the canvas relative to the photo, for smooth edges
 OVERSAMPLING = 1.25
-#: rows of points that are worked on at once
+#: rows of points drawn at once
 ROWS = 24
-#: where the ground under a piece lies, from the upper edge of the canvas
+#: position of the ground under a piece, as a share of the canvas from its upper edge
 GROUND = 0.78
-#: rows and columns of a piece's unrolled skin
+#: rows and columns of a piece's unrolled surface
 SKIN = (700, 1400)
-GRAIN = 0.012  # of white; a small sensor in daylight
+GRAIN = 0.012  # share of white; that of a small sensor in daylight
 
 
 def photograph(shot: Shot) -> bytes:
-    """Take the photo; returns an image file. The same shot gives the same photo."""
+    """Draw the photo as an image file; the same shot always gives the same photo."""
     random = np.random.default_rng(shot.seed)
     width, height = (round(side * OVERSAMPLING) for side in (shot.width, shot.height))
-    # pixels for one height of a tall vase
+    # pixels per height of a tall vase
     scale = (
         min(width, height)
         * 0.6
@@ -53,11 +53,11 @@ def photograph(shot: Shot) -> bytes:
 
 
 def _paper(shot: Shot, width: int, height: int, scale: float) -> Floats:
-    """Return the sweep of paper with the shadow of the piece, as rows × columns × RGB from 0 to 1."""
+    """Return the paper with the shadow of the piece, as rows × columns × RGB from 0 to 1."""
     x = (np.arange(width, dtype=np.float32) - width / 2) / scale
     y = _height_of_rows(height, scale)[:, None]
     light = 0.88 - 0.09 * x[None, :] - 0.05 * y
-    # where the floor turns into the wall
+    # the bend between floor and wall
     light = light - 0.07 / (1 + np.exp(-(y - 0.55) * 6))
     radius = max(r for r, _ in shot.piece.outline)
     foot = shot.piece.outline[1][0]
@@ -72,7 +72,7 @@ def _paper(shot: Shot, width: int, height: int, scale: float) -> Floats:
     soft = np.asarray(shadow.filter(ImageFilter.GaussianBlur(scale * 0.02)), np.float32) / 255
     lit = np.clip(light * (1 - soft), 0.02, 1)
     colour = np.asarray(shot.paper, np.float32)
-    # a shadow is bluer than what the window lights
+    # shadows are bluer than surfaces in the light of the window
     cool = 1 + np.asarray((-0.05, 0.0, 0.06), np.float32) * soft[..., None]
     return np.asarray(lit[..., None] * colour / 0.80 * cool, np.float32)
 
@@ -82,12 +82,12 @@ def _height_of_rows(height: int, scale: float) -> Floats:
 
 
 class _Drawing:
-    """A piece on a canvas: points all over it, of which the nearest to the camera are seen."""
+    """A piece on a canvas, drawn as points; of those on one pixel, the nearest to the camera is visible."""
 
     def __init__(self, canvas: Floats, shot: Shot, scale: float) -> None:
         self._canvas = canvas
         self._piece = shot.piece
-        #: pixels for one height of a tall vase
+        #: pixels per height of a tall vase
         self._scale = scale
         self._depths: Floats = np.full(canvas.shape[:2], -np.inf, np.float32)
         self._to_camera = np.asarray((0, math.sin(shot.tilt), math.cos(shot.tilt)), np.float32)
@@ -101,18 +101,18 @@ class _Drawing:
         skin = _Skin(self._piece, angle, random)
         tangent = np.gradient(along, axis=0)
         tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
-        # fingers leave fine rings
+        # the fine rings that fingers leave
         rings = 0.05 * np.sin(along[:, 1] * 95 + 2 * np.sin(along[:, 1] * 17))
         up = rings * np.abs(tangent[:, 1]) - tangent[:, 0]
         surface = np.stack((along[:, 0], along[:, 1], tangent[:, 1], up))
         rim = int(np.argmax(along[:, 1]))
-        # a few rows at a time: what is worked on stays in the processor's cache
+        # a few rows at a time, so that they stay in the processor's cache
         for first in range(0, len(along), ROWS):
             rows = surface[:, first : first + ROWS]
             self._rings(skin, rows, inside=np.arange(first, first + rows.shape[1]) > rim)
 
     def _rings(self, skin: "_Skin", surface: Floats, *, inside: Mask) -> None:
-        """Draw some rings of the piece: radius, height and normal of each, and whether they lie inside it."""
+        """Draw rings of the piece, given by radius, height and normal, and whether they are on its inside."""
         radius, level, out, up = surface
         sine, cosine, to_camera = skin.sine, skin.cosine, self._to_camera
         towards = out[:, None] * cosine * to_camera[2] + up[:, None] * to_camera[1]
@@ -129,7 +129,7 @@ class _Drawing:
         down = np.rint(height * GROUND - (y * to_camera[2] - z * to_camera[1]) * scale).astype(np.int32)
         seen = (across >= 0) & (across < width) & (down >= 0) & (down < height)
         seen[seen] = depth[seen] > self._depths[down[seen], across[seen]]
-        # the last of those that fall on one pixel is kept
+        # of the points on one pixel, the last remains
         order = np.nonzero(seen)[0]
         order = order[np.argsort(depth[order], kind="stable")]
         row, column, y = row[order], column[order], y[order]
@@ -137,19 +137,19 @@ class _Drawing:
         normal = np.stack(turned, axis=1) / size[order, None]
         light, shine = self._light(normal, facing[order], y, inside[row])
         pixels = down[order], across[order]
-        # film's shoulder, then the screen's curve
+        # the highlight compression of film, then the gamma of screens
         lit = skin.colours(y, column) * light[:, None] * DAYLIGHT + shine[:, None]
         self._canvas[pixels] = (1 - np.exp(-lit * 1.75)) ** 0.8
         self._depths[pixels] = depth[order]
 
     def _light(self, normal: Floats, facing: Floats, y: Floats, inside: Mask) -> tuple[Floats, Floats]:
-        """Return how much light of window, lamp and room comes to each point, and how much is mirrored."""
+        """Return the diffuse light of window, lamp and room on each point, and the reflected light."""
         window, lamp = _unit(WINDOW), _unit(FILL)
         direct = np.clip((normal @ window + 0.22) / 1.22, 0, 1) ** 1.25
         filled = np.clip(normal @ lamp, 0, 1)
         room = 0.5 + 0.5 * normal[:, 1]
         tall = self._piece.outline[-1][1]
-        # less light comes to the foot, and into the piece
+        # the foot and the inside receive less light
         reached = np.where(
             inside, np.exp((y - tall) * 2.6) * 0.85, 1 - 0.55 * np.exp(-np.clip(y, 0, None) / 0.07)
         )
@@ -167,7 +167,7 @@ class _Drawing:
 
 
 class _Skin:
-    """A piece's own colours: glaze that ran a little, clay where it ended, iron that burnt through."""
+    """The colours of a piece: glaze with runs, bare clay below it, specks of iron."""
 
     def __init__(self, piece: Piece, angle: Floats, random: np.random.Generator) -> None:
         self._piece = piece
@@ -176,7 +176,7 @@ class _Skin:
         runs = np.zeros_like(angle)
         for turns, phase in zip((2, 3, 5, 9, 14), random.uniform(0, 2 * math.pi, 5).tolist(), strict=True):
             runs += np.sin(angle * turns + phase) / turns
-        #: height at which the glaze ends, for each angle
+        #: height of the lower edge of the glaze, by angle
         self._border = self._tall * (piece.bare + 0.020 * runs)
         self._turned = ((angle + math.pi) / (2 * math.pi) * (SKIN[1] - 1)).astype(np.int32)
         spots = np.zeros(SKIN, np.uint8)
@@ -189,11 +189,11 @@ class _Skin:
         self._clouds = 1 + 0.13 * (np.asarray(clouds, np.float32) / 255 - 0.5)
 
     def colours(self, y: Floats, column: NDArray[np.intp]) -> Floats:
-        """Return the colour of the points at these heights and columns of the angle."""
+        """Return the colour of points, given by height and column of the angle."""
         glazed = _edge((y - self._border[column]) * 14)
         at = (y * ((SKIN[0] - 1) / self._tall)).clip(0, SKIN[0] - 1).astype(np.int32), self._turned[column]
         cloudy = self._clouds[at]
-        # thin at the rim, where the clay shines through
+        # the glaze is thin at the rim, so the clay is visible
         covered = glazed * (1 - 0.45 * np.exp((y - self._tall).clip(None, 0) / 0.02))
         bare = (1 - covered) * (0.9 + 0.1 * cloudy)
         glaze, clay = np.asarray(self._piece.glaze, np.float32), np.asarray(self._piece.clay, np.float32)
@@ -202,7 +202,7 @@ class _Skin:
 
 
 def _walls(piece: Piece) -> Floats:
-    """Return the outline with its inner side, down to the middle of the inner ground."""
+    """Return the outline and its inner side, down to the centre of the inner base."""
     outer = np.asarray(piece.outline, np.float32)
     rim = outer[-1]
     inner = outer[2:-1][::-1] - (piece.wall, 0)
@@ -232,14 +232,14 @@ def _smooth(points: Floats) -> Floats:
 
 
 def _evenly(curve: Floats, count: int) -> Floats:
-    """Return so many points of the curve at equal distances."""
+    """Return `count` points of the curve at equal distances."""
     way = np.concatenate(((0.0,), np.cumsum(np.hypot(*np.diff(curve, axis=0).T))))
     at = np.linspace(0, way[-1], count)
     return np.stack([np.interp(at, way, curve[:, axis]) for axis in (0, 1)], axis=1).astype(np.float32)
 
 
 def _edge(distance: Floats) -> Floats:
-    """Return 0 outside and 1 inside, with a soft border between."""
+    """Return 0 outside and 1 inside, with a soft transition."""
     t = np.clip(distance / 0.05 + 0.5, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 

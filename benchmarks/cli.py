@@ -1,4 +1,4 @@
-"""The command line: which parts, how much of each, where the figures go."""
+"""The command line of the benchmarks."""
 
 import argparse
 import json
@@ -42,18 +42,16 @@ PARTS: dict[str, Part] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the service.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; none is all")
-    parser.add_argument("--images", type=int, help="how many a corpus has, instead of the part's own number")
-    parser.add_argument("--rounds", type=int, help="of which the median is taken (5; 2 where quick)")
-    parser.add_argument("--most", type=int, help="tiny images of the largest request of `growth` (10000)")
-    parser.add_argument("--corpus", type=Path, default=default_folder(), help="where images are kept")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default: all")
+    parser.add_argument("--images", type=int, help="images per corpus (default: that of the part)")
+    parser.add_argument("--rounds", type=int, help="rounds whose median is reported (5; 2 with --quick)")
+    parser.add_argument("--most", type=int, help="tiny images in the largest request of `growth` (10000)")
+    parser.add_argument("--corpus", type=Path, default=default_folder(), help="folder of generated images")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--quick", action="store_true", help="few of everything: shows only that it works")
-    parser.add_argument("--effort", choices=list(Effort), help="of codec and service in pipeline and sizes")
-    parser.add_argument("--profile", action="store_true", help="where the server's time goes; pipeline only")
-    parser.add_argument(
-        "--crops", type=Path, help="write what `pictures` has made into this folder, enlarged"
-    )
+    parser.add_argument("--quick", action="store_true", help="few images and rounds, to check that it works")
+    parser.add_argument("--effort", choices=list(Effort), help="effort in pipeline and sizes")
+    parser.add_argument("--profile", action="store_true", help="profile the server; pipeline only")
+    parser.add_argument("--crops", type=Path, help="folder for enlarged crops of the results of `pictures`")
     given = parser.parse_args()
     if unknown := [name for name in given.parts if name not in PARTS]:
         parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")

@@ -1,4 +1,4 @@
-"""Make the images that are measured with, the same in every run, and keep them for the next."""
+"""Generate the images of the benchmarks, the same in every run, and keep them for the next one."""
 
 import os
 import tempfile
@@ -15,14 +15,14 @@ from PIL import Image, ImageCms
 
 from benchmarks import pictures
 
-#: raised when the same number gives another image
+#: incremented when the same number gives another image
 VERSION = 1
-#: share, width, height: what product photos come in
+#: share, width and height of product photos
 PHOTO_SIZES = ((0.45, 800, 800), (0.35, 1600, 1200), (0.20, 3000, 2000))
-#: the same of what is cut out or drawn, and of what a shop has made smaller itself
+#: the same for cut-outs and drawings, and for photos that a shop has already reduced
 SMALL_SIZES = ((0.5, 600, 600), (0.4, 800, 800), (0.1, 1200, 1200))
 WEB_SIZES = ((0.6, 800, 800), (0.4, 1600, 1200))
-#: names in the table of `sizes`, and width and height
+#: name in the table of `sizes` → width and height
 LADDER = {
     "tiny": (64, 64),
     "small": (400, 400),
@@ -31,18 +31,18 @@ LADDER = {
     "huge": (8000, 6000),
 }
 JPEG_QUALITY, WEBP_QUALITY = 90, 85
-#: shares of JPEGs that the camera was turned for, that are progressive, and that carry a colour profile: the
-#: last are those of which SUBSAMPLING has left much colour, as programs write them that care for it
+#: shares of JPEGs that are rotated by EXIF, that are progressive, and that have a colour profile; the latter
+#: are those with the least subsampling, as photo editors write both
 TURNED, PROGRESSIVE, WITH_PROFILE = 0.05, 0.10, 0.30
-#: share, and Pillow's name for how much colour is left: 4:2:0, 4:2:2, 4:4:4
+#: share, and Pillow's name of the chroma subsampling
 SUBSAMPLING = ((0.80, "4:2:0"), (0.10, "4:2:2"), (0.10, "4:4:4"))
 MIX = ((0.60, "jpg"), (0.20, "png"), (0.20, "webp"))
-SMALLER = 4  # times, each side of what is to be quick
-MANY = 20  # images that are worth processes of their own to make them
+SMALLER = 4  # divisor of each side with `small`
+MANY = 20  # missing images from which a process pool generates them
 ORIENTATION = 0x0112  # EXIF tag
-QUARTER_TURN = 6  # its value: to be turned clockwise
-#: each property steps by an irrational number of its own, so that any part of the corpus is like the whole
-#: and no two properties go together
+QUARTER_TURN = 6  # value of the tag: rotate by 90° clockwise
+#: irrational step of each property, so that any part of the corpus resembles the whole and no two properties
+#: correlate
 STEPS = {"mix": 0.7548777, "size": 0.6180340, "turned": 0.4142136, "scans": 0.7320508, "colour": 0.2360680}
 
 
@@ -53,18 +53,18 @@ class Corpus:
 
     @property
     def size(self) -> int:
-        """All its bytes."""
+        """Total bytes of the files."""
         return sum(path.stat().st_size for path in self.paths)
 
 
 def default_folder() -> Path:
-    """Return where images are kept if nothing else is asked for."""
+    """Return the default of `--corpus`."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "resizer-benchmarks"
 
 
 def jpeg_corpus(folder: Path, count: int, *, small: bool = False) -> Corpus:
-    """Return photo-like JPEGs of mixed size, about 400 kB each; `small` ones are soon made."""
+    """Return photo-like JPEGs of mixed size, about 400 kB each; `small` ones are generated faster."""
     return _made("jpeg", folder, [("jpg", _jpeg)] * count, small=small)
 
 
@@ -76,14 +76,14 @@ def mixed_corpus(folder: Path, count: int, *, small: bool = False) -> Corpus:
 
 
 def ladder(folder: Path, name: str, count: int) -> Corpus:
-    """Return JPEGs of one of the sizes of `LADDER`."""
+    """Return JPEGs of one size of `LADDER`."""
     return _made(name, folder, [("jpg", partial(_plain_jpeg, *LADDER[name]))] * count)
 
 
 def _made(
     name: str, folder: Path, wanted: Sequence[tuple[str, Callable[..., bytes]]], *, small: bool = False
 ) -> Corpus:
-    """Return images of these extensions; those that are not there are made."""
+    """Return images with these extensions; missing ones are generated."""
     home = folder / f"v{VERSION}" / (f"{name}-small" if small else name)
     home.mkdir(parents=True, exist_ok=True)
     paths = [home / f"{number:05d}.{extension}" for number, (extension, _) in enumerate(wanted)]
@@ -96,7 +96,7 @@ def _made(
         for each in missing:
             _write(each)
         return Corpus(name=name, paths=paths)
-    print(f"making {len(missing)} images in {home}", flush=True)
+    print(f"generating {len(missing)} images in {home}", flush=True)
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         for _ in pool.map(_write, missing):
             pass
@@ -104,7 +104,7 @@ def _made(
 
 
 def _write(wanted: tuple[Path, Callable[[], bytes]]) -> None:
-    """Make one file; whole or not there, also where two runs make the same."""
+    """Write a file, complete or not at all, even if two runs write the same one."""
     path, make = wanted
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as draft:
         draft.write(make())
@@ -128,17 +128,17 @@ def _jpeg(number: int, smaller: int) -> bytes:
 
 
 def _png(number: int, smaller: int) -> bytes:
-    """Cut-outs with alpha and, in turn with them, two packshots on white and a drawing."""
+    """Draw a cut-out with alpha, a packshot on white or a chart, in a cycle of four."""
     width, height = (side // smaller for side in _pick(SMALL_SIZES, number, "size"))
     draw = (pictures.cut_out, pictures.packshot, pictures.cut_out, pictures.chart)[number % 4]
     return _saved(draw(width, height, seed=number), "PNG")
 
 
 def _webp(number: int, smaller: int) -> bytes:
-    """Photos, and a quarter of them cut-outs with alpha."""
+    """Draw a photo or, every fourth time, a cut-out with alpha."""
     width, height = (side // smaller for side in _pick(WEB_SIZES, number, "size"))
     draw = pictures.photo if number % 4 else pictures.cut_out
-    # its EXIF makes it of the extended kind, to which the image host can add a chunk
+    # EXIF requires the extended file format, to which the image host can append a chunk
     return _saved(draw(width, height, seed=number), "WEBP", quality=WEBP_QUALITY, exif=Image.Exif().tobytes())
 
 
@@ -159,7 +159,7 @@ def _place(number: int, what: str) -> float:
 
 
 def _pick(shares: tuple[tuple[Any, ...], ...], number: int, what: str) -> tuple[Any, ...]:
-    """Return what belongs to the share in which this number falls."""
+    """Return the values of the share that this number falls into."""
     place = _place(number, what)
     for share, *given in shares:
         if place < share:

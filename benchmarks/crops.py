@@ -1,4 +1,4 @@
-"""A page of crops, before and after, at three times their size: for eyes to judge."""
+"""Write pages of crops, before and after, at three times their size, for visual comparison."""
 
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +19,7 @@ MOST_PIXELS: Final = 10**8
 
 
 def write(folder: Path, photos: dict[str, Image.Image], cut: dict[str, Image.Image]) -> None:
-    """Write a PNG for each format: a row for each picture; before, plain Pillow, then each effort."""
+    """Write a PNG per format with a row per picture: source, plain Pillow, each effort."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind in ("jpeg", "webp", "avif"):
         rows = [_row(name, picture, as_jpeg(picture), kind) for name, picture in photos.items()]
@@ -57,7 +57,7 @@ def _plain(data: bytes, kind: str) -> bytes:
 
 
 def _busiest(picture: Image.Image) -> tuple[int, int, int, int]:
-    """Return a crop at the edge of what is shown: to the right of the middle, and a little below."""
+    """Return a crop right of the centre and slightly below it, at the edge of most products."""
     left = min(picture.width - SIDE, round(picture.width * 0.6))
     top = min(picture.height - SIDE, round(picture.height * 0.55))
     return max(0, left), max(0, top), max(0, left) + SIDE, max(0, top) + SIDE

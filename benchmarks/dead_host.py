@@ -1,9 +1,8 @@
-"""Throughput of nine healthy hosts, alone and beside a tenth that is dead.
+"""Measure the throughput of nine healthy hosts, alone and beside a dead tenth.
 
-A catalogue names the hosts in turn, and each healthy image takes 0.1 s to arrive. Measured is the time from
-the upload until the last image of the nine is compressed, in rounds of one run of each kind, each by a
-service that has just been started and knows the nine to be healthy. That they run alone twice tells how much
-is noise.
+The catalogue alternates between the hosts, and a healthy host delays each response by 0.1 s. Time is measured
+from the upload until the last image of the nine is compressed. In each round, each case has a new service,
+which first fetches a few images from the nine. The case "alone" runs twice per round; the difference is noise.
 """
 
 import socket
@@ -23,22 +22,22 @@ from benchmarks.serving import Service, catalogue, completed, service
 from benchmarks.tables import show
 
 HEALTHY = [f"127.0.1.{number}" for number in range(1, 10)]
-#: what happens to who connects
+#: behaviour of the dead host → its address
 DEAD = {
     "refuses": "127.0.2.1",
-    "hangs": "127.0.2.2",  # the request is never answered
-    "drops": "127.0.2.3",  # as behind a firewall: not even the connection is made
+    "hangs": "127.0.2.2",  # accepts connections and never responds
+    "drops": "127.0.2.3",  # never accepts a connection, as behind a firewall
 }
-LATENCY = 0.1  # seconds in which a healthy host answers
-WARM = 2  # images of each healthy host
-LOOK = 0.02  # seconds between looks at the status
-PROBE = 0.3  # seconds until a connection counts as dropped
+LATENCY = 0.1  # seconds until a healthy host responds
+WARM = 2  # images fetched from each healthy host before the measurement
+LOOK = 0.02  # seconds between two status requests
+PROBE = 0.3  # seconds without a connection after which it counts as dropped
 
 
 def run(options: Options) -> dict[str, Any]:
     images = options.count(60, 4)
     picture = ladder(options.corpus, "small", 1).paths[0]
-    # a dead host stands first, where it does most harm
+    # the dead host is first in the catalogue, where it does most harm
     runs: dict[str, list[str]] = {"alone": [], "alone again": []}
     runs |= {f"beside one that {kind}": [kind] for kind in DEAD}
     rates: dict[str, list[float]] = {name: [] for name in runs}
@@ -47,7 +46,7 @@ def run(options: Options) -> dict[str, Any]:
         stack.enter_context(silent_host(DEAD["hangs"], port))
         stack.enter_context(dropping_host(DEAD["drops"], port))
         for number in range(options.rounds):
-            # there and back, so that a machine that grows slower meanwhile is slower for all
+            # alternate the order, so that a machine that slows down affects all cases alike
             order = [*runs.items()][:: -1 if number % 2 else 1]
             for name, kinds in order:
                 urls = [f"http://{DEAD[kind]}:{port}" for kind in kinds] + host.urls
@@ -56,7 +55,7 @@ def run(options: Options) -> dict[str, Any]:
             print(f"round {number + 1}, images/s: {figures}", flush=True)
     show(
         f"{images} images of each of {len(HEALTHY)} hosts, {LATENCY:g} s each, {options.rounds} rounds",
-        ["the nine", "images/s", "of the rate alone"],
+        ["nine healthy hosts", "images/s", "share of the rate alone"],
         [
             [
                 name,
@@ -70,12 +69,12 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def rate(hosts: list[str], healthy: list[str], name: str, images: int) -> float:
-    """Return how many of the healthy hosts' images the service does in a second, among those of all these."""
+    """Return the healthy hosts' images per second in a catalogue of all `hosts`."""
     with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as server:
         server.compress(
             f"{host}/{name}?warm-{number}-{host[-7:]}" for number in range(WARM) for host in healthy
         )
-        # no two are the same image
+        # every URL returns a different image
         urls = [f"{host}/{name}?{number}-{host}" for number in range(images) for host in hosts]
         wanted = images * len(healthy)
         return wanted / seconds_until(server, urls, wanted)
@@ -91,14 +90,14 @@ def seconds_until(server: Service, urls: list[str], wanted: int) -> float:
 
 @contextmanager
 def silent_host(host: str, port: int) -> Iterator[None]:
-    """Listen where nobody accepts: the system makes the connections, and no request is ever answered."""
+    """Listen without accepting: the kernel completes connections, but no request gets a response."""
     with socket.create_server((host, port), backlog=1024):
         yield
 
 
 @contextmanager
 def dropping_host(host: str, port: int) -> Iterator[None]:
-    """Listen where nobody accepts, and connect until the system drops further attempts."""
+    """Listen without accepting, and fill the backlog, so that the kernel drops further connections."""
     with ExitStack() as stack:
         stack.enter_context(socket.create_server((host, port), backlog=0))
         while True:

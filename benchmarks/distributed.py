@@ -1,9 +1,9 @@
-"""What it costs to hand images to workers, and what a second worker brings.
+"""Measure the cost of the distributed engine, and the gain of a second worker.
 
-Three services take the same photos in turn: the local engine with a process for each core, and the
-distributed one with one and with two workers of one process each. Then workers that do no work show how
-many images a second one server can hand out, what that takes of each process, and how many bytes go
-through Redis. SQLite and Redis are asked alone as well.
+Three services process the same photos in turn: the local engine with one process per core, and the
+distributed engine with one and with two workers of one process each. A worker that does no work then shows
+how many images per second one server can dispatch, the CPU time of each process, and the traffic of Redis.
+For comparison, SQLite and Redis are measured alone.
 """
 
 import re
@@ -31,9 +31,9 @@ from benchmarks.tables import show
 from benchmarks.ways import WARM, Run, Way, timed, urls_of
 
 READY = re.compile("takes images")
-#: images in flight at most where workers do no work
+#: maximum images in flight with the worker that does no work
 FLIGHT = "256"
-#: commits, and round trips, of which the rate is told
+#: commits to SQLite and round trips to Redis that are measured
 COMMITS = 300
 TRIPS = 3000
 BOTH_WAYS = ("total_net_input_bytes", "total_net_output_bytes")
@@ -45,7 +45,7 @@ class Broker:
     pid: int
 
     def variables(self, database: int, **further: str) -> dict[str, str]:
-        """Return what a server and its workers are told; each service has a database of its own."""
+        """Return the environment of a server and its workers; each server has its own Redis database."""
         return {
             "RESIZER_ENGINE__KIND": "celery",
             "RESIZER_ENGINE__BROKER_URL": f"redis://127.0.0.1:{self.port}/{database}",
@@ -56,7 +56,7 @@ class Broker:
         return redis.Redis(port=self.port, db=database)
 
     def traffic(self) -> int:
-        """Return the bytes that have gone in and out."""
+        """Return the bytes received and sent."""
         with self.client() as client:
             stats: dict[str, Any] = client.info("stats")
         return sum(int(stats[each]) for each in BOTH_WAYS)
@@ -64,7 +64,7 @@ class Broker:
 
 def run(options: Options) -> dict[str, Any]:
     if shutil.which("redis-server") is None:
-        raise SystemExit("there is no Redis here: apt-get install redis-server")
+        raise SystemExit("redis-server is not installed: apt-get install redis-server")
     with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as running:
         return {
             "photos": photos(options, running, Path(folder)),
@@ -100,7 +100,7 @@ def photos(options: Options, running: Broker, folder: Path) -> dict[str, Any]:
     local = runs["local engine"]
     show(
         f"{len(corpus.paths)} photos; medians of {options.rounds} rounds",
-        ["engine", "images/s", "of the local one", *(f"{role} CPU-ms" for role in local[0].cpu_ms)],
+        ["engine", "images/s", "share of local", *(f"{role} CPU-ms" for role in local[0].cpu_ms)],
         [
             [
                 name,
@@ -151,15 +151,15 @@ def dispatch(options: Options, running: Broker, folder: Path) -> dict[str, Any]:
         "bytes through Redis": statistics.median(traffic),
     }
     show(
-        f"Handed to a worker that does no work: {images:,} images, medians of {options.rounds} rounds",
+        f"{images:,} images to a worker that does no work; medians of {options.rounds} rounds",
         ["", *figures],
-        [["an image", *figures.values()]],
+        [["per image", *figures.values()]],
     )
     return {**figures, "runs": [asdict(each) for each in runs]}
 
 
 def alone(running: Broker, folder: Path) -> dict[str, float]:
-    """Ask SQLite for commits as durable as ours, and Redis for answers, one after the other."""
+    """Measure commits to SQLite, as durable as those of the service, and round trips to Redis."""
     with closing(sqlite3.connect(folder / "alone.db", isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
@@ -175,7 +175,7 @@ def alone(running: Broker, folder: Path) -> dict[str, float]:
             client.ping()
         trips = TRIPS / (time.perf_counter() - began)
     figures = {"SQLite commits/s": commits, "Redis round trips/s": trips}
-    show("Alone, one after the other", [*figures], [[f"{commits:,.0f}", trips]])
+    show("SQLite and Redis alone, sequentially", [*figures], [[f"{commits:,.0f}", trips]])
     return figures
 
 
@@ -193,7 +193,7 @@ def way_of(server: Service, nodes: list[int], running: Broker, urls: Any) -> Way
 
 
 def size_of_task(running: Broker) -> int:
-    """Wait for the one task in the queue, and return its bytes."""
+    """Wait for the task in the queue; returns its size in bytes."""
     with running.client(5) as client:
         while not (tasks := client.lrange("resizer", 0, 0)):
             time.sleep(0.01)
@@ -202,7 +202,7 @@ def size_of_task(running: Broker) -> int:
 
 @contextmanager
 def worker(at: Path, number: int, variables: dict[str, str], *, module: str = "resizer") -> Iterator[int]:
-    """Run a worker beside the server of that folder; yields its pid."""
+    """Run a worker of the server in this folder; yields its pid."""
     arguments = ["-m", module]
     if module == "resizer":
         arguments += ["worker", "--data-dir", str(at / "data")]

@@ -1,7 +1,7 @@
-"""Bytes, fidelity and CPU time of each effort and format, beside plain Pillow and other programs.
+"""Measure bytes, fidelity and CPU time of each effort and format, plain Pillow and other programs.
 
-Fidelity is to the source's pixels. The last column compares bytes at the same fidelity: each way is tried at
-a second quality, too, and what it would take to reach plain Pillow's ssimulacra2 lies between the two.
+Fidelity is measured against the pixels of the source. The last column compares bytes at equal fidelity: each
+program also runs at a second quality, and the bytes at the ssimulacra2 of plain Pillow are interpolated.
 """
 
 import math
@@ -25,12 +25,10 @@ from resizer.compress.codec import compress
 from resizer.recipe import Effort, OutputFormat, Recipe
 
 ENOUGH_PIXELS: Final = 10**8
-TRIES: Final = 2  # the quicker one counts
-FURTHER: Final = 8  # steps of quality to the second one that is tried
+TRIES: Final = 2  # the faster one counts
+FURTHER: Final = 8  # difference of the second quality
 HEADER: Final = ["", "bytes", "CPU", "ssimulacra2", "least", "butteraugli", "bytes at its ssimulacra2"]
-NOTE: Final = (
-    "bytes and CPU beside the first line; ssimulacra2 as points more or less, butteraugli as distance"
-)
+NOTE: Final = "bytes and CPU relative to the first line; ssimulacra2 as difference, butteraugli as distance"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +37,7 @@ class Measured:
     seconds: float
     score: float
     distance: float | None
-    #: natural logarithm of the bytes it would take to be as near as the first way; None where nobody asks
+    #: natural logarithm of the bytes at the score of the first way; None if not compared
     fair: float | None
 
 
@@ -114,7 +112,7 @@ def _plain(kind: str, data: bytes, quality: int, **options: object) -> Written:
 
 
 def octree(data: bytes, _quality: int) -> Written:
-    """Reduce a PNG as a plain script does."""
+    """Quantize a PNG with Pillow's octree, as a plain script does."""
 
     def make() -> bytes:
         with Image.open(BytesIO(data)) as image:
@@ -139,7 +137,7 @@ def compressed(kind: str, effort: Effort, data: bytes, quality: int) -> bytes:
 
 
 def _compare(title: str, sources: dict[str, bytes], ways: dict[str, Way]) -> dict[str, Any]:
-    """Measure each way with each picture, show the table, and return its figures."""
+    """Measure each way with each picture and print the table; returns its figures."""
     fair = "PNG" not in title
     results: dict[str, list[Measured]] = {name: [] for name in ways}
     for data in sources.values():
@@ -195,7 +193,7 @@ def _mean(ratios: Iterable[float]) -> float:
 def opened(data: bytes) -> Image.Image:
     image = Image.open(BytesIO(data))
     image.load()
-    # a palette of a picture that is seen through is as transparent as that
+    # a palette image may be transparent, too
     return image.convert("RGBA" if image.mode == "RGBA" or "transparency" in image.info else "RGB")
 
 

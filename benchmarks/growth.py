@@ -1,7 +1,7 @@
-"""What one more image costs, whether there are a hundred or a hundred thousand, in one request or in many.
+"""Measure the cost per image from a hundred to a hundred thousand images, in one request or in many.
 
-The images are one tiny JPEG in which the image host puts another comment each time, so nearly all of it is
-what the service does around compressing: the CSV, the queue, the fetch, the files, the database.
+All images are one tiny JPEG in which the image host inserts a different comment each time, so that nearly all
+of the cost is that of CSV, queue, fetch, files and database.
 """
 
 import statistics
@@ -21,12 +21,12 @@ from benchmarks.tables import Cell, show
 from benchmarks.ways import Run, Way, timed
 
 SIZES = (100, 1_000, 10_000, 100_000)
-#: images measured of each size in all rounds together; a size above it has one round
+#: images per size over all rounds; a larger size has one round
 ENOUGH = 2_000
 WARM = 200
-#: requests at once, and images of each
+#: concurrent requests, and images of each
 CROWDS = ((1_000, 1), (1_000, 10))
-#: uploads at the same time
+#: concurrent uploads
 CLIENTS = 8
 
 
@@ -60,7 +60,7 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def at_once(server: Service, image: str, requests: int, count: int, word: str) -> int:
-    """Upload so many requests of so many images, wait for the last to end; returns bytes written."""
+    """Upload requests and wait until the last has ended; returns the bytes written."""
 
     def upload(number: int) -> str:
         return server.upload(catalogue(f"{image}?{word}-{number}-{each}" for each in range(count)))

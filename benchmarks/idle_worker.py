@@ -1,4 +1,4 @@
-"""A worker that does no work: what it takes shows what handing images out takes."""
+"""A worker that does no work, to measure the cost of dispatching images."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ from resizer.support.in_flight import InFlight
 
 
 class NoWork:
-    """An engine that says at once that it is done."""
+    """An engine that reports every image as compressed at once."""
 
     workers = 1
 

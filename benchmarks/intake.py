@@ -1,4 +1,4 @@
-"""How fast a large CSV is taken in, from the upload to the 202 that says that it is on disk, and odd ones."""
+"""Measure the import of large and of unusual CSV files, from the upload to the 202."""
 
 import asyncio
 import statistics
@@ -25,7 +25,7 @@ from resizer.support.in_flight import InFlight
 
 SIZES = (10_000, 100_000, 1_000_000)
 QUICK = (1_000,)
-#: bytes of a file of an odd shape
+#: bytes of a file of an unusual shape
 ODD, QUICK_ODD = 1_000_000, 20_000
 MEGABYTE = 1_000_000
 URL = "https://images.example.com/catalogue/2024/product-{:07d}-front.jpg"
@@ -46,7 +46,7 @@ def run(options: Options) -> dict[str, Any]:
             ]
         )
     show(
-        "CSV intake, one image a row, each time into an empty database; memory of the server's process",
+        "CSV import, one image per row, each into an empty database; memory of the server process",
         ["rows", "MiB", "s", "rows/s", "CPU-s", "idle MiB", "peak MiB"],
         rows,
     )
@@ -55,7 +55,7 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def taken_in(data: bytes, count: int) -> dict[str, float]:
-    """Upload it to a service of its own, which is ended before it has fetched much."""
+    """Upload the CSV to a new service, which is stopped after the response."""
     with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as server:
         idle, before = high_water_mib(server.pid), cpu_ms([server.pid])
         began = time.perf_counter()
@@ -71,7 +71,7 @@ def taken_in(data: bytes, count: int) -> dict[str, float]:
 
 
 def priced(size: int, rounds: int) -> dict[str, Any]:
-    """Compare files of odd shapes with product rows, as many as fill their bytes or hold what they hold."""
+    """Compare files of unusual shapes with product rows of as many bytes, products or images."""
     runs = [by_row(size) for _ in range(rounds)]
     for_byte, for_row = (statistics.median(column) for column in zip(*runs, strict=True))
     figures: dict[str, Any] = {
@@ -84,11 +84,11 @@ def priced(size: int, rounds: int) -> dict[str, Any]:
         times = taken / max(len(data) * for_byte, count * for_row)
         figures[name] = {"bytes": len(data), "rows": count, "cpu_seconds": taken, "times": times}
         rows.append([name, count, taken / len(data) * MEGABYTE, times])
-    each = f"{for_byte * MEGABYTE:.3f} CPU-s a MB, {for_row * MEGABYTE:.1f} µs each"
+    each = f"{for_byte * MEGABYTE:.3f} CPU-s per MB, {for_row * MEGABYTE:.1f} µs each"
     show(
-        f"Odd shapes beside product rows ({each}): as many of these as have the bytes of the shape or, "
-        "where that is more, as many as it has products or images",
-        ["shape", "rows", "CPU-s a MB", "times product rows"],
+        f"Unusual shapes relative to product rows ({each}): to as many as have the bytes of the shape or, "
+        "if that is more, its products or images",
+        ["shape", "rows", "CPU-s per MB", "relative to product rows"],
         rows,
     )
     return figures
@@ -101,7 +101,7 @@ def by_row(size: int) -> tuple[float, float]:
 
 
 def cpu_seconds(data: bytes) -> float:
-    """Take a file in without the HTTP around it, and without an engine that would fetch its images."""
+    """Import a file without HTTP, and without an engine that would fetch its images."""
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_cpu_seconds(data, Path(folder)))
 
@@ -121,8 +121,8 @@ async def _cpu_seconds(data: bytes, folder: Path) -> float:
         in_flight=InFlight(),
         metrics=Metrics(),
     ) as database:
-        desk = Importer(database, QueueSettings(max_pending_images=len(data)))
+        importer = Importer(database, QueueSettings(max_pending_images=len(data)))
         before = time.process_time()
-        with suppress(CatalogError):  # to refuse one costs as well
-            await desk.import_csv(submission)
+        with suppress(CatalogError):  # a refusal has a cost, too
+            await importer.import_csv(submission)
         return time.process_time() - before

@@ -1,4 +1,4 @@
-"""One simple loop over files in as many processes as cores, for plain Pillow and for our codec alike."""
+"""Compress files in a simple loop with one process per core, by plain Pillow or by the codec."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,30 +17,30 @@ from resizer.config import CompressSettings
 from resizer.recipe import Effort
 
 CORES = len(os.sched_getaffinity(0))
-#: files given to a process at once, so that it never waits for the next; as many as the service gives
+#: files submitted to a process at once, so that it never waits for the next; the service submits as many
 IN_HAND = 2
-#: the service heeds it, too
+#: read by the service, too
 EFFORT = "RESIZER_COMPRESS__EFFORT"
 
 
 @cache
 def settings() -> CompressSettings:
-    """Return them as shipped, but for the effort that the environment asks for."""
+    """Return the default settings with the effort of the environment."""
     return CompressSettings(effort=Effort(os.environ.get(EFFORT, Effort.BALANCED)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loop:
-    """Processes that stay, and what each of them does with one file."""
+    """Long-lived processes, and the function that they run on a file."""
 
     executors: Sequence[ProcessPoolExecutor]
     pids: list[int]
-    #: from one file to another; returns the number of bytes written
+    #: compresses one file to another; returns the number of bytes written
     work: Callable[[Path, Path], int]
 
     def run(self, paths: Iterable[Path], folder: Path) -> int:
         """Compress all files into the folder; returns the number of bytes written."""
-        # the same file may come several times
+        # a file may occur several times
         waiting = ((path, folder / f"{number}{path.suffix}") for number, path in enumerate(paths))
         busy: dict[Future[int], ProcessPoolExecutor] = {}
         written = 0
@@ -60,7 +60,7 @@ class Loop:
 
 @contextmanager
 def plain_loop(*, optimize: bool = False) -> Iterator[Loop]:
-    """Plain Pillow; optimizing, it makes JPEGs of the size of ours."""
+    """Start plain Pillow; with `optimize`, its JPEGs are about as small as those of the codec."""
     executors = [ProcessPoolExecutor(1, mp_context=get_context("spawn")) for _ in range(CORES)]
     try:
         pids = [executor.submit(os.getpid).result() for executor in executors]
@@ -72,7 +72,7 @@ def plain_loop(*, optimize: bool = False) -> Iterator[Loop]:
 
 @contextmanager
 def codec_loop() -> Iterator[Loop]:
-    """Our codec in children that are started as those of the service's pool are."""
+    """Start the codec in the child processes of the service's pool."""
     children = [Child.start(memory_limit(settings())) for _ in range(CORES)]
     try:
         yield Loop(

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Describe the machine of the measurements."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.loops import CORES
 
-#: sleeps by which the machine is judged, and seconds of each
+#: sleeps that test the machine, and seconds of each
 NAPS, NAP = 400, 0.005
 
 
@@ -31,9 +31,9 @@ def description() -> dict[str, str | int | float]:
 
 
 def _calmness() -> dict[str, int]:
-    """Sleep often, and tell what a wake costs: where that is much, CPU times of a server are not its own.
+    """Measure the CPU time of a wake-up; if it is high, CPU times include time of other machines.
 
-    A calm machine charges 20 to 60 microseconds for a wake and oversleeps by a millisecond.
+    A calm machine takes 20 to 60 microseconds for a wake-up, and wakes up to a millisecond late.
     """
     longest = 0.0
     cpu = time.process_time()
@@ -42,7 +42,7 @@ def _calmness() -> dict[str, int]:
         time.sleep(NAP)
         longest = max(longest, time.perf_counter() - began - NAP)
     cpu = time.process_time() - cpu
-    return {"us a wake": round(1e6 * cpu / NAPS), "longest stall ms": round(1e3 * longest)}
+    return {"us per wake-up": round(1e6 * cpu / NAPS), "longest stall ms": round(1e3 * longest)}
 
 
 def _first(path: str, name: str) -> str:
@@ -54,7 +54,7 @@ def _first(path: str, name: str) -> str:
 
 
 def _file_system(folder: Path) -> str:
-    """Return the kind of file system that a folder is on."""
+    """Return the type of the file system that contains a folder."""
     mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
     above = [(point, kind) for point, kind in mounts if folder.resolve().is_relative_to(point)]
     return max(above, key=lambda mount: len(mount[0]))[1]

@@ -1,4 +1,4 @@
-"""How near a picture is to its original: by ssimulacra2, and by butteraugli where there is its program."""
+"""Compare a picture with its original by ssimulacra2 and, if installed, by butteraugli."""
 
 import re
 import shutil
@@ -11,14 +11,14 @@ from typing import Final
 from PIL import Image
 from ssimulacra2 import compute_ssimulacra2
 
-#: of libjxl; Debian has it in libjxl-devtools
+#: program of libjxl; Debian's package is libjxl-devtools
 BUTTERAUGLI: Final = shutil.which("butteraugli_main")
 GROUNDS: Final = (255, 128, 0)
 NORM: Final = re.compile(r"3-norm: ([\d.]+)")
 
 
 def ssimulacra2(original: Image.Image, other: Image.Image) -> float:
-    """Return the score, 100 at best; of transparent pictures the least on white, grey and black."""
+    """Return the score, at most 100; for transparent pictures the lowest on white, grey and black."""
     return min(
         float(compute_ssimulacra2(BytesIO(_png(one)), BytesIO(_png(two))))
         for one, two in _on_grounds(original, other)
@@ -26,7 +26,7 @@ def ssimulacra2(original: Image.Image, other: Image.Image) -> float:
 
 
 def butteraugli(original: Image.Image, other: Image.Image) -> float | None:
-    """Return the distance (3-norm), 0 at best; the most on any ground, None without its program."""
+    """Return the distance (3-norm), at least 0, the highest on any ground; None without the program."""
     if BUTTERAUGLI is None:
         return None
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""One request of a million images: intake, rate and memory on the way, and a start after a kill amid it."""
+"""Measure a request of a million images: import, rate and memory, and the restart after a kill."""
 
 import os
 import signal
@@ -16,10 +16,10 @@ from benchmarks.serving import Service, catalogue, completed, get_json, service
 from benchmarks.tables import show
 
 COUNT, QUICK_COUNT = 1_000_000, 3_000
-FEW, QUICK_FEW = 1_000, 100  # images of the request to compare with
+FEW, QUICK_FEW = 1_000, 100  # images of the request for comparison
 LOOKS, QUICK_LOOKS = 12, 2
-PAUSE, QUICK_PAUSE = 10.0, 1.0  # seconds between two looks
-AGAIN = 0.01  # seconds between two looks whether it goes on
+PAUSE, QUICK_PAUSE = 10.0, 1.0  # seconds between two samples
+AGAIN = 0.01  # seconds between two status requests after the restart
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -40,12 +40,12 @@ def run(options: Options) -> dict[str, Any]:
             figures["going_on_seconds"] = time.perf_counter() - began
     rates, memory = figures["rates"], figures["mib"]
     show(
-        f"{figures['images']:,} tiny images in one request, looked at {len(rates)} times",
-        ["", "median", "least", "most"],
+        f"{figures['images']:,} tiny images in one request, {len(rates)} samples",
+        ["", "median", "min", "max"],
         [
             [f"images/s of a request of {figures['few']:,}", figures["few_rate"], None, None],
             ["images/s", statistics.median(rates), min(rates), max(rates)],
-            ["MiB of all its processes", statistics.median(memory), min(memory), max(memory)],
+            ["MiB of all processes", statistics.median(memory), min(memory), max(memory)],
             ["s until the 202", figures["intake_seconds"], None, None],
             ["after kill -9: s until it listens", figures["listening_seconds"], None, None],
             ["after kill -9: s until the next image is done", figures["going_on_seconds"], None, None],
@@ -55,7 +55,7 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def under_way(server: Service, image: str, options: Options) -> dict[str, Any]:
-    """Upload all, look on for a while; returns what was seen."""
+    """Upload the images and take samples; returns the figures."""
     few = QUICK_FEW if options.quick else FEW
     server.compress(f"{image}?warm-{number}" for number in range(QUICK_FEW))
     began = time.perf_counter()
@@ -75,7 +75,7 @@ def under_way(server: Service, image: str, options: Options) -> dict[str, Any]:
         rates.append((completed(url) - before) / (time.perf_counter() - began))
         memory.append(pss_mib(server.everything()))
     if get_json(url)["done"]:
-        raise SystemExit("the images ran out before all was measured")
+        raise SystemExit("all images were finished before the measurement ended")
     return {
         "request_id": url.rpartition("/")[2],
         "images": count,

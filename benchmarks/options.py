@@ -1,4 +1,4 @@
-"""What all parts are asked for."""
+"""Options of all benchmarks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    #: where images are kept for the next run
+    #: folder of generated images
     corpus: Path
-    #: of each corpus, each size …; None is the part's own number
+    #: images per corpus or size; None: the default of the part
     images: int | None
     rounds: int
-    #: tiny images of the largest request, and rows of the largest CSV
+    #: tiny images of the largest request
     most: int
-    #: few of everything: shows that it works, and no more
+    #: few images and rounds, to check that it works
     quick: bool
     profile: bool
-    #: where crops of `pictures` are written
+    #: folder for the crops of `pictures`
     crops: Path | None = None
 
     def count(self, usual: int, quick: int) -> int:
-        """Return how many images a part takes that usually takes so many."""
+        """Return `--images`, or the default of the part."""
         return self.images or (quick if self.quick else usual)
 
 
-#: measures, prints its tables and returns all its figures for the JSON
+#: measures, prints tables, and returns the figures for the JSON
 Part = Callable[[Options], dict[str, Any]]

@@ -1,9 +1,8 @@
-"""An image host that takes as little of the processor as can be: bodies from memory, a process of its own.
+"""An image host with little CPU time: a process of its own that serves files from memory.
 
-It speaks as much HTTP/1.1 as a kept connection, ETag, Last-Modified and 304 take. A query makes other bytes
-of the same picture: `/a.jpg?round=2` is the file with the query put in as a comment, so that the service,
-which compresses the same bytes only once, has never seen it, and the work is the same. So one service can be
-measured for any number of rounds, and 100,000 different images need one file.
+It supports persistent connections, ETag, Last-Modified and 304. A query changes the bytes of a picture, not
+its pixels: `/a.jpg?round=2` is the file with the query inserted as a comment. The service compresses equal
+bytes only once; the comment makes every round the same work, and one file 100,000 different images.
 """
 
 import asyncio
@@ -25,17 +24,17 @@ from typing import Any
 
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 IF_NONE_MATCH = re.compile(rb"\r\nif-none-match: *(\S+)", re.IGNORECASE)
-#: paths with which the benchmarks talk to it
+#: paths of requests by the benchmarks themselves
 COUNTS, CHANGE = "/-/counts", "/-/change/"
-PNG_HEAD = 33  # bytes of magic and IHDR, behind which other chunks may stand
+PNG_HEAD = 33  # bytes of signature and IHDR; other chunks may follow
 RIFF_HEAD = 8
-LIVING = 65536  # bytes of a request taken at once
+CHUNK = 65536  # bytes of a request read at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
     pid: int
-    #: one for each address that it listens on
+    #: one per address
     urls: list[str]
 
     @property
@@ -43,12 +42,12 @@ class Origin:
         return self.urls[0]
 
     def counts(self) -> dict[str, int]:
-        """Return how many answers of which status it has given since it was last asked."""
+        """Return the number of responses by status since the last call."""
         counts: dict[str, int] = _get(self.url + COUNTS)
         return counts
 
     def change(self, path: Path) -> None:
-        """Give another image from now on where this one is asked for."""
+        """Replace this image by another one from now on."""
         _get(self.url + CHANGE + path.name)
 
 
@@ -56,12 +55,12 @@ class Origin:
 def origin(
     paths: Iterable[Path], *, hosts: Iterable[str] = ("127.0.0.1",), latency: float = 0
 ) -> Iterator[Origin]:
-    """Serve these files by their names on all these addresses, each after `latency` seconds."""
+    """Serve these files by name on every address, each after `latency` seconds."""
     listeners: list[socket.socket] = []
     for host in hosts:
         port = listeners[0].getsockname()[1] if listeners else 0
         listeners.append(socket.create_server((host, port), backlog=1024))
-    # spawned: it has nothing in memory but what it needs
+    # spawned, so that it does not inherit the memory of this process
     process = multiprocessing.get_context("spawn").Process(
         target=_serve, args=(list(paths), listeners, latency), daemon=True
     )
@@ -113,9 +112,9 @@ class _Host:
     async def _answer_all(self, client: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         try:
-            # a client here asks again only when it has its answer, so nothing comes behind the header's end
+            # clients do not pipeline requests, so nothing follows the end of the header
             request = b""
-            while piece := await loop.sock_recv(client, LIVING):
+            while piece := await loop.sock_recv(client, CHUNK):
                 request += piece
                 if not request.endswith(b"\r\n\r\n"):
                     continue
@@ -132,7 +131,7 @@ class _Host:
     def _answer(self, request: bytes) -> list[bytes | memoryview]:
         target = request.split(b" ", 2)[1].decode()
         if target.startswith("/-/"):
-            return self._told(target)
+            return self._control(target)
         path, _, query = target.partition("?")
         data = self._files.get(path)
         if data is None:
@@ -151,10 +150,10 @@ class _Host:
             f"HTTP/1.1 200 OK\r\nContent-Type: {TYPES[Path(path).suffix]}\r\n"
             f"Content-Length: {sum(map(len, pieces))}\r\nETag: {etag}\r\nLast-Modified: {self._since}\r\n\r\n"
         )
-        # what is small goes in one with the header; the picture is never copied
+        # small parts are sent together with the header; the picture is never copied
         return [head.encode() + bytes(pieces[0]), *pieces[1:]] if query else [head.encode(), *pieces]
 
-    def _told(self, target: str) -> list[bytes | memoryview]:
+    def _control(self, target: str) -> list[bytes | memoryview]:
         body = b"{}"
         if target == COUNTS:
             body = json.dumps(self._counts).encode()
@@ -165,7 +164,7 @@ class _Host:
 
 
 def marked(data: bytes, mark: bytes) -> list[bytes | memoryview]:
-    """Return the pieces of the same picture with a comment in it, the first of them small."""
+    """Return the parts of the picture with a comment inserted; the first part is small."""
     whole = memoryview(data)
     if data.startswith(b"\xff\xd8"):
         return [data[:2] + b"\xff\xfe" + struct.pack(">H", 2 + len(mark)) + mark, whole[2:]]

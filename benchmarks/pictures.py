@@ -1,4 +1,4 @@
-"""Draw pictures that cost a codec what photos cost it, the same for the same seed."""
+"""Draw pictures that cost a codec as much as photos do; the same seed gives the same picture."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,20 +6,19 @@ from PIL import Image, ImageDraw, ImageFilter
 
 Field = NDArray[np.float32]
 
-#: how strong the coarsest detail is, and how much of it is left with each doubling of fineness: amplitudes
-#: that fall as in photos, by about one half an octave
+#: amplitude of the coarsest detail in grey levels, and its factor per octave; in photos, it is about one half
 COARSEST, FALL = 44.0, 0.58
-#: the sensor's noise in brightness, in grey levels; it decides about half of a JPEG's size at quality 90
+#: noise of the sensor in grey levels; about half of a JPEG's size at quality 90
 SENSOR = 3.1
-#: colour changes slowly in photos: its detail ends at this part of the picture's size
+#: colour has less detail than brightness in photos: its resolution is divided by this
 COLOUR_STEP = 8
-COLOURS = 0.4  # how strong it is beside brightness
-THINGS = 9  # objects with an edge in a picture
+COLOURS = 0.4  # amplitude relative to brightness
+THINGS = 9  # objects with sharp edges in a picture
 WHITE = (255, 255, 255)
 
 
 def photo(width: int, height: int, *, seed: int) -> Image.Image:
-    """Make an RGB picture of noise whose detail falls off with its fineness, and of things with edges."""
+    """Draw an RGB picture of noise with the spectrum of photos, and of objects with edges."""
     random = np.random.default_rng(seed)
     brightness = _octaves(random, width, height)
     brightness += _noise(random, width, height, SENSOR)
@@ -28,7 +27,7 @@ def photo(width: int, height: int, *, seed: int) -> Image.Image:
     ]
     planes = [_grey(brightness), *(_grey(plane).resize((width, height)) for plane in colours)]
     for outline in _outlines(random, width, height):
-        # a thing keeps the grain that it covers: it is darker or lighter, and of another colour
+        # an object keeps the noise below it; it only changes brightness and colour
         mask = Image.new("L", (width, height))
         ImageDraw.Draw(mask).polygon(outline, fill=255)
         left, top, right, bottom = mask.getbbox() or (0, 0, 1, 1)
@@ -41,7 +40,7 @@ def photo(width: int, height: int, *, seed: int) -> Image.Image:
 
 
 def cut_out(width: int, height: int, *, seed: int) -> Image.Image:
-    """Make a product without its background: RGBA, soft edges, all else transparent white."""
+    """Draw a product without its background: RGBA with soft edges, transparent white outside."""
     product = photo(width, height, seed=seed)
     alpha = _silhouette(width, height, seed=seed)
     flat = Image.new("RGB", product.size, WHITE)
@@ -51,14 +50,14 @@ def cut_out(width: int, height: int, *, seed: int) -> Image.Image:
 
 
 def packshot(width: int, height: int, *, seed: int) -> Image.Image:
-    """Make a product on pure white: RGB."""
+    """Draw a product on pure white: RGB."""
     white = Image.new("RGB", (width, height), WHITE)
     white.paste(photo(width, height, seed=seed), mask=_silhouette(width, height, seed=seed))
     return white
 
 
 def chart(width: int, height: int, *, seed: int) -> Image.Image:
-    """Make a drawing of few colours with text and lines, as a table of sizes is: RGB."""
+    """Draw a chart of few colours with text and lines, such as a table of sizes: RGB."""
     random = np.random.default_rng(seed)
     image = Image.new("RGB", (width, height), WHITE)
     draw = ImageDraw.Draw(image)
@@ -73,14 +72,14 @@ def chart(width: int, height: int, *, seed: int) -> Image.Image:
 
 
 def _octaves(random: np.random.Generator, width: int, height: int) -> Field:
-    """Add up noise, each octave twice as fine and about half as strong as the one before."""
+    """Sum octaves of noise, each twice as fine and about half as strong as the previous one."""
     sizes = [(width, height)]
     while min(sizes[-1]) > 4:  # noqa: PLR2004
         sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
     strength = COARSEST
     field = np.zeros((1, 1), np.float32)
     for size in reversed(sizes):
-        # what is coarse was added while it was small: that makes all of it cost little more than the finest
+        # coarse octaves are summed at their small size, so that the total costs little more than the finest
         grown = Image.fromarray(field).resize(size, Image.Resampling.BICUBIC)
         field = _noise(random, *size, strength)
         field += np.asarray(grown)
@@ -95,7 +94,7 @@ def _noise(random: np.random.Generator, width: int, height: int, strength: float
 
 
 def _grey(field: Field) -> Image.Image:
-    """Make a plane of a picture of what lies around zero; changes the field."""
+    """Convert a field around zero to a plane of a picture; modifies the field."""
     field += 128
     return Image.fromarray(np.clip(field, 0, 255, out=field).astype(np.uint8))
 

@@ -1,4 +1,4 @@
-"""The pieces of pottery that are drawn, and how each is photographed."""
+"""The pieces of pottery, and the parameters of a photo of one."""
 
 from dataclasses import dataclass, field
 
@@ -14,9 +14,9 @@ class Piece:
     outline: tuple[tuple[float, float], ...]
     glaze: Colour
     clay: Colour = (0.56, 0.42, 0.32)
-    #: share of its height that the glaze leaves bare
+    #: share of the height without glaze
     bare: float = 0.12
-    #: 0 is matt, 1 like glass
+    #: from 0, matt, to 1, glass
     gloss: float = 0.7
     speckles: float = 0.5
     wall: float = 0.045
@@ -24,7 +24,7 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shot:
-    """How a piece is photographed."""
+    """The parameters of a photo."""
 
     piece: Piece
     #: pixels
@@ -34,7 +34,7 @@ class Shot:
     tilt: float = 0.24
     paper: Colour = (0.80, 0.77, 0.72)
     seed: int = 0
-    #: of the file; options of Pillow's
+    #: format and options of the file, as of Pillow
     format: str = "JPEG"
     options: dict[str, object] = field(default_factory=lambda: {"quality": 93})
 

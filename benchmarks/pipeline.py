@@ -1,11 +1,11 @@
-"""Plain Pillow, our codec alone and the whole service over the same files, in rounds of one run of each.
+"""Compare plain Pillow, the codec alone and the whole service on the same files, in rounds of one run each.
 
-(a) plain Pillow (open, exif_transpose, save), (o) the same with `optimize=True` and (b) our codec as a child
-of the pool runs it read files and write files, in as many processes as cores, in the same simple loop. (c) is
-the service from the upload to the final status, with the settings as shipped but for `--effort`; its images
-come from a host on loopback. All processes are started before and have compressed a few images. In each round
-the image host puts another comment into each image (see `origin`): the service compresses the same bytes only
-once, and these it has never seen.
+(a) plain Pillow (open, exif_transpose, save), (o) the same with `optimize=True`, and (b) the codec in the
+pool's child processes read and write files in the same simple loop, with one process per core. (c) is the
+service from the upload to the final status, with default settings except `--effort`; its images come from a
+host on loopback. Before the first round, all processes have compressed a few images. In each round, the image
+host inserts a different comment into each image (see `origin`), as the service compresses the same bytes only
+once.
 """
 
 import statistics
@@ -55,7 +55,7 @@ def print_tables(corpus: Corpus, runs: dict[str, list[Run]], memory: dict[str, f
         [[TITLES[name], *row_of(mine), memory[name], mine[0].bytes_out / MIB] for name, mine in runs.items()],
     )
     show(
-        "Ratios, medians of those of each round; above 1 the first is faster",
+        "Ratios, medians over the rounds; above 1, the first is faster",
         ["", "images/s", "least", "most", "images per CPU second"],
         [[name, *ratio.values()] for name, ratio in ratios(runs).items()],
     )

@@ -1,14 +1,14 @@
-"""What plain Pillow does with one image; apart from all else, so that its processes hold nothing more."""
+"""Compress an image with plain Pillow; imports nothing else, to keep its processes small."""
 
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
-QUALITY = 50  # as the service's default
+QUALITY = 50  # the default of the service
 
 
 def compress_plainly(source: Path, target: Path, *, optimize: bool = False) -> int:
-    """Compress from one file to another; returns the number of bytes written."""
+    """Compress one file to another; returns the number of bytes written."""
     with Image.open(source) as image:
         ImageOps.exif_transpose(image).save(target, quality=QUALITY, optimize=optimize)
     return target.stat().st_size

@@ -1,4 +1,4 @@
-"""What processes take of processor and memory, as Linux tells it in /proc."""
+"""Measure CPU time and memory of processes by Linux's /proc."""
 
 import threading
 import time
@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CPUCLOCK_SCHED = 2  # of the kernel's posix-timers.h: time on a processor, all threads, user and system
-#: seconds between two looks at the memory; a look at one process takes about a millisecond
+CPUCLOCK_SCHED = 2  # from the kernel's posix-timers.h: CPU time of all threads, user and system
+#: seconds between two samples of the memory; a sample takes about a millisecond per process
 LOOK = 0.05
 MIB = 2**20
 
 
 class Peak:
-    """The most memory that processes have had together, in MiB."""
+    """The peak of the total memory of processes, in MiB."""
 
     mib = 0.0
 
 
 class Steal:
-    """How much of the processors' time the machine below has given to others since this was made."""
+    """The share of CPU time that the hypervisor has given to other machines since construction."""
 
     def __init__(self) -> None:
         self._before = self._now()
@@ -37,7 +37,7 @@ class Steal:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return all that descend from a process, without itself."""
+    """Return the descendants of a process."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (fields := _stat(int(entry.name))):
@@ -49,17 +49,17 @@ def descendants(pid: int) -> list[int]:
 
 
 def cpu_ms(pids: Iterable[int]) -> float:
-    """Return the processor time that these have taken since they were started, in ms."""
+    """Return the total CPU time of these processes since their start, in ms."""
     return sum(map(_cpu_ms, pids))
 
 
 def pss_mib(pids: Iterable[int]) -> float:
-    """Return the memory of these; what is shared counts in equal parts for all who share it."""
+    """Return the total memory of these processes; shared pages count in equal parts for each sharer."""
     return sum(map(_pss, pids))
 
 
 def high_water_mib(pid: int) -> float:
-    """Return the most memory that one process has ever had, with what it shares with others."""
+    """Return the peak memory of a process, including shared pages."""
     text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     (line,) = (line for line in text.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024 / MIB
@@ -67,9 +67,9 @@ def high_water_mib(pid: int) -> float:
 
 @contextmanager
 def watched(pids: Callable[[], Iterable[int]]) -> Iterator[Peak]:
-    """Look at the memory of these all the time, and keep the most.
+    """Sample the memory of these processes continuously; yields the peak.
 
-    It slows them down: time nothing meanwhile.
+    Sampling slows them down, so do not measure time at the same time.
     """
     peak, done = Peak(), threading.Event()
 
@@ -89,21 +89,21 @@ def watched(pids: Callable[[], Iterable[int]]) -> Iterator[Peak]:
 
 
 def _cpu_ms(pid: int) -> float:
-    # what clock_getcpuclockid(3) gives: exact, while /proc counts in steps of 10 ms
+    # the value of clock_getcpuclockid(3): exact, whereas /proc counts in steps of 10 ms
     clock = (~pid << 3) | CPUCLOCK_SCHED
     try:
         return 1000 * time.clock_gettime(clock)
     except OSError:
-        return 0  # it has ended
+        return 0  # the process has ended
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Return the fields behind the name: state, parent, …; None where it has ended."""
+    """Return the fields after the name: state, parent, …; None if the process has ended."""
     try:
         line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # the name stands in parentheses and may hold anything
+    # the name is in parentheses and may contain any character
     return line.rpartition(")")[2].split()
 
 
@@ -111,6 +111,6 @@ def _pss(pid: int) -> float:
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     except OSError:
-        return 0  # it has ended
+        return 0  # the process has ended
     sizes = [line.split()[1] for line in text.splitlines() if line.startswith("Pss:")]
     return sum(map(int, sizes)) * 1024 / MIB

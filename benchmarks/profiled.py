@@ -1,7 +1,7 @@
 """Run `resizer` with a profiler on its event loop: `python -m benchmarks.profiled FOLDER serve …`.
 
-SIGUSR1 begins, SIGUSR2 ends and writes FOLDER/loop.prof (cProfile, in processor time of that thread) and
-FOLDER/threads.json (processor time of each thread by its name, in ms).
+SIGUSR1 starts the profiler; SIGUSR2 stops it and writes FOLDER/loop.prof (cProfile, CPU time of that thread)
+and FOLDER/threads.json (CPU time of each thread by name, in ms).
 """
 
 import cProfile
@@ -16,7 +16,7 @@ from resizer.cli import main
 
 
 def threads_ms() -> dict[int, tuple[str, float]]:
-    """Return name and processor time of each thread."""
+    """Return the name and CPU time of each thread, by its id."""
     return {
         thread.ident: (
             thread.name,
@@ -28,14 +28,14 @@ def threads_ms() -> dict[int, tuple[str, float]]:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file that is whole or not there."""
+    """Write a file, complete or not at all."""
     draft = path.with_suffix(".draft")
     draft.write_text(text)
     draft.replace(path)
 
 
 def prepare(folder: Path) -> None:
-    # not by the clock: the compressing processes take the processor away all the time
+    # CPU time: by wall time, waits for a core would count, which the compressing processes occupy
     profile = cProfile.Profile(time.thread_time)
     before: dict[int, tuple[str, float]] = {}
 

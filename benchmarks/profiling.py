@@ -1,4 +1,4 @@
-"""Where the milliseconds of the server's process go, function by function and thread by thread."""
+"""Profile the server process by function and thread."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from benchmarks.tables import show
 from benchmarks.ways import WARM, urls_of
 
 MOST = 30  # functions in a table
-LOOK = 0.05  # seconds between looks whether the profile is written
+LOOK = 0.05  # seconds between two checks for the profile
 NUMBER = re.compile(r"[-_ ]?\d+")
 WAITING = "<method 'poll' of 'select.epoll' objects>"
 
@@ -28,7 +28,7 @@ Function = tuple[str, int, str]
 
 
 def run(corpus: Corpus) -> dict[str, Any]:
-    """Run the service over the corpus under a profiler; prints and returns ms an image."""
+    """Run the service on the corpus under a profiler; prints and returns ms per image."""
     with (
         tempfile.TemporaryDirectory() as temporary,
         origin(corpus.paths) as host,
@@ -60,19 +60,19 @@ def reported(corpus: Corpus, threads: dict[str, float], functions: dict[Function
     for name, ms in threads.items():
         family = NUMBER.sub("", name)
         by_thread[family] = by_thread.get(family, 0) + ms / images
-    title = f"{images} images ({corpus.name}) under the profiler, which makes calls dearer; ms an image"
+    title = f"{images} images ({corpus.name}) under the profiler, which slows calls down; ms per image"
     show(
         f"{title}\n\nby thread", ["thread", "ms"], sorted(by_thread.items(), key=itemgetter(1), reverse=True)
     )
-    show("the event loop's thread, own time by package", ["package", "ms"], rooms.most_common(MOST))
-    header = ["function", "own ms", "with what it calls", "calls"]
+    show("thread of the event loop, own time by package", ["package", "ms"], rooms.most_common(MOST))
+    header = ["function", "own ms", "cumulative ms", "calls"]
     show(
-        "the same by function",
+        "the same, by function",
         header,
         [[name, ms, cumulative[name], calls[name]] for name, ms in own.most_common(MOST)],
     )
     show(
-        "the same, with what it calls",
+        "the same, by cumulative time",
         header,
         [[name, own[name], ms, calls[name]] for name, ms in cumulative.most_common(MOST)],
     )
@@ -87,7 +87,7 @@ def called(function: Function) -> str:
 
 
 def room(function: Function) -> str:
-    """Return the package; of our own and of asyncio also the module."""
+    """Return the package of a function, with the subpackage for this project, asyncio and aiohttp."""
     path, _, _ = function
     if path == "~":
         return "built in"
@@ -96,7 +96,7 @@ def room(function: Function) -> str:
 
 
 def module_of(path: str) -> str:
-    """Return the name under which a file is imported."""
+    """Return the name of the module in a file."""
     parts = list(Path(path).with_suffix("").parts)
     for home in ("site-packages", Path(os.__file__).parent.name):
         if home in parts:

@@ -1,8 +1,7 @@
-"""How long an unchanged catalogue takes the second time.
+"""Measure a catalogue that is uploaded again.
 
-Three uploads of one catalogue in each round: of images that the service has never seen, again with nothing
-changed at the image host, and once more when a part of the images has changed. The host is on loopback and
-answers ETag, Last-Modified and 304: what the network saves comes on top.
+Each round uploads a catalogue three times: with new images, with unchanged ones, and with some changed. The
+image host is on loopback and supports ETag, Last-Modified and 304; over a network, 304 saves more.
 """
 
 import statistics

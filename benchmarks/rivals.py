@@ -1,4 +1,4 @@
-"""Other programs that make pictures smaller, in environments of their own."""
+"""Other programs that compress images, each in its own environment."""
 
 import json
 import resource
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-#: what a way gives: the file, and the CPU seconds that it took
+#: result of a way: the file and its CPU seconds
 Written = tuple[bytes, float]
 Way = Callable[[bytes, int], Written]
 
@@ -41,16 +41,16 @@ print(used)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rivals:
-    #: None where it cannot be installed
+    #: folder of the package; None if it cannot be installed
     sharp: Path | None
-    #: a Python that has it
+    #: Python interpreter with the package
     oxipng: Path | None
     pngquant: str | None
     cjpeg: str | None
 
     @classmethod
     def installed(cls, folder: Path) -> "Rivals":
-        """Install what can be; says what cannot."""
+        """Install the programs that can be installed, and print the others."""
         found = cls(
             sharp=_sharp(folder / "sharp"),
             oxipng=_oxipng(folder / "oxipng"),
@@ -60,8 +60,8 @@ class Rivals:
         for name, why in (
             ("sharp", "npm cannot install it"),
             ("oxipng", "pip cannot install it"),
-            ("pngquant", "it is not on this machine"),
-            ("cjpeg", "mozjpeg's cjpeg is not on this machine; sharp has mozjpeg within"),
+            ("pngquant", "not installed on this machine"),
+            ("cjpeg", "mozjpeg's cjpeg is not installed on this machine; sharp contains mozjpeg"),
         ):
             if getattr(found, name) is None:
                 print(f"without {name}: {why}", flush=True)
@@ -90,7 +90,7 @@ class Rivals:
 
 
 def _run(data: bytes, command: Callable[[str, str], list[str]]) -> Written:
-    """Run a program on a file; the CPU time is what it prints, else all that it took."""
+    """Run a program on a file; the CPU time is the one it prints, or that of its process."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "source"), Path(folder, "target")
         source.write_bytes(data)
@@ -130,7 +130,7 @@ def _oxipng(folder: Path) -> Path | None:
 
 
 def _mozjpeg() -> str | None:
-    """Return cjpeg if it is mozjpeg's: libjpeg's has the same name."""
+    """Return cjpeg if it is that of mozjpeg; that of libjpeg has the same name."""
     if not (cjpeg := shutil.which("cjpeg")):
         return None
     said = subprocess.run([cjpeg, "-version"], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The pictures by which fidelity is judged: photos of several sources, and products cut out of them."""
+"""The pictures for measuring fidelity: photos from several sources, and cut-outs of them."""
 
 import subprocess
 import sys
@@ -14,18 +14,18 @@ from benchmarks import pictures
 from benchmarks.ceramics import photograph
 from benchmarks.pieces import PIECES, Shot
 
-LONGEST: Final = 640  # pixels; a metric looks at a picture for half a second
-#: of Debian's mate-backgrounds
+LONGEST: Final = 640  # pixels; a metric takes half a second for such a picture
+#: from Debian's mate-backgrounds
 NATURE: Final = Path("/usr/share/backgrounds/mate/nature")
 NATURE_PHOTOS: Final = ("Blinds", "Garden", "LadyBird", "Wood", "YellowFlower")
-#: within the wheel of scikit-image
+#: from the wheel of scikit-image
 SCIENCE_PHOTOS: Final = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg", "motorcycle_left.png")
-SHADOW: Final = 0.45  # of black
-QUALITY: Final = 92  # of the photos as they come
+SHADOW: Final = 0.45  # opacity
+QUALITY: Final = 92  # quality of the source JPEGs
 
 
 def photo_set(folder: Path, *, quick: bool) -> dict[str, Image.Image]:
-    """Return RGB pictures by name; says which sources there are not."""
+    """Return RGB pictures by name, and print unavailable sources."""
     found = {f"drawn {seed}": pictures.photo(LONGEST, LONGEST * 3 // 4, seed=seed) for seed in range(2)}
     found["drawn product"] = pictures.packshot(LONGEST, LONGEST, seed=5)
     if quick:
@@ -40,12 +40,12 @@ def photo_set(folder: Path, *, quick: bool) -> dict[str, Image.Image]:
     found |= _science(folder)
     for source in ("nature", "science"):
         if not any(name.startswith(source) for name in found):
-            print(f"no photos of {source}: they cannot be installed here", flush=True)
+            print(f"no photos of {source}: they cannot be installed on this machine", flush=True)
     return {name: _shrunk(picture, LONGEST) for name, picture in found.items()}
 
 
 def cut_outs(found: dict[str, Image.Image]) -> dict[str, Image.Image]:
-    """Return RGBA pictures by name, half of them with a soft shadow, and one that is all gradients."""
+    """Return RGBA pictures by name, half of them with a soft shadow, and one of gradients only."""
     made = {"gradients": gradients()}
     for number, (name, picture) in enumerate(sorted(found.items())):
         cut = _cut(picture, seed=number, soft=1 + 4 * (number % 3 == 0))
@@ -54,7 +54,7 @@ def cut_outs(found: dict[str, Image.Image]) -> dict[str, Image.Image]:
 
 
 def gradients() -> Image.Image:
-    """Grey that changes from left to right, and transparency from the middle outwards."""
+    """Draw a grey gradient from left to right, and a transparent one from the centre outwards."""
     y, x = np.mgrid[:300, :420]
     pixels = np.zeros((300, 420, 4), np.uint8)
     pixels[..., :3] = np.linspace(60, 235, 420)[None, :, None]

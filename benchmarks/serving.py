@@ -1,4 +1,4 @@
-"""The service as a process of its own with what it ships as settings, and a client."""
+"""Run the service in its own process with default settings, and a client of it."""
 
 import csv
 import io
@@ -22,8 +22,8 @@ from benchmarks.processes import descendants
 CODE = Path(resizer.__file__).parent.parent
 BENCHMARKS = Path(__file__).parent.parent
 LISTENING = re.compile(r"listening on (http://\S+)")
-LOOK = 0.005  # seconds between looks at the log
-START = 60  # seconds; no start takes as long
+LOOK = 0.005  # seconds between two checks of the log
+START = 60  # seconds; longer than any start
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class Service:
 
     @property
     def pool(self) -> list[int]:
-        """The compressing processes, and what Python needs beside them."""
+        """Pids of the compressing processes and of the helpers that Python starts for them."""
         return descendants(self.pid)
 
     def everything(self) -> list[int]:
@@ -46,10 +46,10 @@ class Service:
             return str(json.load(response)["status_url"])
 
     def compress(self, urls: Iterable[str], query: str = "") -> Any:
-        """Have these compressed; returns the final status, in which no image has failed."""
+        """Compress these images; returns the final status. Exits if an image failed."""
         status = final(self.upload(catalogue(urls), query))
         if status["status"] != "completed":
-            raise SystemExit(f"the service did not compress all: {status}")
+            raise SystemExit(f"not all images were compressed: {status}")
         return status
 
 
@@ -61,9 +61,9 @@ def service(
     arguments: Iterable[str] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[Service]:
-    """Run `resizer serve` as shipped, but for leave to fetch from this machine and for `variables`.
+    """Run `resizer serve` with default settings, `variables`, and permission to fetch from this machine.
 
-    `module` is what runs it instead of `python -m resizer`, with these arguments before the others.
+    `module` replaces `resizer` in `python -m resizer`; `arguments` precede the others.
     """
     command = ["-m", module, *arguments, "serve", "--port", "0", "--data-dir", str(folder / "data")]
     with started(folder, command, says=LISTENING, variables=variables) as (pid, found):
@@ -79,11 +79,11 @@ def started(
     variables: Mapping[str, str] | None = None,
     log: str = "log.txt",
 ) -> Iterator[tuple[int, re.Match[str]]]:
-    """Run Python with these arguments until the end; yields its pid when it has said that it is ready."""
+    """Run Python with these arguments; yields its pid and the match when its log matches `says`."""
     folder.mkdir(parents=True, exist_ok=True)
     said = folder / log
     with said.open("wb") as file:
-        # in a folder without a config.toml
+        # the folder has no config.toml
         process = subprocess.Popen(
             [sys.executable, *arguments],
             env=environment() | dict(variables or {}),
@@ -104,7 +104,7 @@ def started(
 
 
 def environment() -> dict[str, str]:
-    """Return the variables for a process of the code that is measured, whatever else is installed."""
+    """Return an environment that imports this checkout, whatever else is installed."""
     kept = {
         name: value for name, value in os.environ.items() if name == EFFORT or not name.startswith("RESIZER_")
     }
@@ -116,7 +116,7 @@ def environment() -> dict[str, str]:
 
 
 def catalogue(urls: Iterable[str]) -> bytes:
-    """Write a CSV with one image a product."""
+    """Write a CSV with one image per product."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(["S. No.", "Product Name", "Input Image Urls"])
@@ -130,12 +130,12 @@ def get_json(url: str, **headers: str) -> Any:
 
 
 def final(status_url: str) -> Any:
-    """Wait for the final status; returns it."""
+    """Wait until the request ends; returns its status."""
     while not (status := get_json(status_url, Prefer="wait=60"))["done"]:
         pass
     return status
 
 
 def completed(status_url: str) -> int:
-    """Return how many images of a request are compressed by now."""
+    """Return the number of compressed images of a request."""
     return int(get_json(status_url)["images"]["completed"])

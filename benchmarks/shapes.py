@@ -1,30 +1,30 @@
-"""Odd shapes of CSV files, each of which might cost more than its bytes are worth."""
+"""Unusual shapes of CSV files that might cost more per byte than product rows."""
 
 from dataclasses import dataclass
 
 HEADER = "S. No.,Product Name,Input Image Urls"
 URL = "https://images.example.com/catalogue/2024/product-0000001-front.jpg"
 ROW = f"1,Product 1,{URL}\n"
-#: columns of the widest header that is taken
+#: maximum columns of a header
 WIDE = 2_000
-#: problems of a file that is still read to its end
+#: problems after which a file is still read to its end
 NOTED = 99
 EMPTY = ',""'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """What a file begins with, what it repeats, and what it ends with."""
+    """A file of a beginning, a repeated unit and an end."""
 
     head: str = f"{HEADER}\n{ROW}"
     unit: str
     tail: str = ""
-    #: product rows that have as many products and as many images as one unit
+    #: product rows with as many products or images as one unit
     rows: int = 0
     encoding: str = "utf-8"
 
     def file(self, size: int) -> tuple[bytes, int]:
-        """Return a file of some `size` bytes, and how many product rows hold as much as it holds."""
+        """Return a file of about `size` bytes, and the number of product rows with the same content."""
         times = max(1, size // len(self.unit.encode(self.encoding)))
         text = self.head + times * self.unit + self.tail
         return text.encode(self.encoding), 1 + times * self.rows
@@ -59,7 +59,7 @@ BLANK = {
     "all of these": ',,\n""\n \n\r\n" "\r',
 }
 
-#: of the one image cell of a product
+#: repeated in the image cell of a product
 CELL = {
     "letters": "x",
     "schemes": "a://",
@@ -74,7 +74,7 @@ CELL = {
     "quotes and many line ends": '""' + "\n" * 33,
 }
 
-#: before a cell that is broken
+#: repeated before a cell with a syntax error
 CELLS = {
     "delimiters": ",",
     "empty quotes": EMPTY,

@@ -1,4 +1,4 @@
-"""The same three ways over JPEGs of one size each, from tiny to huge."""
+"""Compare the ways of `pipeline` on JPEGs of one size each, from tiny to huge."""
 
 import statistics
 from typing import Any
@@ -8,7 +8,7 @@ from benchmarks.options import Options
 from benchmarks.tables import Cell, show
 from benchmarks.ways import figures_of, measured, ratios
 
-#: images of each size, so that each takes a second or two; different ones among them
+#: images per size, for a second or two each, and how many of them differ
 IMAGES = {"tiny": 500, "small": 200, "medium": 50, "large": 16, "huge": 4}
 DIFFERENT = 8
 WAYS = ("(o)", "(b)", "(c)")

@@ -1,4 +1,4 @@
-"""How long the service takes to start, what it takes at rest, and how long a job of one image takes."""
+"""Measure the start of the service, its resources at rest, and `resizer run` of one image."""
 
 import statistics
 import subprocess
@@ -15,15 +15,15 @@ from benchmarks.processes import cpu_ms, pss_mib
 from benchmarks.serving import catalogue, environment, get_json, service
 from benchmarks.tables import show
 
-SETTLE = 1.0  # seconds until what the start has left behind is done
-REST, QUICK_REST = 3.0, 0.3  # seconds of rest
+SETTLE = 1.0  # seconds until background work of the start has ended
+REST, QUICK_REST = 3.0, 0.3  # seconds of the measurement at rest
 TITLES = {
     "listening_seconds": "`resizer serve`: s until it listens",
     "ready_seconds": "s until `/readyz` is 200",
-    "start_cpu_seconds": "CPU-s until then, all its processes",
-    "server_mib": "at rest: the server's process, MiB",
-    "pool_mib": "the compressing processes and what they need beside them, MiB",
-    "rest_cpu_ms": "CPU-ms a second, all its processes",
+    "start_cpu_seconds": "CPU-s until then, all processes",
+    "server_mib": "at rest: server process, MiB",
+    "pool_mib": "compressing processes and their helpers, MiB",
+    "rest_cpu_ms": "CPU-ms per second, all processes",
     "run_seconds": "`resizer run` of one small image: s from start to end",
 }
 
@@ -32,7 +32,7 @@ def run(options: Options) -> dict[str, Any]:
     rounds = [measured(options) for _ in range(options.rounds)]
     show(
         f"Start and rest; medians of {options.rounds} rounds",
-        ["", "median", "least", "most"],
+        ["", "median", "min", "max"],
         [
             [title, statistics.median(values), min(values), max(values)]
             for name, title in TITLES.items()
@@ -67,7 +67,7 @@ def measured(options: Options) -> dict[str, float]:
 
 
 def job_seconds(folder: Path, images: Path) -> float:
-    """Return how long `resizer run` takes for one image."""
+    """Return the seconds of `resizer run` for one image."""
     small = ladder(images, "small", 1).paths
     with origin(small) as host:
         csv = folder / "one.csv"

@@ -1,7 +1,7 @@
-"""How quickly `GET /status/{request_id}` is answered, at rest and while all cores compress, and how often.
+"""Measure latency and throughput of `GET /status/{request_id}`, at rest and while all cores compress.
 
-Latency is measured on one connection, a request every 5 ms; the rate on several, each of which sends its next
-request as soon as it has its answer.
+Latency is measured on one connection with a request every 5 ms, throughput on several connections, each of
+which sends its next request as soon as the response has arrived.
 """
 
 import statistics
@@ -18,12 +18,12 @@ from benchmarks.serving import catalogue, completed, final, get_json, service
 from benchmarks.tables import Cell, show
 from benchmarks.ways import urls_of
 
-REQUESTS, QUICK_REQUESTS = 2000, 50  # of which latency is measured
-SECONDS, QUICK_SECONDS = 4.0, 0.3  # for which a rate is measured
+REQUESTS, QUICK_REQUESTS = 2000, 50  # requests whose latency is measured
+SECONDS, QUICK_SECONDS = 4.0, 0.3  # duration of the throughput measurement
 CONNECTIONS, QUICK_CONNECTIONS = (1, 4, 16, 64), (4,)
-#: images that keep the cores busy while all is measured
+#: images that keep the cores busy during the measurement
 LOAD, QUICK_LOAD = 10_000, 1500
-PHOTOS = 20  # different ones among them
+PHOTOS = 20  # number of different ones
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -44,13 +44,13 @@ def run(options: Options) -> dict[str, Any]:
         figures["under load"] = measured(asking, {"running": running, "ended": ended}, options)
         rate = (completed(running) - before) / (time.perf_counter() - began)
         if get_json(running)["done"]:
-            raise SystemExit("the images ran out before all was measured")
+            raise SystemExit("all images were finished before the measurement ended")
     print_tables(figures, rate)
     return figures | {"images_per_second_meanwhile": rate}
 
 
 def measured(asking: Client, asked: dict[str, str], options: Options) -> dict[str, Any]:
-    """Return seconds of each request by what is asked for, and requests a second by connections."""
+    """Return the latencies in seconds by request, and requests per second by connections."""
     requests, seconds, connections = (
         (QUICK_REQUESTS, QUICK_SECONDS, QUICK_CONNECTIONS)
         if options.quick
@@ -71,12 +71,12 @@ def print_tables(figures: dict[str, Any], rate: float) -> None:
             rows.append([f"{when}, a request that is {name}", *(1000 * each for each in chosen)])
     show(
         f"`GET /status/…` in ms, every {1000 * PACE:g} ms; under load {rate:.1f} images/s are compressed",
-        ["", "median", "95 %", "99 %", "most"],
+        ["", "median", "95 %", "99 %", "max"],
         rows,
     )
     rates = {when: found["rates"] for when, found in figures.items()}
     show(
-        "Requests a second",
+        "Requests per second",
         ["connections", *rates],
         [[many, *(each[many] for each in rates.values())] for many in rates["at rest"]],
     )

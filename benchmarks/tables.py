@@ -1,4 +1,4 @@
-"""Print figures as tables that a terminal shows in columns and Markdown as a table."""
+"""Print figures as Markdown tables with aligned columns."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ def show(title: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> N
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Return the lines; the first column stands left, figures stand right."""
+    """Return the table, with the first column aligned left and the others right."""
     lines = [list(header), *([_text(cell) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -24,7 +24,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _text(cell: Cell) -> str:
-    """Write a figure with as many digits as say something."""
+    """Format a number to about three significant digits."""
     if cell is None:
         return "–"
     if isinstance(cell, str):

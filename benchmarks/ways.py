@@ -1,4 +1,4 @@
-"""The ways to compress the same files that are compared, and what a run of one of them takes."""
+"""The compared ways to compress the same files, and measurements of their runs."""
 
 import statistics
 import tempfile
@@ -15,16 +15,16 @@ from benchmarks.origin import Origin, origin
 from benchmarks.processes import Steal, cpu_ms, watched
 from benchmarks.serving import Service, service
 
-#: images of the start that is not counted
+#: images compressed before the measurement
 WARM = 8
-#: by name, in the order in which each round runs them
+#: name → title, in the order of the runs of a round
 TITLES = {
     "plain": "(a) plain Pillow",
     "optimized": "(o) the same, optimize=True",
     "codec": "(b) our codec alone",
     "service": "(c) the service",
 }
-#: what each ratio is of
+#: name of a ratio → its two ways
 RATIOS = {
     "b/a": ("codec", "plain"),
     "c/a": ("service", "plain"),
@@ -35,15 +35,15 @@ RATIOS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Way:
-    """One way to compress all images."""
+    """A way to compress all images."""
 
-    #: takes a word that no other run has; returns the number of bytes written
+    #: takes a word that is unique to the run; returns the number of bytes written
     run: Callable[[str], int]
-    #: its processes by role
+    #: role → pids of its processes
     roles: dict[str, Callable[[], list[int]]]
 
     def pids(self) -> list[int]:
-        """Those of which the memory counts."""
+        """Return the processes whose memory counts."""
         return [pid for role, pids in self.roles.items() if role != "origin" for pid in pids()]
 
 
@@ -51,18 +51,18 @@ class Way:
 class Run:
     seconds: float
     images_per_second: float
-    #: ms an image, by role of the process
+    #: role of the process → ms per image
     cpu_ms: dict[str, float]
-    #: all of them but the image host's
+    #: total without that of the image host, in ms per image
     own_cpu_ms: float
     bytes_out: int
-    #: of the processors' time, by the machine below; some machines count it as CPU time of who was held up
+    #: CPU time that the hypervisor gave to other machines; some count it as that of the waiting process
     stolen_percent: float
 
 
 @contextmanager
 def all_ways(corpus: Corpus, folder: Path) -> Iterator[dict[str, Way]]:
-    """Start all that is compared, and let it compress a few images."""
+    """Start every way, and let it compress a few images."""
     with ExitStack() as stack:
         loops = {
             "plain": stack.enter_context(plain_loop()),
@@ -94,7 +94,7 @@ def served(server: Service, host: Origin, corpus: Corpus) -> Way:
 
 
 def urls_of(paths: list[Path], host: Origin, word: str) -> list[str]:
-    """Name each of the files, which may come several times, so that no two images are the same."""
+    """Return a URL per file, which may occur several times, so that every image is different."""
     return [f"{host.url}/{path.name}?{word}-{number}" for number, path in enumerate(paths)]
 
 
@@ -117,7 +117,7 @@ def timed(way: Way, word: str, images: int) -> Run:
 
 
 def measured(corpus: Corpus, rounds: int) -> tuple[dict[str, list[Run]], dict[str, float]]:
-    """Run all ways in turn, as many times; returns their runs and their most memory in MiB."""
+    """Run all ways in turn, `rounds` times; returns their runs and their peak memory in MiB."""
     runs: dict[str, list[Run]] = {name: [] for name in TITLES}
     with tempfile.TemporaryDirectory() as folder, all_ways(corpus, Path(folder)) as ways:
         for number in range(rounds):
@@ -129,7 +129,7 @@ def measured(corpus: Corpus, rounds: int) -> tuple[dict[str, list[Run]], dict[st
 
 
 def figures_of(corpus: Corpus, runs: dict[str, list[Run]], memory: dict[str, float]) -> dict[str, Any]:
-    """Return all of it for the JSON."""
+    """Return the figures for the JSON."""
     return {
         "images": len(corpus.paths),
         "bytes_in": corpus.size,
@@ -140,7 +140,7 @@ def figures_of(corpus: Corpus, runs: dict[str, list[Run]], memory: dict[str, flo
 
 
 def peaks(ways: dict[str, Way]) -> dict[str, float]:
-    """Return the most memory of each way in MiB, from a run that is not timed: looking slows it down."""
+    """Return the peak memory of each way in MiB, from a separate run, as sampling slows it down."""
     found = {}
     for name, way in ways.items():
         with watched(way.pids) as peak:
@@ -150,7 +150,7 @@ def peaks(ways: dict[str, Way]) -> dict[str, float]:
 
 
 def compared(mine: list[Run], theirs: list[Run]) -> dict[str, float]:
-    """Compare the runs of each round; above 1 the first is faster."""
+    """Return ratios of the runs, as medians over the rounds; above 1, the first is faster."""
     pairs = list(zip(mine, theirs, strict=True))
     by_clock = [one.images_per_second / other.images_per_second for one, other in pairs]
     return {
