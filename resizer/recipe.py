@@ -86,7 +86,7 @@ class Recipe:
     def options(self) -> str:
         """Return one line for the options; equal options give equal lines.
 
-        Options added later are left out at their default: recipes of earlier versions keep their line.
+        Options added later are left out at their default, so that older recipes keep their line.
         """
         line = f"q{self.quality};{self.format};{self.max_width}x{self.max_height}"
         added = ((self.effort, Effort.BALANCED), (self.fit, Fit.INSIDE), (self.background, WHITE))

@@ -161,7 +161,7 @@ def test_a_shortage_in_callbacks_of_the_loop_is_one_line(
             error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             loop.call_exception_handler({"message": f"in callback {number}", "exception": error})
     (line,) = handler.lines
-    assert "in callback 0: this process has as many files" in line
+    assert "in callback 0: too many open files" in line
 
 
 def test_other_faults_keep_their_traceback(text: tuple[logging.Logger, Kept]) -> None:

@@ -1,4 +1,4 @@
-"""schemathesis sends valid and invalid calls, and finds no fault."""
+"""schemathesis sends valid and invalid calls, and finds no failures."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ HOOKS = Path(__file__).parent / "support" / "schemathesis_hooks.py"
 async def report_of(
     url: str, folder: Path, *, origin: Origin, phases: AbstractSet[str], examples: int, token: str
 ) -> dict[str, Any]:
-    """Run every check in these phases; prints the findings and returns the report."""
+    """Run every check in these phases; print the findings, and return the report."""
     (folder / "schemathesis.toml").write_text(CONFIG)  # read from the working directory
     report = folder / "report.json"
     login = ["--header", f"Authorization: Bearer {token}"] if token else []
@@ -53,9 +53,9 @@ async def report_of(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    told, _ = await process.communicate()
-    print(told.decode())  # noqa: T201 - shown by pytest on failure
-    assert report.exists(), told.decode()
+    output, _ = await process.communicate()
+    print(output.decode())  # noqa: T201 - shown by pytest on failure
+    assert report.exists(), output.decode()
     found: dict[str, Any] = json.loads(report.read_text())
     return found
 

@@ -74,7 +74,7 @@ async def test_check_reports_and_fixes_it_without_a_server(tmp_path: Path, origi
     file = await left_by_a_crash(tmp_path, origin)
     code, output, log = await ran("check", "--data-dir", tmp_path)
     assert (code, output) == (1, "faulty\n")
-    assert f"{file.name} is named by no request" in log
+    assert f"{file.name} is used by no request" in log
     assert file.exists()
     code, output, log = await ran("check", "--fix", "--data-dir", tmp_path)
     assert (code, output) == (0, "sound\n"), log
@@ -151,7 +151,7 @@ async def test_check_misses_no_file_of_a_request_that_was_just_deleted(
     settings = load_settings(
         None, {"data_dir": str(tmp_path), "database": {"path": str(tmp_path / "resizer.db")}}
     )
-    assert (await check.findings(settings, settings.database_file)).missing == [f"{0:032x}.jpg"]
+    assert (await check.find(settings, settings.database_file)).missing == [f"{0:032x}.jpg"]
 
     async def deleted_before(storage: Storage, name: str) -> str | None:
         del storage
@@ -161,7 +161,7 @@ async def test_check_misses_no_file_of_a_request_that_was_just_deleted(
         return name
 
     monkeypatch.setattr(check, "lost", deleted_before)
-    assert (await check.findings(settings, settings.database_file)).missing == []
+    assert (await check.find(settings, settings.database_file)).missing == []
 
 
 async def test_check_reports_no_file_that_was_just_removed(
@@ -174,14 +174,14 @@ async def test_check_reports_no_file_that_was_just_removed(
     settings.storage_folder.mkdir()
     file = settings.storage_folder / f"{0:032x}.jpg"
     file.write_bytes(b"image")
-    assert (await check.findings(settings, settings.database_file)).unnamed == [file.name]
+    assert (await check.find(settings, settings.database_file)).unused == [file.name]
 
     def removed_before(path: Path, names: Collection[str]) -> list[str]:
         file.unlink()
         return unnamed_among(path, names)
 
     monkeypatch.setattr(check, "unnamed_among", removed_before)
-    assert (await check.findings(settings, settings.database_file)).unnamed == []
+    assert (await check.find(settings, settings.database_file)).unused == []
 
 
 async def test_restored_database_keeps_the_files_of_later_requests(tmp_path: Path, origin: Origin) -> None:

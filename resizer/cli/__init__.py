@@ -1,31 +1,31 @@
-"""The command line: one file a command, imported when it is called."""
+"""The command line: one file per command, imported when it is called."""
 
 import importlib
 import sys
 
 import click
 
-from resizer.errors import ConfigError, ResizerError, shortage
+from resizer.errors import ResizerError, shortage
 from resizer.version import VERSION
 
-#: command → what it does in a line; its code is `resizer.cli.NAME:command`
+#: command → summary; its code is `resizer.cli.NAME:command`
 COMMANDS = {
     "serve": "Run the server.",
     "run": "Compress the images of a CSV without a server.",
     "submit": "Have a running server compress the images of a CSV.",
-    "receive": "Run a webhook receiver that checks signatures and lists what came.",
-    "demo": "Show the service at work on this machine, with photos of its own.",
+    "receive": "Run a webhook receiver that verifies and lists events.",
+    "demo": "Run the whole service on this machine, with its own photos.",
     "worker": "Run a worker of the distributed engine.",
     "backup": "Copy the database while the server runs.",
-    "restore": "Put a copy of the database back while it does not.",
+    "restore": "Replace the database with a copy while no server runs.",
     "check": "Check the database and the files it refers to.",
     "config": "Print the configuration in force.",
-    "completion": "Print the completion for a shell.",
+    "completion": "Print a completion script for a shell.",
 }
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is called, so that `--help` and completion answer at once."""
+    """Imports a command when it is called, which keeps `--help` and completion fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -51,20 +51,17 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error of ours ends it with one message and the contract's exit code."""
+    """Run the command line; a `ResizerError` ends it with its message and exit code 2."""
     try:
-        # also where it is run as a module: completion goes by this name
+        # completion uses this name, also for `python -m resizer`
         cli(prog_name="resizer")
-    except ConfigError as error:
-        for wrong in error.wrong:
-            click.echo(f"resizer: {wrong}", err=True)
-        sys.exit(2)
     except ResizerError as error:
-        click.echo(f"resizer: {error}", err=True)
+        for line in str(error).splitlines():
+            click.echo(f"resizer: {line}", err=True)
         sys.exit(2)
     except (OSError, RuntimeError, MemoryError) as error:
-        lacking = shortage(error)
-        if lacking is None:
+        reason = shortage(error)
+        if reason is None:
             raise
-        click.echo(f"resizer: {lacking}", err=True)
+        click.echo(f"resizer: {reason}", err=True)
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""`resizer completion`: what a shell needs to complete commands, options and files."""
+"""`resizer completion`: print a completion script for a shell."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -13,12 +13,12 @@ SHELLS = ("bash", "zsh", "fish")
 @configured
 @click.pass_context
 def command(context: click.Context, /, shell: str, **_: object) -> None:
-    """Print the completion for a SHELL: bash, zsh or fish.
+    """Print the completion script for a SHELL: bash, zsh or fish.
 
-    For good: `eval "$(resizer completion bash)"` in ~/.bashrc, `eval "$(resizer completion zsh)"` in
+    To install it: `eval "$(resizer completion bash)"` in ~/.bashrc, `eval "$(resizer completion zsh)"` in
     ~/.zshrc, `resizer completion fish > ~/.config/fish/completions/resizer.fish`.
     """
     completion = get_completion_class(shell)
-    assert completion is not None  # noqa: S101 - it is one of click's own
+    assert completion is not None  # noqa: S101 - click supports these shells
     root = context.find_root()
     click.echo(completion(root.command, {}, "resizer", "_RESIZER_COMPLETE").source())

@@ -19,8 +19,9 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from resizer.app import create_app
-from resizer.cli.progress import show_progress, summary
-from resizer.cli.remote import RemoteServer, Standing
+from resizer.cli.progress import follow, summary
+from resizer.cli.remote import RemoteServer, RequestStatus
+from resizer.cli.reporting import Exit
 from resizer.cli.serving import listen, stop_on_signals
 from resizer.config import Settings
 from resizer.errors import ConfigError
@@ -41,15 +42,13 @@ PRODUCTS = {
 }
 REFRESH = 0.25  # seconds between two status requests
 PATIENCE = 60.0  # seconds to wait for an answer from this process
-#: exit codes; 130 is the shell's code for an interruption
-FAILED, INTERRUPTED = 1, 130
 
 
-async def demonstrate(settings: Settings, *, once: bool, browser: bool) -> int:
+async def demonstrate(settings: Settings, *, once: bool, browser: bool) -> Exit:
     """Run the demo and, unless `once`, keep serving until a signal; returns the exit code."""
     console = Console()
     stop = asyncio.Event()
-    stop_on_signals(stop, second=INTERRUPTED)
+    stop_on_signals(stop, second=Exit.INTERRUPTED)
     async with AsyncExitStack() as stack:
         showing = asyncio.create_task(
             _show(settings, stack, console, port=0 if once else settings.server.port)
@@ -60,20 +59,22 @@ async def demonstrate(settings: Settings, *, once: bool, browser: bool) -> int:
             console.print("stopping")
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
-            return INTERRUPTED
-        page, standing = await showing
+            return Exit.INTERRUPTED
+        page, status = await showing
         if not once:
-            console.print(f"\nThe page stays open: {page}\nCtrl-C ends it.", highlight=False, soft_wrap=True)
+            console.print(
+                f"\nThe page stays open: {page}\nPress Ctrl-C to stop.", highlight=False, soft_wrap=True
+            )
             if browser and _desktop():
                 await asyncio.to_thread(webbrowser.open, page)
             await stopped
         stopped.cancel()
-    return 0 if standing.status is BatchStatus.COMPLETED else FAILED
+    return Exit.OK if status.status is BatchStatus.COMPLETED else Exit.FAILED
 
 
 async def _show(
     settings: Settings, stack: AsyncExitStack, console: Console, *, port: int
-) -> tuple[str, Standing]:
+) -> tuple[str, RequestStatus]:
     """Start every server on the stack and submit a catalogue; returns its page and final status."""
     origin = web.Application()
     origin.router.add_static("/photos", FOLDER)
@@ -85,19 +86,19 @@ async def _show(
         console.print(f"{what:>16}  {where}", highlight=False)
     catalogue = settings.data_folder / "ceramics.csv"
     await asyncio.to_thread(catalogue.write_bytes, _catalogue(photos))
-    standing = await _submitted(server, catalogue, receiver, console)
-    if standing.status is not BatchStatus.COMPLETED:
-        console.print(f"[red]it ended as {standing.status}[/red]; {server} shows why")
+    status = await _submit(server, catalogue, receiver, console)
+    if status.status is not BatchStatus.COMPLETED:
+        console.print(f"[red]request {status.status}[/red]; see {server}")
     console.print(
-        f"webhook received, signature good: {await _event(receiver, standing.request_id)}",
+        f"webhook received, signature good: {await _event(receiver, status.request_id)}",
         highlight=False,
     )
-    return f"{server}/#/requests/{standing.request_id}", standing
+    return f"{server}/#/requests/{status.request_id}", status
 
 
 @asynccontextmanager
 async def _served(app: web.Application, settings: Settings, *, port: int = 0) -> AsyncIterator[str]:
-    """Serve an application on this port, or on a free one; gives its address."""
+    """Serve an application on this port, or a free one if it is in use; yields its address."""
     host = settings.server.host
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1)
     try:
@@ -124,26 +125,24 @@ def _catalogue(photos: str) -> bytes:
     return text.getvalue().encode()
 
 
-async def _submitted(server: str, catalogue: Path, receiver: str, console: Console) -> Standing:
-    """Submit the catalogue as a client does, and show what comes of it."""
-    target = catalogue.with_name(f"{catalogue.stem}-result.csv")
-    async with RemoteServer(yarl.URL(server), None, patience=PATIENCE, tell=console.print) as remote:
+async def _submit(server: str, catalogue: Path, receiver: str, console: Console) -> RequestStatus:
+    """Submit the catalogue as a client does, and print the outcome."""
+    async with RemoteServer(yarl.URL(server), None, patience=PATIENCE, notify=console.print) as remote:
         body = await remote.upload(catalogue, {"webhook_url": f"{receiver}/webhook"})
         request_id = body["request_id"]
         console.print(
             f"\n{catalogue.name}: {body['products']} products, {body['images']} images", highlight=False
         )
-        standing = await remote.status(request_id)
-        with show_progress(standing, console) as display:
-            display.update(standing)
-            while not standing.done:
-                await asyncio.sleep(REFRESH)
-                standing = await remote.status(request_id)
-                display.update(standing)
-        await remote.save_result(request_id, target)
-        console.print(_savings(await remote.images(request_id, limit=standing.images)))
-    console.print(summary(standing), highlight=False)
-    return standing
+
+        async def following() -> RequestStatus:
+            await asyncio.sleep(REFRESH)
+            return await remote.status(request_id)
+
+        status = await follow(await remote.status(request_id), following, console)
+        await remote.save_result(request_id, catalogue.with_name(f"{catalogue.stem}-result.csv"))
+        console.print(_savings(await remote.images(request_id, limit=status.images)))
+    console.print(summary(status), highlight=False)
+    return status
 
 
 def _savings(images: list[dict[str, object]]) -> Table:
@@ -162,7 +161,7 @@ def _savings(images: list[dict[str, object]]) -> Table:
 
 
 async def _event(receiver: str, request_id: str) -> str:
-    """Wait until the receiver has the event of a request; returns its type."""
+    """Wait for the event of a request; returns its type."""
     async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as session:
         while True:
             async with session.get(f"{receiver}/events") as response:
@@ -173,7 +172,7 @@ async def _event(receiver: str, request_id: str) -> str:
 
 
 def _desktop() -> bool:
-    """Tell whether a browser would open in a window; one in the terminal would hide what stands there."""
+    """Return whether a browser opens in a window; a browser in the terminal would hide the output."""
     return sys.stdout.isatty() and (
         sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     )

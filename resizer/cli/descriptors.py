@@ -1,4 +1,4 @@
-"""Keep what the process does at once within the files and connections that it may open."""
+"""Limit connections and workers to the file descriptors that the process may open."""
 
 import logging
 import resource
@@ -9,22 +9,19 @@ from resizer.config.sections import FETCHERS
 
 logger = logging.getLogger(__name__)
 
-#: of an image that is fetched: its connection and its file
-BY_IMAGE = 2
-#: of a worker: that many images are asked for at once
+BY_IMAGE = 2  # descriptors of a fetched image: connection and file
+#: descriptors of a worker, which requests this many images at once
 BY_WORKER = BY_IMAGE * FETCHERS
-#: of a connection: its socket, and the file that is sent or written
-BY_CONNECTION = 2
-#: of a compressing process: its pipes and its pidfd
-BY_PROCESS = 9
-#: for the database, webhooks, DNS lookups and refused connections; at most half of a low limit
+BY_CONNECTION = 2  # descriptors of a connection: socket, and the file that is sent or written
+BY_PROCESS = 9  # descriptors of a compressing process: pipes and pidfd
+#: descriptors for the database, webhooks, DNS lookups and refused connections; at most half of a low limit
 BESIDES = 256
 
 
 def within_descriptors(settings: Settings, *, serves: bool = True, by_worker: int = BY_WORKER) -> Settings:
-    """Raise the process's own limit as far as these settings need it; returns settings that keep within it.
+    """Raise the limit of the process as far as needed; returns settings lowered to the limit.
 
-    `by_worker` is 0 where others fetch and compress.
+    `by_worker` is 0 if this process does not fetch and compress.
     """
     needed = descriptors_needed(settings, serves=serves, by_worker=by_worker)
     allowed = _raise_limit(needed)
@@ -32,7 +29,7 @@ def within_descriptors(settings: Settings, *, serves: bool = True, by_worker: in
         return settings
     server, queue = settings.server, settings.queue
     room = allowed - min(BESIDES, allowed // 2) - (_for_processes(settings) if by_worker else 0)
-    # half for either, or what the other leaves
+    # half for each, or the remainder of the other
     for_workers = max(room // 2, room - server.max_connections * BY_CONNECTION * serves)
     workers = min(queue.workers, max(1, for_workers // max(by_worker, 1)))
     connections = min(server.max_connections, max(1, (room - workers * by_worker) // BY_CONNECTION))
@@ -44,8 +41,8 @@ def within_descriptors(settings: Settings, *, serves: bool = True, by_worker: in
     if not kept:
         return settings
     logger.warning(
-        "this process may open %s files and may need %s: it keeps to %s; "
-        "raise its limit (ulimit -n, LimitNOFILE= of systemd), or lower what is configured",
+        "this process may open %s files but may need %s: limiting it to %s; "
+        "raise its limit (ulimit -n, LimitNOFILE= of systemd), or lower these settings",
         allowed,
         needed,
         " and ".join(kept),
@@ -68,7 +65,7 @@ def _for_processes(settings: Settings) -> int:
 
 
 def _raise_limit(needed: int) -> int | None:
-    """Raise the soft limit as far as needed; returns what may be opened, None where there is no limit."""
+    """Raise the soft limit as far as needed; returns the new limit, None if there is none."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return None
@@ -78,7 +75,7 @@ def _raise_limit(needed: int) -> int | None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (OSError, ValueError) as error:
-        # macOS has a limit of its own below the one that it names
-        logger.debug("the limit of open files cannot be raised to %s: %s", wanted, error)
+        # macOS has a lower limit than the one that it reports
+        logger.debug("cannot raise the limit of open files to %s: %s", wanted, error)
         return soft
     return wanted

@@ -1,9 +1,9 @@
 """Show the progress of a request: a bar on a terminal, plain lines otherwise."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -29,6 +29,9 @@ class Tally(Protocol):
     def input_bytes(self) -> int: ...
     @property
     def output_bytes(self) -> int: ...
+
+
+AnyTally = TypeVar("AnyTally", bound=Tally)
 
 
 class Display(Protocol):
@@ -87,6 +90,25 @@ class Lines:
             f"{rate:.1f} images/s, {_saved(tally)}{left}",
             highlight=False,
         )
+
+
+async def follow(
+    tally: AnyTally,
+    following: Callable[[], Awaitable[AnyTally]],
+    console: Console,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+) -> AnyTally:
+    """Show the progress on this console until the request ends or `stop`; returns the last counts.
+
+    `following` waits a moment and returns the next counts.
+    """
+    with show_progress(tally, console) as display:
+        while True:
+            display.update(tally)
+            if tally.done or stop():
+                return tally
+            tally = await following()
 
 
 @contextmanager

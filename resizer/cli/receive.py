@@ -1,4 +1,4 @@
-"""`resizer receive`: the bundled webhook receiver."""
+"""`resizer receive`: run the bundled webhook receiver."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ import click
 
 from resizer.cli.descriptors import within_descriptors
 from resizer.cli.logs import set_up_logging
-from resizer.cli.options import configured, settings_from
+from resizer.cli.options import Configuration, configured
 from resizer.cli.serving import serve
 from resizer.support.cross_site import ANY_HOST, AllowedHosts
 from resizer.webhooks.receiver import create_receiver
@@ -33,23 +33,17 @@ DEFAULT_PORT = 8081
     "log_file",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Append each event to this file, one JSON object a line.",
+    help="Append each event to this file, one JSON object per line.",
 )
 @configured
 def command(
-    *,
-    host: str,
-    port: int,
-    secret: str | None,
-    log_file: Path | None,
-    config_file: Path | None,
-    data_dir: str | None,
+    *, host: str, port: int, secret: str | None, log_file: Path | None, config: Configuration
 ) -> None:
-    """Receive webhooks at POST /webhook, check their signatures, and list them at GET /events."""
-    settings = settings_from(config_file, data_dir, webhook={"secret": secret})
+    """Receive webhooks at POST /webhook, verify their signatures, and list them at GET /events."""
+    settings = config.load(webhook={"secret": secret})
     set_up_logging(settings.log)
     settings = within_descriptors(settings, by_worker=0)
-    # "*" is for servers that ask for a token
+    # "*" requires a token, and the receiver has none
     hosts = AllowedHosts(host, (each for each in settings.server.allowed_hosts if each != ANY_HOST))
     app = create_receiver(load_secret(settings.webhook, settings.data_folder), log_file, hosts=hosts)
     asyncio.run(serve(app, settings.server, host=host, port=port))

@@ -1,4 +1,4 @@
-"""Talk to a running server: upload, status, failed images, result."""
+"""A client of a running server: upload, status, images, result."""
 
 import json
 import os
@@ -27,13 +27,13 @@ from resizer.version import VERSION
 Body = dict[str, Any]
 Value = TypeVar("Value")
 
-#: seconds until connected, and between two pieces of an answer
-CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
-LEAST_TIMEOUT = 1.0
-#: seconds between two tries, doubled up to the second
+CONNECT_TIMEOUT = 10.0  # seconds
+READ_TIMEOUT = 60.0  # seconds between two chunks of a response
+LEAST_TIMEOUT = 1.0  # seconds, for a shorter patience
+#: seconds before the first retry, doubled for each further one up to the second
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
-#: answers after which the same call may succeed
-PASSING = frozenset(
+#: statuses after which a retry may succeed
+TEMPORARY = frozenset(
     {
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.BAD_GATEWAY,
@@ -41,12 +41,12 @@ PASSING = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
-PIECE = 262_144  # bytes
+CHUNK = 262_144  # bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """How far a request is, as its server says."""
+class RequestStatus:
+    """The status of a request, as reported by its server."""
 
     request_id: str
     status: BatchStatus
@@ -57,7 +57,7 @@ class Standing:
     failed: int
     input_bytes: int
     output_bytes: int
-    #: the status body as it came
+    #: the JSON object of the response
     body: Body
 
     @classmethod
@@ -77,8 +77,8 @@ class Standing:
         )
 
 
-class Passing(Exception):
-    """A call failed in a way that may pass; never leaves this module."""
+class TemporaryFailure(Exception):
+    """A call failed and may be retried; never leaves this module."""
 
     def __init__(self, error: ServerUnreachable, *, connected: bool, wait: float | None = None) -> None:
         super().__init__(error, connected, wait)
@@ -90,19 +90,19 @@ class Passing(Exception):
 
 
 class RemoteServer:
-    """A server somewhere, asked again where a fault may pass.
+    """A running server; calls are retried after temporary failures.
 
-    `tell` is given a sentence when an answer is lost. Every call raises `ServerRefused`, and
-    `ServerUnreachable` where no answer came for `patience` seconds.
+    `notify` receives a sentence at the first failure. Every call raises `ServerRefused`, and
+    `ServerUnreachable` if there is no response for `patience` seconds.
     """
 
     def __init__(
-        self, base: yarl.URL, token: str | None, *, patience: float, tell: Callable[[str], None]
+        self, base: yarl.URL, token: str | None, *, patience: float, notify: Callable[[str], None]
     ) -> None:
         self.base = base
         self._token = token
         self._patience = patience
-        self._tell = tell
+        self._notify = notify
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
@@ -120,12 +120,12 @@ class RemoteServer:
         await self._session.close()
 
     def page_of(self, request_id: str) -> str:
-        """Return the address at which a browser shows the request."""
+        """Return the address of the request's web page."""
         return f"{self._at('')}#/requests/{request_id}"
 
     async def upload(self, csv: Path, options: Mapping[str, str]) -> Body:
-        """Upload a CSV once, however often its answer is lost; returns the upload body."""
-        # the server knows by it that an upload whose answer was lost is the same
+        """Upload a CSV exactly once, even with retries; returns the JSON of the response."""
+        # the server recognizes a retry by it
         headers = {"Idempotency-Key": str(uuid.uuid4())}
 
         async def upload() -> Body:
@@ -133,7 +133,7 @@ class RemoteServer:
                 form = aiohttp.FormData(quote_fields=False)
                 for name, value in options.items():
                     form.add_field(name, value)
-                # no header could hold what is replaced
+                # a header cannot contain other characters
                 name = "".join(each if each.isprintable() else "_" for each in csv.name)
                 form.add_field("file", file, filename=name, content_type="text/csv")
                 async with self._call("POST", "upload", data=form, headers=headers) as response:
@@ -142,18 +142,18 @@ class RemoteServer:
                         raise KeyError(*absent)
                     return body
 
-        # an address where nobody is at home is told at once: more often it is wrong than late
-        return await self._again(upload, unless=lambda fault: not fault.connected)
+        # no retry if nothing listens: the address is more often wrong than the server late
+        return await self._retried(upload, unless=lambda fault: not fault.connected)
 
-    async def status(self, request_id: str) -> Standing:
-        async def status() -> Standing:
+    async def status(self, request_id: str) -> RequestStatus:
+        async def status() -> RequestStatus:
             async with self._call("GET", f"status/{quote(request_id, safe='')}") as response:
-                return Standing.of(await _object(response))
+                return RequestStatus.of(await _object(response))
 
-        return await self._again(status)
+        return await self._retried(status)
 
     async def images(self, request_id: str, *, limit: int, status: str = "") -> list[Body]:
-        """Return the first image bodies, or the first with this `status`; no more than a page of them."""
+        """Return the first images, or the first with this `status`; at most one page."""
 
         async def images() -> list[Body]:
             path = f"requests/{quote(request_id, safe='')}/images"
@@ -161,10 +161,10 @@ class RemoteServer:
                 found: list[Body] = (await _object(response))["data"]
                 return found
 
-        return await self._again(images)
+        return await self._retried(images)
 
     async def save_result(self, request_id: str, target: Path) -> None:
-        """Write the result to a file, which is whole or not there. Raises `OSError`."""
+        """Write the result to a file, complete or not at all. Raises `OSError`."""
         with atomic_write(target) as draft:
 
             async def save() -> None:
@@ -172,41 +172,41 @@ class RemoteServer:
                     self._call("GET", f"result/{quote(request_id, safe='')}") as response,
                     aiofiles.open(draft, "wb") as file,
                 ):
-                    async for piece in response.content.iter_chunked(PIECE):
-                        await file.write(piece)
+                    async for chunk in response.content.iter_chunked(CHUNK):
+                        await file.write(chunk)
 
-            await self._again(save)
+            await self._retried(save)
 
-    async def _again(
+    async def _retried(
         self,
         call: Callable[[], Awaitable[Value]],
         *,
-        unless: Callable[[Passing], bool] = lambda _: False,
+        unless: Callable[[TemporaryFailure], bool] = lambda _: False,
     ) -> Value:
-        def passes(error: BaseException) -> bool:
-            return isinstance(error, Passing) and not unless(error)
+        def is_temporary(error: BaseException) -> bool:
+            return isinstance(error, TemporaryFailure) and not unless(error)
 
         def pause(state: tenacity.RetryCallState) -> float:
-            assert state.outcome is not None  # noqa: S101 - it follows a try
+            assert state.outcome is not None  # noqa: S101 - there was an attempt
             fault = state.outcome.exception()
-            asked = fault.wait if isinstance(fault, Passing) else None
+            asked = fault.wait if isinstance(fault, TemporaryFailure) else None
             longest = min(FIRST_PAUSE * 2 ** (state.attempt_number - 1), LONGEST_PAUSE)
             return asked if asked is not None else random.uniform(longest / 2, longest)  # noqa: S311
 
-        def tell(state: tenacity.RetryCallState) -> None:
+        def notify(state: tenacity.RetryCallState) -> None:
             fault = state.outcome.exception() if state.outcome else None
-            if state.attempt_number == 1 and isinstance(fault, Passing):
-                self._tell(f"{fault.error}; trying again for {self._patience:.0f} s")
+            if state.attempt_number == 1 and isinstance(fault, TemporaryFailure):
+                self._notify(f"{fault.error}; retrying for {self._patience:.0f} s")
 
         try:
             return await tenacity.AsyncRetrying(
-                retry=tenacity.retry_if_exception(passes),
+                retry=tenacity.retry_if_exception(is_temporary),
                 wait=pause,
                 stop=tenacity.stop_before_delay(self._patience),
-                before_sleep=tell,
+                before_sleep=notify,
                 reraise=True,
             )(call)
-        except Passing as fault:
+        except TemporaryFailure as fault:
             raise fault.error from fault
 
     @asynccontextmanager
@@ -222,41 +222,41 @@ class RemoteServer:
                     raise await self._refusal(response)
                 yield response
         except aiohttp.ClientConnectorError as error:
-            reason = f"it cannot be reached: {_reason_of(error)}"
-            raise Passing(ServerUnreachable(str(self.base), reason), connected=False) from error
+            reason = f"cannot connect: {_reason_of(error)}"
+            raise TemporaryFailure(ServerUnreachable(str(self.base), reason), connected=False) from error
         except (aiohttp.ConnectionTimeoutError, aiohttp.SocketTimeoutError) as error:
             connected = isinstance(error, aiohttp.SocketTimeoutError)
-            late = ServerUnreachable(str(self.base), "it did not answer in time")
-            raise Passing(late, connected=connected) from error
+            late = ServerUnreachable(str(self.base), "no response in time")
+            raise TemporaryFailure(late, connected=connected) from error
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
             lost = ServerUnreachable(str(self.base), "the connection was lost")
-            raise Passing(lost, connected=True) from error
+            raise TemporaryFailure(lost, connected=True) from error
         except aiohttp.ClientError as error:
-            raise ServerUnreachable(str(self.base), f"it does not speak HTTP ({error})") from error
+            raise ServerUnreachable(str(self.base), f"the response is not HTTP ({error})") from error
         except (KeyError, TypeError, ValueError) as error:
-            raise ServerUnreachable(str(self.base), "it does not answer as a resizer does") from error
+            raise ServerUnreachable(str(self.base), "the response is not that of a resizer server") from error
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
-        text = (await response.content.read(PIECE)).decode(errors="replace")
+        text = (await response.content.read(CHUNK)).decode(errors="replace")
         try:
-            told = json.loads(text)
-            detail = str(told["detail"])
+            body = json.loads(text)
+            detail = str(body["detail"])
             problems = tuple(
                 Problem(line=each["line"], column=each["column"], message=each["message"])
-                for each in told.get("errors", ())
+                for each in body.get("errors", ())
             )
         except (ValueError, KeyError, TypeError):
-            detail = f"HTTP {response.status} without saying why; is {self.base} a resizer?"
+            detail = f"HTTP {response.status} without a reason; is {self.base} a resizer?"
             problems = ()
-        if response.status in PASSING:
+        if response.status in TEMPORARY:
             wait = seconds_to_wait(response.headers.get("Retry-After", ""))
-            return Passing(ServerUnreachable(str(self.base), detail), connected=True, wait=wait)
+            return TemporaryFailure(ServerUnreachable(str(self.base), detail), connected=True, wait=wait)
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return ServerUnreachable(str(self.base), detail)
         return ServerRefused(response.status, detail, problems)
 
     def _at(self, path: str) -> yarl.URL:
-        # a proxy may serve it below a path of its own
+        # a proxy may serve it below a path
         return yarl.URL(f"{str(self.base).rstrip('/')}/{path}", encoded=True)
 
 
@@ -264,8 +264,8 @@ def _reason_of(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return str(error.certificate_error)
     if isinstance(error.os_error, ssl.SSLError):
-        return f"no TLS comes about ({error.os_error.reason}); is its address one of http://?"
-    # asyncio's own words name only the address; a resolver's errors have numbers below zero
+        return f"TLS handshake failed ({error.os_error.reason}); does its address begin with http://?"
+    # the text of asyncio names only the address; errors of the resolver have negative numbers
     number = error.os_error.errno or 0
     return os.strerror(number) if number > 0 else error.os_error.strerror or str(error)
 

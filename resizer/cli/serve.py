@@ -1,10 +1,8 @@
-"""`resizer serve`: the server."""
-
-from pathlib import Path
+"""`resizer serve`: run the server."""
 
 import click
 
-from resizer.cli.options import configured, settings_from
+from resizer.cli.options import Configuration, configured
 from resizer.compress.child import warm_up
 from resizer.config import check_exposure
 
@@ -14,16 +12,16 @@ from resizer.config import check_exposure
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    help="Port to listen on; 0 takes a free one.  [config: server.port]",
+    help="Port to listen on; 0 chooses a free one.  [config: server.port]",
 )
 @configured
-def command(host: str | None, port: int | None, config_file: Path | None, data_dir: str | None) -> None:
-    """Run the server until SIGTERM or Ctrl-C; a second one stops at once."""
-    settings = settings_from(config_file, data_dir, server={"host": host, "port": port})
+def command(host: str | None, port: int | None, config: Configuration) -> None:
+    """Run the server until SIGTERM or Ctrl-C; a second signal stops it at once."""
+    settings = config.load(server={"host": host, "port": port})
     check_exposure(settings.server)
     if settings.engine.kind == "local":
         warm_up()
-    # half of the time until it listens goes into these imports: the other processes start meanwhile
+    # these imports take half of the startup time; the child processes start concurrently
     from resizer.cli.server import run_server  # noqa: PLC0415
 
     run_server(settings)

@@ -1,4 +1,4 @@
-"""Run a web application until a signal asks it to stop."""
+"""Run a web application until a signal stops it."""
 
 import asyncio
 import logging
@@ -20,30 +20,29 @@ from resizer.web.connection.listener import Listener
 
 logger = logging.getLogger(__name__)
 
-#: seconds that answers under way get when stopping; images have a limit of their own
-ANSWERS_GRACE = 5.0
+RESPONSES_GRACE = 5.0  # seconds for responses in progress when stopping; images have queue.shutdown_grace
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def take_free_port(host: str) -> socket.socket:
-    """Take a free port of an address, which is known before anybody listens there. Raises `ConfigError`."""
+def bind_free_port(host: str) -> socket.socket:
+    """Bind a free port, so that it is known before the server listens on it. Raises `ConfigError`."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        taken = socket.socket(family, kind, protocol)
+        bound = socket.socket(family, kind, protocol)
         try:
-            # as asyncio does: the next process can listen there while connections of this one linger
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # as asyncio does: the next process can listen while connections of this one linger
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
-                taken.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            taken.bind(address)
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.bind(address)
         except OSError:
-            taken.close()
+            bound.close()
             raise
     except (OSError, UnicodeError) as error:
         raise _cannot_listen(host, 0, error) from error
-    return taken
+    return bound
 
 
 async def serve(
@@ -52,22 +51,22 @@ async def serve(
     *,
     host: str,
     port: int,
-    taken: socket.socket | None = None,
+    bound: socket.socket | None = None,
 ) -> None:
-    """Serve, within the limits of these settings, until SIGTERM or SIGINT, and then stop in order.
+    """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal ends the process at once.
 
-    It listens on the socket `taken`, if given. A second signal ends the process at once.
-    Raises `ConfigError` where the address cannot be listened on, and what the app's resources raise.
+    Listens on the socket `bound`, if given. Raises `ConfigError` if it cannot listen on the address, and
+    any error of the app's resources.
     """
     start_threads()
     stop = asyncio.Event()
     stop_on_signals(stop)
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=ANSWERS_GRACE)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=RESPONSES_GRACE)
     try:
         await runner.setup()
-        listener = await listen(runner, settings, host, port, taken=taken)
-        bound = listener.sockets[0].getsockname()[1]
-        logger.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, bound)
+        listener = await listen(runner, settings, host, port, bound=bound)
+        port = listener.sockets[0].getsockname()[1]
+        logger.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
         await stop.wait()
         logger.info("stopping")
         listener.close()
@@ -82,10 +81,10 @@ async def listen(
     host: str,
     port: int,
     *,
-    taken: socket.socket | None = None,
+    bound: socket.socket | None = None,
 ) -> Listener:
     manager = runner.server
-    assert manager is not None  # noqa: S101 - the runner is set up
+    assert manager is not None  # noqa: S101 - set by runner.setup()
     loop = asyncio.get_running_loop()
     access_log = logging.getLogger(ACCESS)
     connection = connection_class()
@@ -101,7 +100,7 @@ async def listen(
 
     limiter = ConnectionLimiter(connect, limit=settings.max_connections)
     try:
-        return await Listener.open(host, port, limiter, taken=taken)
+        return await Listener.open(host, port, limiter, taken=bound)
     except (OSError, UnicodeError) as error:
         raise _cannot_listen(host, port, error) from error
 
@@ -109,26 +108,26 @@ async def listen(
 def _cannot_listen(host: str, port: int, error: OSError | UnicodeError) -> ConfigError:
     if isinstance(error, UnicodeError):
         return ConfigError.of(
-            "server.host", f"{host[:100]!r} is no host name", "use a name or address of this machine"
+            "server.host", f"{host[:100]!r} is not a host name", "use a name or address of this machine"
         )
     return ConfigError.of(
         "server.port",
-        f"{host}:{port} cannot be listened on: {error.strerror}",
-        "use another --host or --port, or stop what listens there",
+        f"cannot listen on {host}:{port}: {error.strerror}",
+        "use another --host or --port, or stop the program that uses it",
     )
 
 
 def stop_on_signals(stop: asyncio.Event, *, second: int = 0) -> None:
     """Set `stop` on the first signal; the second ends the process at once with this exit code.
 
-    Nothing that was promised is lost by it.
+    No recorded outcome is lost.
     """
 
     def caught(number: signal.Signals) -> None:
         if stop.is_set():
-            logger.warning("%s again: stopping at once", number.name)
+            logger.warning("second %s: stopping at once", number.name)
             os._exit(second)
-        logger.info("%s: finishing what is under way; once more stops at once", number.name)
+        logger.info("%s: finishing requests in progress; a second signal stops at once", number.name)
         stop.set()
 
     loop = asyncio.get_running_loop()

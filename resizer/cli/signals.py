@@ -1,9 +1,9 @@
-"""Signals of commands that have no event loop."""
+"""Signals of commands without an event loop."""
 
 import signal
 import sys
 
 
 def end_on_sigterm() -> None:
-    """Leave by the usual way out on SIGTERM, as on an error: no draft stays."""
+    """Exit on SIGTERM as on an error, so that drafts are removed."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

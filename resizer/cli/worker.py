@@ -1,27 +1,26 @@
-"""`resizer worker`: one worker of the distributed engine."""
+"""`resizer worker`: run a worker of the distributed engine."""
 
 import sys
-from pathlib import Path
 
 import click
 
-from resizer.app import run_worker
 from resizer.cli.descriptors import BY_IMAGE, within_descriptors
 from resizer.cli.logs import set_up_logging
-from resizer.cli.options import configured, settings_from
+from resizer.cli.options import Configuration, configured
+from resizer.implementations import run_worker
 from resizer.support.allocator import collect_seldom
 
 
 @click.command("worker")
 @configured
-def command(config_file: Path | None, data_dir: str | None) -> None:
-    """Take images from the broker, fetch, compress and store them, until SIGTERM or Ctrl-C.
+def command(config: Configuration) -> None:
+    """Fetch, compress and store images from the broker, until SIGTERM or Ctrl-C.
 
-    The configuration is the server's: the same broker, the same storage, the same limits.
+    Use the server's configuration: the same broker, storage and limits.
     """
-    settings = settings_from(config_file, data_dir)
+    settings = config.load()
     set_up_logging(settings.log)
     collect_seldom()
-    # no worker is replaced here while its host is slow
+    # a worker processes one image per slot, with no fetches ahead
     settings = within_descriptors(settings, serves=False, by_worker=BY_IMAGE)
     sys.exit(run_worker(settings))

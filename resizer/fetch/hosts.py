@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,6 +26,14 @@ class _Connections:
     users: int = 0
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class RoomWait:
+    """A callback for room at one of several hosts."""
+
+    hosts: Collection[str]
+    callback: Callable[[], object]
+
+
 class HostLimits:
     """The one place that knows how much may be asked of a host.
 
@@ -46,7 +54,7 @@ class HostLimits:
         self._paused: dict[str, float] = {}
         self._connections: dict[str, _Connections] = {}
         #: those that wait for room, first the one that has waited longest
-        self._waiting: dict[str, dict[asyncio.Future[None], None]] = {}
+        self._waiting: dict[str, dict[RoomWait, None]] = {}
 
     def has_room(self, host: str) -> bool:
         """Return whether another image may be asked for."""
@@ -72,34 +80,29 @@ class HostLimits:
         self._forget()
         self.offer([*self._waiting] if was_full and not self._doubt_is_full else [host])
 
-    async def room_at(self, hosts: Collection[str]) -> None:
-        """Wait until one of these hosts has room; the one that waits longest is woken first."""
-        if any(map(self.has_room, hosts)):
-            return
-        room = asyncio.get_running_loop().create_future()
+    def when_room(self, hosts: Collection[str], callback: Callable[[], object]) -> RoomWait:
+        """Call back once, as soon as one of these hosts has room; the one that waits longest comes first."""
+        wait = RoomWait(hosts, callback)
         for host in hosts:
-            self._waiting.setdefault(host, {})[room] = None
-        try:
-            await room
-        except asyncio.CancelledError:
-            if not room.cancelled():
-                self.offer(hosts)
-            raise
-        finally:
-            for host in hosts:
-                waiting = self._waiting[host]
-                del waiting[room]
-                if not waiting:
-                    del self._waiting[host]
+            self._waiting.setdefault(host, {})[wait] = None
+        self.offer(hosts)
+        return wait
+
+    def forget(self, wait: RoomWait) -> None:
+        """Call back no more."""
+        for host in wait.hosts:
+            waiting = self._waiting.get(host, {})
+            waiting.pop(wait, None)
+            if not waiting:
+                self._waiting.pop(host, None)
 
     def offer(self, hosts: Collection[str]) -> None:
-        """Wake one that waits for each of these hosts, where it has room."""
+        """Call back one that waits for each of these hosts, where it has room."""
         for host in hosts:
-            if not self.has_room(host):
-                continue
-            room = next((each for each in self._waiting.get(host, ()) if not each.done()), None)
-            if room is not None:
-                room.set_result(None)
+            if self._waiting.get(host) and self.has_room(host):
+                wait = next(iter(self._waiting[host]))
+                self.forget(wait)
+                wait.callback()
 
     @asynccontextmanager
     async def connection(self, host: str) -> AsyncIterator[None]:

@@ -36,14 +36,12 @@ class ImageCursor:
         self._database = database
         self._hosts = hosts
         self._revalidate = revalidate
+        self._rewinds = 0
         self._begin()
 
     def _begin(self) -> None:
-        loop = asyncio.get_running_loop()
         #: loop time
-        self.opened_at = loop.time()
-        #: done once the batch is to be read from its beginning again
-        self.rewound: asyncio.Future[None] = loop.create_future()
+        self.opened_at = asyncio.get_running_loop().time()
         #: place of the last image read in the order of the CSV
         self._last = -1
         self._at_end = False
@@ -55,9 +53,8 @@ class ImageCursor:
 
     def rewind(self) -> None:
         """Read the batch from its beginning once more: images were set back to pending."""
-        rewound = self.rewound
+        self._rewinds += 1
         self._begin()
-        rewound.set_result(None)
 
     @property
     def exhausted(self) -> bool:
@@ -76,12 +73,12 @@ class ImageCursor:
         """
         batch = self.batch or await self._open()
         while batch is not None and not self.closed.done():
-            rewound = self.rewound
+            rewinds = self._rewinds
             await self._read_separate(batch)
             taken = self._take_held()
             if taken is not None:
                 return taken
-            if self._due or rewound.done():
+            if self._due or rewinds != self._rewinds:
                 continue
             if self._at_end or not self._make_room():
                 return None
@@ -135,12 +132,12 @@ class ImageCursor:
         return True
 
     async def _read_on(self, batch: Batch) -> None:
-        rewound = self.rewound
+        rewinds = self._rewinds
         rows = await self._database.waiting(
             self.batch_id, batch.recipe, after=self._last, limit=PAGE, without_hosts=self._separate
         )
         known = await self._with_cached(batch, rows)
-        if rewound.done():
+        if rewinds != self._rewinds:
             return
         for host, task in known:
             self._last = task.seq
@@ -152,7 +149,7 @@ class ImageCursor:
                 self._separate.setdefault(host, self._last)
 
     async def _read_separate(self, batch: Batch) -> None:
-        rewound = self.rewound
+        rewinds = self._rewinds
         for host in [*self._due]:
             after = self._separate[host]
             assert after is not None  # noqa: S101 - else it would not be due
@@ -160,7 +157,7 @@ class ImageCursor:
                 self.batch_id, batch.recipe, host, after=after, limit=PAGE
             )
             known = await self._with_cached(batch, rows)
-            if rewound.done():
+            if rewinds != self._rewinds:
                 return
             self._separate[host] = rows[-1][1].seq if len(rows) == PAGE else None
             self._due.discard(host)

@@ -8,11 +8,10 @@ from resizer.config import Settings
 from resizer.database import Database
 from resizer.errors import BatchNotFound, NotFinished
 from resizer.models import Batch, BatchStatus, Delivery, Image, ImageStatus
-from resizer.pipeline.following import follow
 from resizer.pipeline.results import result_csv
 from resizer.pipeline.watchers import Watchers
-from resizer.schemas import Json, webhook_body
-from resizer.webhooks.webhook_events import addressees
+from resizer.schemas.request_bodies import WebhookBody, webhook_body
+from resizer.webhooks.webhook_events import receivers
 
 logger = logging.getLogger(__name__)
 
@@ -53,15 +52,15 @@ class Requests:
 
     def follow(self, batch: Batch) -> AsyncGenerator[Batch, None]:
         """Yield the batch now and after each change, until it is final or deleted, or the service stops."""
-        return follow(batch, self._watchers, self.batch)
+        return self._watchers.follow(batch, self.batch)
 
-    async def webhook(self, batch: Batch) -> Json | None:
+    async def webhook(self, batch: Batch) -> WebhookBody | None:
         """Return the state of the batch's webhook: its own, or else the configuration's."""
         return (await self.webhooks([batch]))[batch.id]
 
-    async def webhooks(self, batches: Sequence[Batch]) -> dict[int, Json | None]:
+    async def webhooks(self, batches: Sequence[Batch]) -> dict[int, WebhookBody | None]:
         """Return the state of these batches' webhooks, by the batches' ids."""
-        urls = {batch.id: addressees(batch, self._settings.webhook)[:1] for batch in batches}
+        urls = {batch.id: receivers(batch, self._settings.webhook)[:1] for batch in batches}
         ended = [batch.id for batch in batches if batch.done and urls[batch.id]]
         latest: dict[int, Delivery] = {}
         for each in await self._database.deliveries.of_batches(*ended) if ended else ():

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -10,7 +11,7 @@ from resizer.config import QueueSettings
 from resizer.database import Database
 from resizer.engine.base import Engine
 from resizer.errors import DatabaseFailure, NoSpace
-from resizer.fetch.hosts import HostLimits
+from resizer.fetch.hosts import HostLimits, RoomWait
 from resizer.models import Task
 from resizer.pipeline.image import ImagePipeline
 from resizer.pipeline.image_cursor import ImageCursor
@@ -61,7 +62,8 @@ class Scheduler:
         self._open: set[ImageCursor] = set()
         #: open cursors without an image left to hand out
         self._exhausted: set[ImageCursor] = set()
-        self._stalled: set[asyncio.Task[None]] = set()
+        #: open cursors whose hosts are all busy
+        self._stalled: dict[ImageCursor, RoomWait] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._processing: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -78,10 +80,10 @@ class Scheduler:
         if self._processing and self._settings.shutdown_grace:
             logger.info("waiting for %s images in flight", len(self._processing))
             await asyncio.wait(self._processing, timeout=self._settings.shutdown_grace)
-        tasks = [*self._workers, *self._stalled]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        workers = [*self._workers]
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
 
     def stop(self) -> None:
         """Start no further image."""
@@ -97,9 +99,8 @@ class Scheduler:
             self._activate()
             return
         cursor.rewind()
-        if cursor in self._exhausted:
-            self._exhausted.discard(cursor)
-            self._queue.put_nowait(cursor)
+        if cursor in self._exhausted or cursor in self._stalled:
+            self._requeue(cursor)
 
     def end(self, batch_id: int) -> None:
         """Start no further image of a batch, and give up those in flight."""
@@ -108,6 +109,8 @@ class Scheduler:
         cursor = self._active.pop(batch_id, None)
         if cursor is not None:
             cursor.close()
+            if cursor in self._stalled:
+                self._requeue(cursor)
 
     def _activate(self) -> None:
         while self._backlog and len(self._open) < MOST_ACTIVE:
@@ -171,16 +174,15 @@ class Scheduler:
             # it may have been woken for room that it does not take
             self._hosts.offer(cursor.busy_hosts)
             return
-        stalled = asyncio.create_task(self._until_room(cursor))
-        self._stalled.add(stalled)
-        stalled.add_done_callback(self._stalled.discard)
+        requeue = partial(self._requeue, cursor)
+        self._stalled[cursor] = self._hosts.when_room(cursor.busy_hosts, requeue)
 
-    async def _until_room(self, cursor: ImageCursor) -> None:
-        room = asyncio.create_task(self._hosts.room_at(cursor.busy_hosts))
-        try:
-            await asyncio.wait((room, cursor.closed, cursor.rewound), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            room.cancel()
+    def _requeue(self, cursor: ImageCursor) -> None:
+        """Put back a cursor that was set aside."""
+        self._exhausted.discard(cursor)
+        wait = self._stalled.pop(cursor, None)
+        if wait is not None:
+            self._hosts.forget(wait)
         self._queue.put_nowait(cursor)
 
     def _leave(self, cursor: ImageCursor) -> None:

@@ -70,11 +70,7 @@ class LocalStorage:
         try:
             await asyncio.to_thread(self._open)
         except OSError as error:
-            raise ConfigError.of(
-                "storage.path",
-                f"the folder {self.folder} cannot be used: {disk_fault(error, self.folder)}",
-                "name a folder that can be created and written to",
-            ) from error
+            raise ConfigError.unusable_folder("storage.path", self.folder, error) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -17,7 +17,7 @@ from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from resizer.config import StorageSettings
-from resizer.errors import ConfigError, StorageFailure, disk_fault
+from resizer.errors import ConfigError, StorageFailure
 from resizer.storage.base import CACHE_CONTROL, NAME, PAGE, content_type_of, disk_failures
 from resizer.support.background import BackgroundTasks
 
@@ -76,11 +76,7 @@ class ObjectStorage:
         try:
             await asyncio.to_thread(self._drafts.mkdir, parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError.of(
-                "data_dir",
-                f"the folder {self._drafts} cannot be used: {disk_fault(error, self._drafts)}",
-                "name a folder that can be created and written to",
-            ) from error
+            raise ConfigError.unusable_folder("data_dir", self._drafts, error) from error
         self._background.begin(self._check_early())
         return self
 

@@ -3,9 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
 from http import HTTPStatus
-from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -37,6 +35,7 @@ from resizer.errors import (
     UploadTooLarge,
     shortage,
 )
+from resizer.schemas.service_bodies import ProblemBody, ProblemFacts
 from resizer.support.log_throttle import LogThrottle
 
 logger = logging.getLogger(__name__)
@@ -92,8 +91,11 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return problem_of(error)
     except tuple(PROBLEMS) as error:
         status, name, extra = next(entry for kind, entry in PROBLEMS.items() if isinstance(error, kind))
-        errors = [asdict(each) for each in error.problems] if isinstance(error, CatalogError) else None
-        facts = {"errors": errors} if errors is not None else {}
+        facts: ProblemFacts = {}
+        if isinstance(error, CatalogError):
+            facts["errors"] = [
+                {"line": each.line, "column": each.column, "message": each.message} for each in error.problems
+            ]
         return problem(status, name, str(error), facts=facts, headers=extra)
     except Exception as error:
         if lacking := shortage(error):
@@ -129,7 +131,7 @@ def problem(
     name: str | None,
     detail: str,
     *,
-    facts: Mapping[str, Any] | None = None,
+    facts: ProblemFacts | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """Return a problem document with further members `facts`; without a name its type is `about:blank`."""
@@ -155,10 +157,10 @@ def raw_problem(
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def _text(status: HTTPStatus, name: str | None, detail: str, facts: Mapping[str, Any]) -> str:
-    body = {
+def _text(status: HTTPStatus, name: str | None, detail: str, facts: ProblemFacts) -> str:
+    body: ProblemBody = {
         "type": f"urn:resizer:problem:{name}" if name else "about:blank",
-        "title": _title(name) if name else status.phrase,
+        "title": title_of(name) if name else status.phrase,
         "status": int(status),
         "detail": detail,
         **facts,
@@ -166,6 +168,6 @@ def _text(status: HTTPStatus, name: str | None, detail: str, facts: Mapping[str,
     return json.dumps(body, ensure_ascii=False)
 
 
-def _title(name: str) -> str:
+def title_of(name: str) -> str:
     title = " ".join("CSV" if word == "csv" else word for word in name.split("-"))
     return title[0].upper() + title[1:]

@@ -65,7 +65,7 @@ async def test_run_ends_well_where_leftovers_cannot_be_removed(tmp_path: Path, o
         write(tmp_path, catalogue([("One", origin.url("/a.jpg"))])), "--output", out
     )
     assert (code, output.strip()) == (0, str(out / "result.csv")), log
-    assert "cannot remove files that no request names" in log
+    assert "Cannot remove files that no request uses" in log
 
 
 async def test_run_says_what_failed_and_ends_with_1(tmp_path: Path, origin: Origin) -> None:
@@ -125,7 +125,7 @@ async def test_run_refuses_a_fit_without_its_box(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-async def test_interrupted_run_goes_on_where_it_stopped(
+async def test_interrupted_run_resumes_where_it_left_off(
     number: signal.Signals, tmp_path: Path, origin: Origin
 ) -> None:
     """200 images, interrupted midway: none that was finished is fetched again."""
@@ -154,7 +154,7 @@ async def test_interrupted_run_goes_on_where_it_stopped(
     gate.set()
     code, _, log = await run(source, "--output", out)
     assert code == 0, log
-    assert "going on where it stopped" in log
+    assert "resuming: " in log
     assert all(row[3] for row in result_of(out)[1:])
     # images that were in flight are fetched again; those that were finished are not
     for path, hits in origin.hits.items():

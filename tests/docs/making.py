@@ -107,7 +107,7 @@ def _type(schema: Json) -> str:
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"])
+        return " or ".join("null" if value is None else f"`{value}`" for value in schema["enum"])
     kinds = schema.get("type", "any")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     names = " or ".join(kinds)

@@ -54,7 +54,7 @@ def test_recipe_of_an_earlier_version_has_the_defaults() -> None:
 
 
 def test_message_that_cannot_be_read_is_not_repeated() -> None:
-    """Its URL may hold a password, and what is said goes to logs."""
+    """Its URL may hold a password, and errors are logged."""
     message = {**message_of(TASK), "seq": "http://user:word@h/?token=hush"}
     with pytest.raises(ValueError, match="seq") as caught:
         task_from(message)

@@ -1,4 +1,4 @@
-"""What a worker is at, without a broker: a loop in a thread, an engine that waits, threads as Celery has."""
+"""A worker's tasks without a broker: a loop in a thread, an engine that waits, and threads as Celery's."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ TASK = Task(batch_id=1, seq=0, url="http://h/a.jpg", recipe=Recipe(quality=50, f
 
 
 class Waiting:
-    """An engine that is at its task until it is let go; with `stores` a cancellation comes too late."""
+    """An engine that works until `go` is set; with `stores` a cancellation arrives too late."""
 
     workers = 1
 
@@ -96,7 +96,7 @@ def test_cancelled_task_has_no_outcome(loop: asyncio.AbstractEventLoop, threads:
 def test_file_that_was_stored_is_told_though_its_task_was_ended(
     why: str, loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor
 ) -> None:
-    """Or nobody would know of it, and it would stay for ever."""
+    """Otherwise no request would know the file, and it would never be deleted."""
     work, engine = Work(), Waiting(stores=True)
     running = begun(work, engine, loop, threads)
     engine.begun.wait()

@@ -92,50 +92,53 @@ def test_hosts_at_rest_take_no_place() -> None:
     assert sum(room(hosts, f"new{number}") for number in range(100)) == IN_DOUBT
 
 
-async def waiting_at(hosts: HostLimits, *names: str) -> asyncio.Task[None]:
-    task = asyncio.create_task(hosts.room_at(names))
-    await asyncio.sleep(0)
-    return task
-
-
-async def test_the_one_that_has_waited_longest_is_woken_first() -> None:
-    hosts = proven("h")
+async def test_the_one_that_has_waited_longest_is_called_first() -> None:
+    hosts, called = proven("h"), list[str]()
     room(hosts, "h")
-    first, second = await waiting_at(hosts, "h"), await waiting_at(hosts, "other", "h")
-    second.cancel()
-    third = await waiting_at(hosts, "h")
+    hosts.when_room(["h"], lambda: called.append("first"))
+    given_up = hosts.when_room(["h"], lambda: called.append("second"))
+    hosts.forget(given_up)
+    hosts.when_room(["h"], lambda: called.append("third"))
     hosts.leave("h", answered=True)
-    await first
-    assert not third.done()
+    assert called == ["first"]
     hosts.enter("h")
     hosts.leave("h", answered=True)
-    await third
+    assert called == ["first", "third"]
 
 
-async def test_room_that_the_woken_one_does_not_take_is_offered_to_the_next() -> None:
-    hosts = proven("h")
+async def test_room_that_is_not_taken_is_offered_to_the_next() -> None:
+    hosts, called = proven("h"), list[str]()
     room(hosts, "h")
-    first, second = await waiting_at(hosts, "h"), await waiting_at(hosts, "h")
+    hosts.when_room(["h"], lambda: called.append("first"))
+    hosts.when_room(["h"], lambda: called.append("second"))
     hosts.leave("h", answered=True)
-    first.cancel()
-    await second
-    await asyncio.gather(first, return_exceptions=True)
+    assert called == ["first"]
+    hosts.offer(["h"])
+    assert called == ["first", "second"]
 
 
-async def test_room_among_hosts_in_doubt_wakes_those_that_wait_for_any_of_them() -> None:
-    hosts = HostLimits(per_host=PER_HOST, most_in_doubt=1)
+async def test_room_among_hosts_in_doubt_is_offered_to_those_that_wait_for_any_of_them() -> None:
+    hosts, called = HostLimits(per_host=PER_HOST, most_in_doubt=1), list[str]()
     hosts.enter("dead")
-    waiting = await waiting_at(hosts, "new")
+    hosts.when_room(["new"], lambda: called.append("new"))
     hosts.leave("dead", answered=False)
-    await waiting
+    assert called == ["new"]
+
+
+async def test_host_that_has_room_is_offered_at_once() -> None:
+    called: list[str] = []
+    proven("h").when_room(["h"], lambda: called.append("at once"))
+    assert called == ["at once"]
 
 
 async def test_host_that_asked_for_a_pause_has_no_room_until_its_end() -> None:
-    hosts = proven("h")
+    hosts, over = proven("h"), asyncio.Event()
     hosts.pause("h", 0.05)
     assert not hosts.has_room("h")
     assert hosts.has_room("other")
-    await hosts.room_at(["h"])
+    hosts.when_room(["h"], over.set)
+    assert not over.is_set()
+    await over.wait()
     assert hosts.has_room("h")
 
 

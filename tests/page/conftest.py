@@ -1,4 +1,4 @@
-"""What page tests share lives on the loop of the browser, which all of them have."""
+"""Fixtures of page tests, on the event loop of the browser that all of them share."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What people do on the page, and the catalogues that they do it with."""
+"""Actions of users on the page, and the catalogues for them."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ def write_catalogue(folder: Path, rows: Sequence[Sequence[str]], *, name: str = 
 
 
 def serve_photos(origin: Origin, count: int, *, gate: asyncio.Event | None = None) -> list[str]:
-    """Offer so many photos, all but the first behind the gate; returns their URLs."""
+    """Serve this many photos, all but the first only after the gate opens; returns their URLs."""
     return [
         origin.add(f"/{number}.jpg", Answer(body=photos.jpeg(seed=number), gate=gate if number else None))
         for number in range(count)
@@ -37,7 +37,7 @@ async def choose(page: Page, address: str, file: Path) -> None:
 
 
 async def send(page: Page, address: str, file: Path) -> str:
-    """Send a file as it is; returns the request's id, with its page open."""
+    """Send a file with the default options, and wait for the request's view; returns the request's id."""
     await choose(page, address, file)
     await page.get_by_role("button", name=re.compile("^Compress ")).click()
     await page.wait_for_url(REQUEST)
@@ -45,7 +45,7 @@ async def send(page: Page, address: str, file: Path) -> str:
 
 
 def standing(page: Page) -> Locator:
-    """The word for how the request stands."""
+    """The request's status in words."""
     return page.locator("main .title .pill").first
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong on the way: answers lost or late, views that are left, files that nobody expects."""
+"""Lost and late responses, views left early, unusual files."""
 
 import asyncio
 import io
@@ -15,7 +15,7 @@ from service import Serve, catalogue, settled, upload
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_upload_whose_answer_is_lost_is_taken_once(
+async def test_upload_whose_response_is_lost_is_accepted_once(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -29,8 +29,8 @@ async def test_upload_whose_answer_is_lost_is_taken_once(
     await page.route("**/upload", lose)
     button = page.get_by_role("button", name="Compress 1 image")
     await button.click()
-    await expect(page.get_by_role("alert")).to_contain_text("The service does not answer.")
-    await expect(page.get_by_role("alert")).to_contain_text("it is taken only once")
+    await expect(page.get_by_role("alert")).to_contain_text("Cannot reach the service.")
+    await expect(page.get_by_role("alert")).to_contain_text("the file is accepted only once")
     await page.unroute("**/upload")
     await button.click()
     await expect(standing(page)).to_have_text("Completed")
@@ -60,7 +60,7 @@ async def test_images_read_just_before_the_end_are_read_again(
     await expect(page.locator(".row.completed")).to_have_count(3)
 
 
-async def test_question_goes_with_its_view(serve: Serve, page: Page, origin: Origin, tmp_path: Path) -> None:
+async def test_dialog_closes_with_its_view(serve: Serve, page: Page, origin: Origin, tmp_path: Path) -> None:
     client = await serve()
     (url,) = serve_photos(origin, 1)
     request_id = await send(page, str(client.make_url("/")), write_catalogue(tmp_path, [("Chair", url)]))
@@ -91,7 +91,7 @@ async def test_buttons_keep_the_focus_and_say_what_they_do(
     # its name changes for two seconds, and then back
     link = page.get_by_role("button", name=re.compile("Copy link|Copied"))
     await link.press("Enter")
-    await expect(page.locator("#announcer")).to_have_text("The link is copied.")
+    await expect(page.locator("#announcer")).to_have_text("Link copied.")
     await expect(link).to_be_focused()
     delete = page.get_by_role("button", name="Delete")
     await delete.press("Enter")
@@ -101,7 +101,7 @@ async def test_buttons_keep_the_focus_and_say_what_they_do(
     await expect(page.get_by_role("heading", name="products.csv")).to_be_focused()
 
 
-async def test_request_that_goes_while_it_is_looked_at_is_told(
+async def test_request_deleted_while_it_is_shown_is_reported(
     serve: Serve, page: Page, origin: Origin
 ) -> None:
     client = await serve()
@@ -117,7 +117,7 @@ async def test_request_that_goes_while_it_is_looked_at_is_told(
     await expect(page.get_by_role("heading", name="There is no such request")).to_be_visible()
 
 
-async def test_page_works_where_the_browser_keeps_nothing(serve: Serve, page: Page) -> None:
+async def test_page_works_without_local_storage(serve: Serve, page: Page) -> None:
     client = await serve(server={"api_tokens": ["correct-horse"]})
     await page.add_init_script(
         """Object.defineProperty(window, 'localStorage', {
@@ -127,11 +127,11 @@ async def test_page_works_where_the_browser_keeps_nothing(serve: Serve, page: Pa
     await page.goto(str(client.make_url("/#/requests")))
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Token").fill("correct-horse")
-    await dialog.get_by_role("button", name="Go on").click()
+    await dialog.get_by_role("button", name="Continue").click()
     await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
 
 
-async def test_calls_that_are_refused_together_ask_for_the_token_once(serve: Serve, page: Page) -> None:
+async def test_concurrently_refused_calls_ask_for_the_token_once(serve: Serve, page: Page) -> None:
     client = await serve(server={"api_tokens": ["correct-horse"]})
     late = asyncio.Event()
     asked: list[Request] = []
@@ -149,7 +149,7 @@ async def test_calls_that_are_refused_together_ask_for_the_token_once(serve: Ser
     # not waited for: it is held back
     await page.evaluate("void import('/page/api.js').then(({call}) => call('status/no').catch(() => {}))")
     await dialog.get_by_label("Token").fill("correct-horse")
-    await dialog.get_by_role("button", name="Go on").click()
+    await dialog.get_by_role("button", name="Continue").click()
     await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     late.set()
     await page.wait_for_load_state("networkidle")
@@ -161,9 +161,7 @@ async def test_calls_that_are_refused_together_ask_for_the_token_once(serve: Ser
     "address, heading",
     [("%E0%A4", "There is no such request"), ("..%2F..%2Fping", "There is no such request")],
 )
-async def test_address_that_names_nothing_says_so(
-    serve: Serve, page: Page, address: str, heading: str
-) -> None:
+async def test_address_of_no_request_says_so(serve: Serve, page: Page, address: str, heading: str) -> None:
     client = await serve()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -180,12 +178,12 @@ ODD = {
     "an end mark": (b"No,SKU,Images\r\n1,a,https://a.example/1.jpg\r\n\x1a", None),
     "carriage returns": (b"No\tSKU\tImages\r1\ta\thttps://a.example/1.jpg\r", None),
     "a space behind a quote": (b'No,SKU,Images\n1,"a" ,https://a.example/1.jpg\n', "text follows"),
-    "a bell": (b"No,SKU,Images\n1,a\x07b,https://a.example/1.jpg\n", "no text"),
+    "a bell": (b"No,SKU,Images\n1,a\x07b,https://a.example/1.jpg\n", "not text"),
     "a huge cell": (b"No,SKU,Images\n1,a,https://a.example/" + b"1" * (1 << 20) + b"\n", "1,048,576"),
 }
 
 
-async def test_odd_files_are_judged_as_the_service_judges_them(
+async def test_unusual_files_are_accepted_or_refused_as_by_the_service(
     serve: Serve, page: Page, tmp_path: Path
 ) -> None:
     client = await serve()

@@ -1,4 +1,4 @@
-"""Pages of other sites, in a browser on the machine of the service: they read nothing and change nothing."""
+"""Pages of other sites, in a browser on the service's machine, can neither read nor change anything."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,11 +19,11 @@ ATTACK = """async ([address, csv]) => {
     const file = new File([csv], "products.csv", {type: "text/csv"});
     const body = new FormData();
     body.append("file", file);
-    const told = [];
+    const replies = [];
     for (const mode of ["no-cors", "cors"]) {
-        told.push(await fetch(`${address}/upload`, {method: "POST", mode, body})
+        replies.push(await fetch(`${address}/upload`, {method: "POST", mode, body})
             .then(async response => `${response.type} ${response.status} ${await response.text()}`, String));
-        told.push(await fetch(`${address}/requests`, {mode})
+        replies.push(await fetch(`${address}/requests`, {mode})
             .then(async response => `${response.type} ${response.status} ${await response.text()}`, String));
     }
     const carried = new DataTransfer();
@@ -38,13 +38,13 @@ ATTACK = """async ([address, csv]) => {
     const loaded = new Promise(resolve => frame.addEventListener("load", resolve));
     form.submit();
     await loaded;
-    return told;
+    return replies;
 }"""
 
 
 @asynccontextmanager
 async def other_site() -> AsyncIterator[int]:
-    """A site on this machine; gives its port."""
+    """Serve a site on this machine; yields its port."""
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><title>x</title><body>", content_type="text/html")
@@ -59,8 +59,8 @@ async def other_site() -> AsyncIterator[int]:
 async def attack(context: BrowserContext, page_address: str, service: str) -> list[str]:
     page = await context.new_page()
     await page.goto(page_address)
-    told: list[str] = await page.evaluate(ATTACK, [service, CSV])
-    return told
+    replies: list[str] = await page.evaluate(ATTACK, [service, CSV])
+    return replies
 
 
 async def count_of(client: Client) -> int:
@@ -78,23 +78,23 @@ async def test_page_of_another_site_uploads_and_reads_nothing(serve: Serve, wind
             f"http://127.0.0.1:{other}/",
             f"http://localhost:{other}/",
         ):
-            told = await attack(windows.context, page, f"http://127.0.0.1:{port}")
-            assert len(told) == 4
-            assert not any("request_id" in each or "has_more" in each for each in told), told
+            replies = await attack(windows.context, page, f"http://127.0.0.1:{port}")
+            assert len(replies) == 4
+            assert not any("request_id" in each or "has_more" in each for each in replies), replies
             assert await count_of(client) == 0
 
 
-async def test_name_that_was_rebound_uploads_and_reads_nothing(serve: Serve, windows: Windows) -> None:
+async def test_rebound_name_uploads_and_reads_nothing(serve: Serve, windows: Windows) -> None:
     client = await serve()
     rebound = f"http://evil.test:{client.server.port}"
-    told = await attack(windows.context, f"{rebound}/", rebound)
-    assert [each.split()[:2] for each in told] == [["basic", "421"]] * 4
+    replies = await attack(windows.context, f"{rebound}/", rebound)
+    assert [each.split()[:2] for each in replies] == [["basic", "421"]] * 4
     assert await count_of(client) == 0
 
 
 @pytest.mark.parametrize("host", ["resizer.test", "localhost", "127.0.0.1"])
 async def test_own_page_uploads_under_each_of_the_hosts(host: str, serve: Serve, windows: Windows) -> None:
-    """Under `resizer.test` the browser sends no Sec-Fetch-Site, as there is no TLS."""
+    """For `resizer.test` the browser sends no Sec-Fetch-Site, since there is no TLS."""
     client = await serve(server={"allowed_hosts": ["resizer.test"]})
     page = await windows.context.new_page()
     await page.goto(f"http://{host}:{client.server.port}/")

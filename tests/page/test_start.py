@@ -1,4 +1,4 @@
-"""Choose a CSV, see what is in it, and send it."""
+"""Choose a CSV, check it, and send it."""
 
 import asyncio
 import base64
@@ -66,7 +66,7 @@ async def test_dropped_csv_is_read_and_options_are_sent(
     assert (image["format"], image["width"], image["height"]) == ("webp", 100, 75)
 
 
-async def test_background_is_asked_for_only_where_it_is_seen_and_a_box_needs_both_limits(
+async def test_background_field_appears_only_if_it_matters_and_a_box_needs_both_limits(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -90,13 +90,13 @@ async def test_background_is_asked_for_only_where_it_is_seen_and_a_box_needs_bot
     await page.get_by_label("Largest width").fill("120")
     button = page.get_by_role("button", name="Compress 1 image")
     await button.click()
-    # the browser points at what is missing, and nothing is sent
+    # the browser focuses the missing field and sends nothing
     await expect(height).to_be_focused()
     await height.fill("150")
     await height.press("Enter")
     await expect(standing(page)).to_have_text("Completed")
-    told = "quality 50 · PNG · effort fast · padded to 120 × 150 px · background #20c060"
-    await expect(page.locator("main").get_by_text(told)).to_be_visible()
+    options = "quality 50 · PNG · effort fast · padded to 120 × 150 px · background #20c060"
+    await expect(page.locator("main").get_by_text(options)).to_be_visible()
     (image,) = await images(client, page.url.rpartition("/")[2])
     assert (image["format"], image["width"], image["height"]) == ("png", 120, 150)
 
@@ -118,7 +118,7 @@ BAD = {
         "Line 4",
         "text follows",
     ),
-    "no url": (b"No,SKU,Images\n1,a,here\n", "Line 1", "not one URL"),
+    "no url": (b"No,SKU,Images\n1,a,here\n", "Line 1", "no URL in this column"),
     "spilled text": (b"No,SKU,Images\n1,a,https://a.example/1.jpg,oops\n", "Line 2", "oops"),
     "no row": (b"No,SKU,Images\n", "Line 1", "no product"),
     "empty": (b"", "Line 1", "empty"),
@@ -126,7 +126,9 @@ BAD = {
 }
 
 
-async def test_bad_csv_is_told_with_its_line_and_not_sent(serve: Serve, page: Page, tmp_path: Path) -> None:
+async def test_problems_of_a_csv_are_shown_with_their_lines_and_it_is_not_sent(
+    serve: Serve, page: Page, tmp_path: Path
+) -> None:
     client = await serve()
     await page.goto(str(client.make_url("/")))
     for name, (data, line, words) in BAD.items():
@@ -154,18 +156,20 @@ async def test_csv_is_read_in_its_encoding_and_with_its_delimiter(
     await expect(page.get_by_role("cell", name='Stühle; "groß" und schön')).to_be_visible()
 
 
-async def test_what_the_service_refuses_is_told_in_place(serve: Serve, page: Page, tmp_path: Path) -> None:
-    """The page does not know what is allowed as a webhook; the service does."""
+async def test_refusal_of_the_service_is_shown_beside_the_file(
+    serve: Serve, page: Page, tmp_path: Path
+) -> None:
+    """Only the service knows which webhooks are allowed."""
     client = await serve(webhook={"allow_networks": []})
     file = write_catalogue(tmp_path, [("Chair", "https://a.example/1.jpg")])
     await choose(page, str(client.make_url("/")), file)
     await page.get_by_label("Webhook").fill("ftp://a.example/hook")
     await page.get_by_role("button", name="Compress 1 image").click()
-    await expect(page.get_by_role("alert")).to_contain_text("Nothing was sent.")
+    await expect(page.get_by_role("alert")).to_contain_text("The service refused the upload")
     await expect(page.get_by_role("alert")).to_contain_text("webhook_url")
 
 
-async def test_service_that_is_away_loses_nothing(
+async def test_unreachable_service_loses_nothing(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -174,13 +178,13 @@ async def test_service_that_is_away_loses_nothing(
     await page.route("**/upload", lambda route: route.abort())
     button = page.get_by_role("button", name="Compress 1 image")
     await button.click()
-    await expect(page.get_by_role("alert")).to_contain_text("The service does not answer.")
+    await expect(page.get_by_role("alert")).to_contain_text("Cannot reach the service.")
     await page.unroute("**/upload")
     await button.click()
     await expect(standing(page)).to_have_text("Completed")
 
 
-async def test_sample_csv_is_one_that_the_page_takes(serve: Serve, page: Page, tmp_path: Path) -> None:
+async def test_page_accepts_the_sample_csv(serve: Serve, page: Page, tmp_path: Path) -> None:
     client = await serve()
     await page.goto(str(client.make_url("/")))
     async with page.expect_download() as waiting:
@@ -199,10 +203,10 @@ async def test_token_is_asked_for_once(serve: Serve, page: Page, origin: Origin,
     await page.get_by_role("button", name="Compress 2 images").click()
     dialog = page.get_by_role("dialog")
     await dialog.get_by_label("Token").fill("wrong")
-    await dialog.get_by_role("button", name="Go on").click()
+    await dialog.get_by_role("button", name="Continue").click()
     await expect(dialog.get_by_role("alert")).to_have_text("The token was not accepted.")
     await dialog.get_by_label("Token").fill("correct-horse")
-    await dialog.get_by_role("button", name="Go on").click()
+    await dialog.get_by_role("button", name="Continue").click()
     await expect(standing(page)).to_have_text("Completed")
     await expect(page.locator(".row.completed .thumb.before img")).to_have_count(2)
     await page.reload()
@@ -211,4 +215,4 @@ async def test_token_is_asked_for_once(serve: Serve, page: Page, origin: Origin,
         await page.get_by_role("button", name="Result CSV").click()
     assert b"/compressed/" in await asyncio.to_thread(Path(await (await waiting.value).path()).read_bytes)
     await page.get_by_role("button", name="Forget token").click()
-    await expect(page.get_by_role("dialog").get_by_text("This service wants a token")).to_be_visible()
+    await expect(page.get_by_role("dialog").get_by_text("This service needs a token")).to_be_visible()

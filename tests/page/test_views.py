@@ -1,4 +1,4 @@
-"""Every view, in both themes and sizes, for everybody."""
+"""Every view in both themes and sizes, and its accessibility."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def is_well(page: Page, *, dark: bool) -> None:
-    """Nothing is wrong for those with other means, nothing is cut off, and the theme is the system's."""
+    """Assert that the view is accessible and fits the window, and that the theme is the system's."""
     assert await violations(page) == []
     wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider <= 0, f"{page.url} is wider than the window by {wider} px"
@@ -98,7 +98,7 @@ async def test_token_prompt_is_accessible(serve: Serve, page: Page) -> None:
     await expect(page.get_by_role("dialog").get_by_label("Token")).to_be_focused()
     assert await violations(page) == []
     await page.keyboard.press("Escape")
-    await expect(page.get_by_role("heading", name="The requests cannot be shown")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Cannot show the requests")).to_be_visible()
     assert await violations(page) == []
 
 
@@ -118,7 +118,7 @@ async def test_page_works_by_keyboard(serve: Serve, page: Page, origin: Origin, 
     await expect(page.locator("main")).to_be_focused()
 
 
-async def test_list_tells_status_counts_and_savings_and_leads_to_each(
+async def test_list_shows_status_counts_and_savings_and_links_to_each(
     serve: Serve, page: Page, origin: Origin
 ) -> None:
     client = await serve()
@@ -132,7 +132,7 @@ async def test_list_tells_status_counts_and_savings_and_leads_to_each(
     await expect(rows.nth(1)).to_contain_text("last.csv")
     await expect(rows.nth(1)).to_contain_text("In progress")
     await expect(rows).to_have_count(21)
-    await page.get_by_role("button", name="Show older ones").click()
+    await page.get_by_role("button", name="Show older requests").click()
     await expect(rows).to_have_count(24)
     gate.set()
     await settled(client, last)
@@ -143,7 +143,7 @@ async def test_list_tells_status_counts_and_savings_and_leads_to_each(
     await expect(fact(page, "Compressed")).to_have_text("2 of 2")
 
 
-async def test_restart_of_the_server_midway_is_got_over(page: Page, origin: Origin, tmp_path: Path) -> None:
+async def test_page_recovers_from_a_restart_of_the_server(page: Page, origin: Origin, tmp_path: Path) -> None:
     gate = asyncio.Event()
     urls = serve_photos(origin, 3, gate=gate)
     data = tmp_path / "data"

@@ -1,4 +1,4 @@
-"""Watch a request to its end, look at its images, and take the result."""
+"""Follow a request to its end, compare its images, and download the result."""
 
 import asyncio
 import io
@@ -44,7 +44,7 @@ async def test_progress_is_live_to_the_end(serve: Serve, page: Page, origin: Ori
     await expect(row.locator("img")).to_have_count(2)
 
 
-async def test_failures_say_why_and_can_be_tried_again(
+async def test_failures_show_their_cause_and_can_be_retried(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -103,7 +103,7 @@ async def test_before_and_after_are_compared_by_a_slider(
     await expect(page.get_by_role("button", name="Compare before and after: Chair, image 1")).to_be_focused()
 
 
-async def test_original_that_is_gone_is_told(serve: Serve, page: Page, origin: Origin) -> None:
+async def test_missing_original_is_reported(serve: Serve, page: Page, origin: Origin) -> None:
     client = await serve()
     (url,) = serve_photos(origin, 1)
     request_id = (await upload(client, catalogue([("Chair", url)])))["request_id"]
@@ -112,12 +112,12 @@ async def test_original_that_is_gone_is_told(serve: Serve, page: Page, origin: O
     await page.goto(str(client.make_url(f"/#/requests/{request_id}")))
     await page.get_by_role("button", name="Compare before and after").click()
     await expect(page.get_by_role("dialog").get_by_role("status")).to_contain_text(
-        "The host does not give the image as it was any more"
+        "The original is no longer available from its host"
     )
     await expect(page.get_by_role("slider")).to_be_disabled()
 
 
-async def test_downloads_are_the_service_s_own(
+async def test_downloads_equal_the_responses_of_the_service(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -154,7 +154,7 @@ async def test_cancelling_and_deleting_ask_first(
     request_id = await send(page, str(client.make_url("/")), write_catalogue(tmp_path, [("Chair", *urls)]))
     await expect(fact(page, "Compressed")).to_have_text("1 of 3")
     await page.get_by_role("button", name="Cancel", exact=True).click()
-    await page.get_by_role("dialog").get_by_role("button", name="Go on compressing").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Keep compressing").click()
     await expect(standing(page)).to_have_text("In progress")
     await page.get_by_role("button", name="Cancel", exact=True).click()
     await page.get_by_role("dialog").get_by_role("button", name="Cancel the rest").click()
@@ -162,7 +162,7 @@ async def test_cancelling_and_deleting_ask_first(
     await expect(fact(page, "Cancelled")).to_have_text("2")
     gate.set()
     await page.get_by_role("button", name="Delete").click()
-    await page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Keep").click()
     async with client.get(f"/status/{request_id}") as response:
         assert response.status == 200
     await page.get_by_role("button", name="Delete").click()
@@ -172,7 +172,9 @@ async def test_cancelling_and_deleting_ask_first(
         assert response.status == 404
 
 
-async def test_reload_midway_goes_on(serve: Serve, page: Page, origin: Origin, tmp_path: Path) -> None:
+async def test_reload_resumes_where_it_left_off(
+    serve: Serve, page: Page, origin: Origin, tmp_path: Path
+) -> None:
     client = await serve()
     gate = asyncio.Event()
     urls = serve_photos(origin, 3, gate=gate)
@@ -184,7 +186,7 @@ async def test_reload_midway_goes_on(serve: Serve, page: Page, origin: Origin, t
     await expect(standing(page)).to_have_text("Completed")
 
 
-async def test_progress_comes_by_polling_where_no_stream_comes_through(
+async def test_progress_is_polled_if_streams_are_blocked(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -198,7 +200,7 @@ async def test_progress_comes_by_polling_where_no_stream_comes_through(
     await expect(page.locator("#connection")).to_be_hidden()
 
 
-async def test_only_what_can_be_seen_of_ten_thousand_images_is_in_the_page(
+async def test_page_contains_only_the_visible_rows_of_ten_thousand_images(
     serve: Serve, page: Page, origin: Origin
 ) -> None:
     client = await serve()

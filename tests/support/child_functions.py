@@ -1,4 +1,4 @@
-"""What the tests of the pool run in its children."""
+"""Functions that the tests of the pool run in its children."""
 
 import ctypes
 import os
@@ -50,7 +50,7 @@ def hang(started: Path) -> None:
 
 
 def wait_for(started: Path, gate: Path) -> int:
-    """Say that it began, then run until it is let through."""
+    """Report the start, then run until the gate opens."""
     started.touch()
     while not gate.exists():
         time.sleep(0.005)
@@ -123,7 +123,7 @@ def _count(file: Path) -> int:
 
 
 def meet_its_fate(number: int, fate: str, source: Path, folder: Path) -> int:
-    """Compress, or do not get through: whoever watches for the mark kills this process."""
+    """Compress, or hang until the test that watches for the mark kills this process."""
     with (folder / f"{number}.begun").open("a") as lines:
         lines.write(f"{os.getpid()}\n")
     tries = len((folder / f"{number}.begun").read_text().splitlines())

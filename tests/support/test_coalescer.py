@@ -9,12 +9,12 @@ from resizer.support.coalescer import Coalescer
 from resizer.support.in_flight import InFlight
 from resizer.support.log_context import current_request_id, log_request_id
 
-#: seconds that no test waits for: an item that waits so long is released by something else
+#: seconds; an item that may wait so long is released for another reason
 FOREVER = 3600.0
 
 
 class Doubler:
-    """Doubles numbers in batches; a gate holds them up, an exception in place of a number is returned."""
+    """Doubles numbers in batches once its gate is open; returns exceptions as they are."""
 
     def __init__(self) -> None:
         self.batches: list[Sequence[int | Exception]] = []
@@ -192,7 +192,7 @@ async def test_closing_processes_all_that_waits() -> None:
 
 
 async def test_callers_are_cancelled_with_the_batch() -> None:
-    """As at the end of `asyncio.run`, which cancels all tasks: no caller waits for ever."""
+    """As `asyncio.run` does at its end: no caller waits for ever."""
 
     doubler = Doubler()
     doubler.gate.clear()

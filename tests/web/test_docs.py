@@ -1,4 +1,4 @@
-"""The page for people says what the document says, and is complete in itself."""
+"""The API's page contains all of the document, and needs no other file."""
 
 import base64
 import hashlib
@@ -13,12 +13,12 @@ from resizer.web.openapi.docs.html import paragraphs, tag
 from service import Client, problem
 
 Serve = Callable[..., Awaitable[Client]]
-#: elements without an end
+#: elements without an end tag
 VOID = {"meta", "wbr"}
 
 
 class Page(HTMLParser):
-    """Elements that are nested as they should be, with their attributes and the text."""
+    """Correctly nested elements with their attributes, and the text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ async def test_page_shows_every_operation_and_body(serve: Serve) -> None:
     assert page.text.count("curl ") >= len(document["paths"])
 
 
-async def test_every_link_leads_somewhere(serve: Serve) -> None:
+async def test_every_link_has_a_target(serve: Serve) -> None:
     client = await serve()
     page = Page(await fetched(client))
     anchors = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
@@ -94,7 +94,7 @@ async def test_page_loads_and_runs_nothing(serve: Serve) -> None:
     assert "@import" not in html
 
 
-async def test_policy_lets_in_the_pages_own_style_alone(serve: Serve) -> None:
+async def test_policy_allows_only_the_pages_own_style(serve: Serve) -> None:
     client = await serve()
     async with client.get("/docs") as response:
         policy = response.headers["Content-Security-Policy"]
@@ -106,7 +106,7 @@ async def test_policy_lets_in_the_pages_own_style_alone(serve: Serve) -> None:
     assert base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode() in policy
 
 
-async def test_page_wants_a_token_where_the_api_does(serve: Serve) -> None:
+async def test_page_needs_a_token_where_the_api_does(serve: Serve) -> None:
     client = await serve(server={"api_tokens": ["secret"]})
     async with client.get("/docs") as response:
         await problem(response, 401)
@@ -122,8 +122,8 @@ def test_text_is_escaped_once() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_have_the_contrast_that_reading_needs(scheme: str) -> None:
-    """WCAG 2.2 AA: 4.5 to 1 for text, on each ground that it stands on."""
+def test_colours_have_enough_contrast(scheme: str) -> None:
+    """WCAG 2.2 AA: 4.5 to 1 for text, on every background it is used on."""
     blocks = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
     colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", blocks[scheme == "dark"]))
     for ground in ("page", "card", "code"):

@@ -1,4 +1,4 @@
-"""The document describes the service as it is: each route, each limit, each code, each problem."""
+"""The document describes the service as it is: every route, limit, code and problem."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -61,8 +61,8 @@ def test_document_is_openapi_3_1(document: Document) -> None:
     assert [*OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
-async def test_document_and_routes_are_the_same(serve: Serve) -> None:
-    """Both ways; HEAD and OPTIONS follow a rule that the introduction tells."""
+async def test_document_describes_exactly_the_routes(serve: Serve) -> None:
+    """HEAD and OPTIONS are described in the introduction."""
     client = await serve()
     routes = {
         (route.method.lower(), route.resource.canonical)
@@ -75,7 +75,7 @@ async def test_document_and_routes_are_the_same(serve: Serve) -> None:
     assert "OPTIONS" in document["info"]["description"]
 
 
-def test_token_is_wanted_as_the_document_says(document: Document) -> None:
+def test_document_says_which_operations_need_a_token(document: Document) -> None:
     login = "security" in document
     assert login == ("securitySchemes" in document["components"])
     for _, path, operation in operations(document):
@@ -97,18 +97,18 @@ async def test_open_paths_of_the_document_are_open(serve: Serve) -> None:
             assert (response.status == 401) == (operation.get("security") != []), path
 
 
-async def test_server_is_the_one_that_was_asked(serve: Serve) -> None:
+async def test_server_is_the_host_of_the_request(serve: Serve) -> None:
     client = await serve(server={"allowed_hosts": ["images.example"]})
     document = await fetched(client, Host="images.example:81")
     assert [each["url"] for each in document["servers"]] == ["http://images.example:81"]
 
 
-async def test_server_is_the_public_one_where_that_is_set(serve: Serve) -> None:
+async def test_server_is_the_public_url_if_set(serve: Serve) -> None:
     client = await serve(server={"public_url": "https://images.example"})
     assert (await fetched(client))["servers"][0]["url"] == "https://images.example"
 
 
-def test_every_part_is_described_for_people(document: Document) -> None:
+def test_every_part_has_a_description(document: Document) -> None:
     for method, path, operation in operations(document):
         for name in ("operationId", "summary", "description", "tags"):
             assert operation[name], (method, path, name)
@@ -118,27 +118,38 @@ def test_every_part_is_described_for_people(document: Document) -> None:
                 assert "$ref" in field or field["description"], name
 
 
-def test_every_object_of_an_answer_is_closed(document: Document) -> None:
+def test_every_object_of_a_body_is_closed(document: Document) -> None:
     for part in parts(document["components"]["schemas"]):
         if "properties" in part and isinstance(part.get("properties"), dict) and "type" in part:
             assert part["additionalProperties"] is False, part.get("description")
             assert set(part["required"]) == set(part["properties"])
 
 
-def test_every_example_is_what_its_schema_says(document: Document) -> None:
+def test_every_example_matches_its_schema(document: Document) -> None:
     registry = Registry().with_resource("urn:document", DRAFT202012.create_resource(document))
     checked = 0
     for part in parts(document):
         if not {"schema", "example"} <= set(part) or part["schema"].get("type") == "string":
             continue
         schema = part["schema"]
-        if "event: progress" in str(part["example"]):  # the stream, of which the schema describes one event
+        if "event: progress" in str(part["example"]):  # the schema describes a single event of the stream
             continue
         schema = {"$id": "urn:document", **document, **schema}
         found = [*OAS31Validator(schema, registry=registry).iter_errors(part["example"])]
         assert not found, found[0].message
         checked += 1
     assert checked > 30
+
+
+@pytest.mark.parametrize(
+    "method, path, status, member",
+    [("post", "/upload", "422", "errors"), ("get", "/readyz", "503", "failing")],
+)
+def test_example_of_a_problem_has_the_member_of_its_type(
+    document: Document, method: str, path: str, status: str, member: str
+) -> None:
+    content = document["paths"][path][method]["responses"][status]["content"]["application/problem+json"]
+    assert content["example"][member]
 
 
 def test_every_link_leads_to_an_operation(document: Document) -> None:
@@ -160,10 +171,10 @@ def test_codes_and_statuses_are_those_of_the_service(document: Document) -> None
     assert set(document["webhooks"]) == {f"request.{status}" for status in FINAL}
 
 
-def test_every_problem_is_told_of(document: Document) -> None:
-    told = str(document)
+def test_every_problem_is_described(document: Document) -> None:
+    text = str(document)
     for status, name, _ in PROBLEMS.values():
-        assert f"urn:resizer:problem:{name}" in told
+        assert f"urn:resizer:problem:{name}" in text
         assert any(str(status.value) in operation["responses"] for _, _, operation in operations(document))
 
 
@@ -190,7 +201,7 @@ def test_webhooks_name_their_three_headers(document: Document) -> None:
         ("unknown=1", 200),
     ],
 )
-async def test_query_is_read_as_the_document_says(query: str, status: int, serve: Serve) -> None:
+async def test_query_is_parsed_as_the_document_says(query: str, status: int, serve: Serve) -> None:
     client = await serve()
     async with client.get(f"/requests?{query}") as response:
         assert response.status == status
@@ -199,7 +210,7 @@ async def test_query_is_read_as_the_document_says(query: str, status: int, serve
 @pytest.mark.parametrize(
     "query", ["quality=0", "format=gif", "max_width=-1", "webhook_url=x", "quality=1&quality=2"]
 )
-async def test_options_of_the_query_are_checked_whatever_the_body_is(query: str, serve: Serve) -> None:
+async def test_options_of_the_query_are_checked_for_any_type_of_body(query: str, serve: Serve) -> None:
     client = await serve()
     for kind in ("text/csv", "multipart/form-data; boundary=x"):
         async with client.post(f"/upload?{query}", data=b"x", headers={"Content-Type": kind}) as response:

@@ -1,4 +1,4 @@
-"""The web page is sent whole and safely, from its own files and from nothing else."""
+"""The web page is sent completely and safely, from its own files only."""
 
 import html
 import json
@@ -43,7 +43,7 @@ POLICY = {
 
 
 class Elements(HTMLParser):
-    """What a page's elements are told by their attributes."""
+    """The elements of a page with their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -61,8 +61,8 @@ async def index(client: Client) -> str:
         return await response.text()
 
 
-def told(text: str) -> dict[str, Any]:
-    """What the page is told of the service."""
+def settings_in(text: str) -> dict[str, Any]:
+    """Return the settings that the page contains."""
     (content,) = [
         each["content"]
         for tag, each in Elements(text).found
@@ -72,7 +72,7 @@ def told(text: str) -> dict[str, Any]:
     return facts
 
 
-async def test_every_file_is_sent_as_it_lies(serve: Serve) -> None:
+async def test_every_file_is_sent_unchanged(serve: Serve) -> None:
     client = await serve()
     assert "sample.csv" in ASSETS
     for name in ASSETS:
@@ -84,7 +84,7 @@ async def test_every_file_is_sent_as_it_lies(serve: Serve) -> None:
             assert saved == (f'attachment; filename="{name}"' if name.endswith(".csv") else None)
 
 
-async def test_everything_that_the_page_names_is_there(serve: Serve) -> None:
+async def test_every_file_that_the_page_names_exists(serve: Serve) -> None:
     client = await serve()
     named = {
         each[name]
@@ -98,7 +98,7 @@ async def test_everything_that_the_page_names_is_there(serve: Serve) -> None:
             assert (name, response.status) == (name, 200)
 
 
-async def test_page_may_load_from_nowhere_else_and_be_framed_by_nobody(serve: Serve) -> None:
+async def test_page_may_load_only_from_this_server_and_may_not_be_framed(serve: Serve) -> None:
     client = await serve()
     for path in ("/", *(f"/page/{name}" for name in ASSETS)):
         async with client.get(path) as response:
@@ -110,7 +110,7 @@ async def test_page_may_load_from_nowhere_else_and_be_framed_by_nobody(serve: Se
             assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_what_the_policy_forbids_stands_not_in_the_page(serve: Serve) -> None:
+async def test_page_contains_nothing_that_its_policy_forbids(serve: Serve) -> None:
     client = await serve()
     text = await index(client)
     assert "<style" not in text
@@ -119,7 +119,7 @@ async def test_what_the_policy_forbids_stands_not_in_the_page(serve: Serve) -> N
         assert not [name for name in attributes if name == "style" or name.startswith("on")]
 
 
-async def test_unchanged_is_not_sent_again(serve: Serve) -> None:
+async def test_unchanged_file_is_not_sent_again(serve: Serve) -> None:
     client = await serve()
     tags = set()
     for path in ("/", *(f"/page/{name}" for name in ASSETS)):
@@ -148,7 +148,7 @@ async def test_tag_changes_with_the_settings(serve: Serve, tmp_path: Path) -> No
     assert len(tags) == 2
 
 
-async def test_page_is_told_the_defaults_in_force(serve: Serve) -> None:
+async def test_page_contains_the_defaults_in_force(serve: Serve) -> None:
     client = await serve(
         compress={
             "quality": 61,
@@ -162,7 +162,7 @@ async def test_page_is_told_the_defaults_in_force(serve: Serve) -> None:
         server={"max_upload_size": "7 MB", "api_tokens": ["a-token-of-the-test"]},
     )
     text = await index(client)
-    assert told(text) == {
+    assert settings_in(text) == {
         "quality": 61,
         "format": "webp",
         "effort": "small",
@@ -177,13 +177,13 @@ async def test_page_is_told_the_defaults_in_force(serve: Serve) -> None:
     assert "SETTINGS" not in text
 
 
-async def test_what_the_page_is_told_is_escaped(serve: Serve) -> None:
+async def test_settings_in_the_page_are_escaped(serve: Serve) -> None:
     text = await index(await serve())
     assert html.escape('"format": "keep"') in text
-    assert told(text)["tokens"] is False
+    assert settings_in(text)["tokens"] is False
 
 
-async def test_page_is_open_where_the_api_wants_a_token(serve: Serve) -> None:
+async def test_page_needs_no_token_where_the_api_does(serve: Serve) -> None:
     client = await serve(server={"api_tokens": ["secret"]})
     for path in ("/", *(f"/page/{name}" for name in ASSETS)):
         for method in ("GET", "HEAD"):
@@ -206,7 +206,7 @@ async def test_page_is_open_where_the_api_wants_a_token(serve: Serve) -> None:
     ],
 )  # fmt: skip
 async def test_no_path_leads_out_of_the_pages_files(path: str, tmp_path: Path) -> None:
-    """As they came, byte by byte: a client would tidy them up."""
+    """Sent byte by byte, since a client would normalise the path."""
     app = create_app(settings_for(tmp_path, server={"api_tokens": ["secret"]}))
     async with listening(app) as port, await Wire.to(port) as wire:
         await wire.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -234,7 +234,7 @@ async def test_files_of_other_kinds_are_not_sent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["<!doctype html>", PLACEHOLDER * 2, '<meta name="resizer" content="{}">'])
-def test_page_without_its_place_for_the_settings_starts_no_service(text: str, tmp_path: Path) -> None:
+def test_page_without_a_placeholder_for_the_settings_starts_no_service(text: str, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(text)
-    with pytest.raises(ValueError, match=r"index\.html must hold"):
+    with pytest.raises(ValueError, match=r"index\.html must contain"):
         Page(settings_for(tmp_path), tmp_path)

@@ -1,4 +1,4 @@
-"""What fails is tried again as the schedule says, and every try is recorded."""
+"""Failed deliveries are retried on schedule, and every try is recorded."""
 
 import socket
 import sqlite3
@@ -19,7 +19,7 @@ from resizer.webhooks import outbox as module
 from resizer.webhooks.outbox import LONGEST_RETRY_AFTER
 from resizer.webhooks.signing import verify
 
-# fixtures are found among a module's names
+# pytest finds fixtures among a module's names
 store, new_hook = outbox_stage.store, outbox_stage.new_hook
 
 DELIVERED, PENDING, FAILED = DeliveryStatus.DELIVERED, DeliveryStatus.PENDING, DeliveryStatus.FAILED
@@ -182,13 +182,13 @@ async def test_faults_of_the_connection_are_recorded_and_tried_again(
     assert "the connection to 127.0.0.1 failed" in messages[nobody]
     assert "TLS" in messages[no_tls]
     for url in ("http://", "ftp://example.com/", "nonsense"):
-        assert "not a URL" in messages[url]
+        assert "not a valid URL" in messages[url]
 
 
 async def test_fault_of_our_own_counts_as_a_try(
     new_hook: NewHook, store: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else the delivery would come back at once, for ever."""
+    """Otherwise the delivery would be due again at once, for ever."""
     hook = await new_hook()
     await store.add(hook.url)
 

@@ -1,4 +1,4 @@
-"""Sign and verify webhooks as Standard Webhooks 1.0 says."""
+"""Signatures follow Standard Webhooks 1.0."""
 
 import base64
 import stat
@@ -149,7 +149,7 @@ def test_verify_refuses_another_secret() -> None:
 
 
 def test_verify_refuses_a_second_id_beside_the_signed_one() -> None:
-    """Else a message caught on its way could be counted again under an id of one's own."""
+    """Otherwise an intercepted message could be counted again under another id."""
     headers = CIMultiDict([("webhook-id", "mine"), *signed().items()])
 
     with pytest.raises(SignatureError, match="webhook-id is repeated"):

@@ -18,7 +18,7 @@ from resizer.engine.celery.broker import BEAT, BROKER_ERRORS, RESULT, celery_app
 from resizer.engine.celery.losses import Losses
 from resizer.engine.celery.messages import Result, message_of, outcome_from
 from resizer.engine.celery.sending import MOST_SENT, Flight, TaskSender
-from resizer.errors import BrokerDown, ConfigError, NoWorkers, TaskFailed, disk_fault
+from resizer.errors import BrokerDown, ConfigError, NoWorkers, TaskFailed
 from resizer.events import Events, FilesUnused
 from resizer.models import Outcome, Task
 from resizer.storage.base import Storage
@@ -79,11 +79,7 @@ class CeleryEngine:
             # the same after a restart, on whatever machine, and different for each server
             name = await asyncio.to_thread(create_once, self._name_file, secrets.token_hex(8))
         except OSError as error:
-            raise ConfigError.of(
-                "data_dir",
-                f"{self._name_file} cannot be used: {disk_fault(error, self._name_file.parent)}",
-                "name a folder that can be created and written to",
-            ) from error
+            raise ConfigError.unusable_folder("data_dir", self._name_file.parent, error) from error
         self._server = f"resizer-{name}-"
         self._run = f"{self._server}{secrets.token_hex(4)}-"
         self._identity = await self._storage.identity()

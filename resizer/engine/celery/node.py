@@ -141,6 +141,7 @@ class Node:
         warnings.simplefilter("ignore", SecurityWarning)
         warnings.simplefilter("ignore", CPendingDeprecationWarning)
         worker = _Worker(
+            self._stop,
             app=app,
             hostname=f"resizer@{self._name}",
             pool="threads",
@@ -150,7 +151,6 @@ class Node:
             without_gossip=True,
             without_mingle=True,
         )
-        worker.on_signal = self._stop
         if self._settings.log.level != "debug":
             for each in A_LINE_A_TASK:
                 logging.getLogger(each).setLevel(logging.WARNING)
@@ -190,9 +190,9 @@ class Node:
 
     async def _send_heartbeat(self, client: Redis) -> None:
         """Send the server this worker's slots and tasks."""
-        sign = Heartbeat(slots=self._slots, held=() if self._ended else tuple(self._tasks.held))
+        beat = Heartbeat(slots=self._slots, held=() if self._ended else tuple(self._tasks.held))
         async with client.pipeline(transaction=False) as pipe:
-            pipe.set(node_key(self._name), sign.to_json(), px=int(ALIVE * 1000))
+            pipe.set(node_key(self._name), beat.to_json(), px=int(ALIVE * 1000))
             pipe.sadd(NODES, self._name)
             await pipe.execute()
 
@@ -265,7 +265,9 @@ def _without_trace(record: logging.LogRecord) -> bool:
 class _Worker(Worker):  # type: ignore[misc]
     """Celery's worker, but both signals that ask to stop let it finish its tasks."""
 
-    on_signal: Callable[[], None]
+    def __init__(self, on_signal: Callable[[], None], **options: Any) -> None:
+        self._on_signal = on_signal
+        super().__init__(**options)
 
     def install_platform_tweaks(self, worker: object) -> None:
         del worker
@@ -273,5 +275,5 @@ class _Worker(Worker):  # type: ignore[misc]
             signal.signal(number, self._caught)
 
     def _caught(self, *_: object) -> None:
-        self.on_signal()
+        self._on_signal()
         state.should_stop = 0

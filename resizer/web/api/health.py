@@ -7,6 +7,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from resizer.errors import ResizerError
+from resizer.schemas.service_bodies import HealthBody, PingBody
 from resizer.web.answers import answer_json
 from resizer.web.keys import CHECKS, Check
 from resizer.web.problems import RETRY_SOON, problem
@@ -15,17 +16,19 @@ logger = logging.getLogger(__name__)
 
 #: seconds within which a part must answer
 PATIENCE = 5.0
+WELL: HealthBody = {"status": "ok"}
 
 
 async def ping(request: web.Request) -> web.Response:
     del request
-    return answer_json({"status": "pong"})
+    body: PingBody = {"status": "pong"}
+    return answer_json(body)
 
 
 async def healthz(request: web.Request) -> web.Response:
     """Answer 200 while the process answers at all."""
     del request
-    return answer_json({"status": "ok"})
+    return answer_json(WELL)
 
 
 async def readyz(request: web.Request) -> web.Response:
@@ -34,7 +37,7 @@ async def readyz(request: web.Request) -> web.Response:
     faults = await asyncio.gather(*map(_fault_of, checks.values()))
     failing = {part: fault for part, fault in zip(checks, faults, strict=True) if fault}
     if not failing:
-        return answer_json({"status": "ok"})
+        return answer_json(WELL)
     detail = "; ".join(f"{part}: {fault}" for part, fault in failing.items())
     logger.warning("not ready: %s", detail)
     return problem(

@@ -7,7 +7,7 @@ import yarl
 from aiohttp import web
 
 from resizer.config import Network, ServerSettings
-from resizer.schemas import Links
+from resizer.schemas.fields import Links
 from resizer.support.cross_site import Authority, requested_authority
 from resizer.web.keys import SETTINGS
 

@@ -7,7 +7,10 @@ from http import HTTPStatus
 from aiohttp import web
 
 from resizer.models import Batch, BatchStatus, ImageStatus
-from resizer.schemas import Json, delivery_body, image_body, page_body, status_body, status_url
+from resizer.schemas.fields import page_body
+from resizer.schemas.image_bodies import image_body
+from resizer.schemas.request_bodies import StatusBody, WebhookBody, status_body, status_url
+from resizer.schemas.webhook_bodies import deliveries_body
 from resizer.web.answers import answer_json
 from resizer.web.api.parameters import cursor, one_of, page_size, preferred_wait, query
 from resizer.web.api.public_address import links_for
@@ -60,7 +63,7 @@ async def requests(request: web.Request) -> web.Response:
     return answer_json(page_body(data, str(page[-1].id) if len(found) > limit else None))
 
 
-def _listed(request: web.Request, webhook: Json | None) -> Json | None:
+def _listed(request: web.Request, webhook: WebhookBody | None) -> WebhookBody | None:
     if webhook is not None and not request.app[SETTINGS].server.api_tokens:
         # without tokens anyone may list, and knowing such a URL often suffices to call it
         return {**webhook, "url": None}
@@ -106,13 +109,13 @@ async def delete(request: web.Request) -> web.Response:
 async def deliveries(request: web.Request) -> web.Response:
     """List a request's webhook deliveries with every attempt."""
     found = await request.app[REQUESTS].deliveries(request.match_info["request_id"])
-    return answer_json({"data": [delivery_body(delivery) for delivery in found]})
+    return answer_json(deliveries_body(found))
 
 
 async def send_again(request: web.Request) -> web.Response:
     """Send a request's webhook event again."""
     found = await request.app[LIFECYCLE].send_again(request.match_info["request_id"])
-    return answer_json({"data": [delivery_body(delivery) for delivery in found]}, status=HTTPStatus.ACCEPTED)
+    return answer_json(deliveries_body(found), status=HTTPStatus.ACCEPTED)
 
 
 async def _accepted(request: web.Request, batch: Batch) -> web.Response:
@@ -122,7 +125,7 @@ async def _accepted(request: web.Request, batch: Batch) -> web.Response:
     return answer_json(await status_of(request, batch), status=HTTPStatus.ACCEPTED, headers=headers)
 
 
-async def status_of(request: web.Request, batch: Batch) -> Json:
+async def status_of(request: web.Request, batch: Batch) -> StatusBody:
     """Return the status body with this client's URLs."""
     batches = request.app[REQUESTS]
     return status_body(batch, links_for(request), await batches.webhook(batch), batches.expires_at(batch))

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from resizer.pipeline.importing import Submission
-from resizer.schemas import status_url, upload_body
+from resizer.schemas.request_bodies import status_url, upload_body
 from resizer.web.answers import answer_json
 from resizer.web.api.parameters import form_options, idempotency_key, query_options, recipe_from
 from resizer.web.api.public_address import links_for

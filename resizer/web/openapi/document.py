@@ -1,75 +1,62 @@
-"""The whole API as one OpenAPI 3.1 document, put together from its parts."""
+"""The OpenAPI 3.1 document of the whole API."""
 
-from http import HTTPStatus
+from typing import Final
 
 from resizer.config import Settings
-from resizer.errors import CrossOrigin, DatabaseFailure, HostNotAllowed, OutOfResources
-from resizer.schemas import Json
+from resizer.schemas.fields import Json
 from resizer.support.cross_site import SAFE_METHODS
 from resizer.version import VERSION
 from resizer.web.connection.auth import OPEN_PATHS, OPEN_PREFIXES
-from resizer.web.openapi.events import webhooks
-from resizer.web.openapi.following import FOLLOWING
-from resizer.web.openapi.parts import (
-    ABOUT_BLANK,
-    Operation,
-    answer,
-    header,
-    problem_answers,
-    problem_schema,
-    urn,
-)
-from resizer.web.openapi.results import RESULTS
-from resizer.web.openapi.schemas import SCHEMAS, closed, count, text
-from resizer.web.openapi.service import SERVICE
-from resizer.web.openapi.shared import LINKS, PARAMETERS
-from resizer.web.openapi.uploading import upload
-from resizer.web.problems import PROBLEM_JSON
+from resizer.web.openapi.components import PUBLISHED, all_schemas
+from resizer.web.openapi.parts import LINKS, PATH_PARAMETERS, Operation
+from resizer.web.openapi.problem_responses import SHARED, problem_response, problem_responses
+from resizer.web.openapi.request_operations import REQUESTS
+from resizer.web.openapi.result_operations import RESULTS
+from resizer.web.openapi.service_operations import SERVICE
+from resizer.web.openapi.upload_operation import upload
+from resizer.web.openapi.webhook_operations import DELIVERIES, webhooks
 
-INTRODUCTION = """\
-Send a CSV of products and image URLs; get the images compressed and the CSV back with their new URLs.
+INTRODUCTION: Final = """\
+Upload a CSV of products and image URLs; get the images compressed, and the CSV with their new URLs.
 
-Upload the CSV, then wait: with `Prefer: wait=60` on its status, with server-sent events, or for a webhook.
-Then take the result. Everything that an upload was answered with survives a crash of the server.
+After the upload, wait for the end: poll the status with `Prefer: wait=60`, follow the server-sent events, or
+receive a webhook. Then get the result. An accepted upload survives a crash of the server.
 
-Times are ISO 8601 in UTC with `Z`, sizes bytes, URLs absolute. `HEAD` is answered wherever `GET` is,
-`OPTIONS` tells the methods of a path, any other method is answered 405 with `Allow`. Query parameters that
-are not listed are ignored; one that is given twice is refused.
+Times are ISO 8601 in UTC with `Z`, to the second; sizes are bytes; URLs are absolute. Every path with `GET`
+also supports `HEAD`, `OPTIONS` lists the methods of a path, and other methods return 405 with `Allow`.
+Unlisted query parameters are ignored; a repeated one is an error.
 
-Errors are `application/problem+json` (RFC 9457): `type` is for programs and listed here, `detail` says to a
-person what is wrong and what would be right."""
-
-TAGS = {
-    "Requests": "A request is one uploaded CSV and all work that it asks for.",
-    "Results": "What a request leaves.",
-    "Webhooks": "Events that the service sends, and how their delivery went.",
+Errors are `application/problem+json` (RFC 9457): `type` is for programs and listed below; `detail` tells
+people what is wrong and how to correct it."""
+TAGS: Final = {
+    "Requests": "A request is one uploaded CSV and the work on it.",
+    "Results": "The results of a request.",
+    "Webhooks": "The events that the service sends, and their delivery.",
     "Service": "The service itself.",
 }
-CSV_PROBLEM = closed(
-    "One thing wrong with a CSV and where it stands.",
-    {
-        "line": count("Line of the file, from 1.", minimum=1),
-        "column": count("Column of the line, from 1.", minimum=1),
-        "message": text("What is wrong."),
-    },
-)
+TOKEN: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "One of the server's tokens: `Authorization: Bearer TOKEN`.",
+}
 
 
-def operations(settings: Settings) -> list[Operation]:
-    return [upload(settings.server.max_upload_size), *FOLLOWING, *RESULTS, *SERVICE]
-
-
-def is_open(path: str) -> bool:
-    """Tell whether a path wants no token even where tokens are set."""
-    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
+def operations(settings: Settings) -> dict[str, tuple[Operation, ...]]:
+    """Return all operations by tag."""
+    requests = (upload(settings.server.max_upload_size), *REQUESTS)
+    return dict(zip(TAGS, (requests, RESULTS, DELIVERIES, SERVICE), strict=True))
 
 
 def describe(settings: Settings, *, origin: str) -> Json:
-    """Return the document for a client that knows the service under this origin."""
-    closed_to_strangers = bool(settings.server.api_tokens)
+    """Return the document for a client that reaches the service at this origin."""
+    with_tokens = bool(settings.server.api_tokens)
     paths: dict[str, Json] = {}
-    for operation in operations(settings):
-        paths.setdefault(operation.path, {})[operation.method] = _described(operation, closed_to_strangers)
+    for tag, of_tag in operations(settings).items():
+        for operation in of_tag:
+            method, path = operation.route.split()
+            described = {"tags": [tag], **_described(operation, with_tokens=with_tokens)}
+            paths.setdefault(path, {})[method.lower()] = described
+    schemas = all_schemas()
     document: Json = {
         "openapi": "3.1.0",
         "info": {
@@ -84,79 +71,43 @@ def describe(settings: Settings, *, origin: str) -> Json:
         "paths": paths,
         "webhooks": webhooks(),
         "components": {
-            "schemas": {**SCHEMAS, "CsvProblem": CSV_PROBLEM},
-            "parameters": PARAMETERS,
-            "responses": _shared_answers(closed_to_strangers),
+            "schemas": {name: schemas[name] for name in PUBLISHED},
+            "responses": {
+                name: problem_response(status, kinds)
+                for name, (status, kinds) in SHARED.items()
+                if name != "Unauthorized" or with_tokens
+            },
             "links": LINKS,
         },
     }
-    if closed_to_strangers:
-        document["components"]["securitySchemes"] = {
-            "token": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "One of the server's tokens: `Authorization: Bearer TOKEN`.",
-            }
-        }
+    if with_tokens:
+        document["components"]["securitySchemes"] = {"token": TOKEN}
         document["security"] = [{"token": []}]
     return document
 
 
-def _described(operation: Operation, closed_to_strangers: bool) -> Json:  # noqa: FBT001 - a fact of the server
+def _described(operation: Operation, *, with_tokens: bool) -> Json:
+    method, path = operation.route.split()
+    is_open = path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
+    omitted = set() if with_tokens and not is_open else {"Unauthorized"}
+    if method in SAFE_METHODS:
+        omitted.add("OtherOrigin")
+    shared = {
+        status: {"$ref": f"#/components/responses/{name}"}
+        for name, (status, _) in SHARED.items()
+        if name not in omitted
+    }
+    in_path = [each for name, each in PATH_PARAMETERS.items() if f"{{{name}}}" in path]
+    responses = shared | problem_responses(operation) | dict(operation.responses)
     described: Json = {
         "operationId": operation.name,
-        "tags": [operation.tag],
         "summary": operation.summary,
         "description": operation.description,
+        "parameters": [*in_path, *operation.parameters],
+        "responses": {str(status): each for status, each in sorted(responses.items())},
     }
-    if operation.parameters:
-        described["parameters"] = list(operation.parameters)
     if operation.body is not None:
         described["requestBody"] = operation.body
-    shared = {"400": "Unreadable", "421": "OtherHost", "500": "Fault", "503": "Busy"}
-    if operation.method.upper() not in SAFE_METHODS:
-        shared["403"] = "OtherOrigin"
-    if closed_to_strangers and is_open(operation.path):
+    if with_tokens and is_open:
         described["security"] = []
-    elif closed_to_strangers:
-        shared["401"] = "NoToken"
-    answers = {status: {"$ref": f"#/components/responses/{name}"} for status, name in shared.items()}
-    answers |= problem_answers(operation)
-    answers |= {str(status): each for status, each in operation.answers.items()}
-    described["responses"] = dict(sorted(answers.items()))
     return described
-
-
-def _shared_answers(closed_to_strangers: bool) -> dict[str, Json]:  # noqa: FBT001 - a fact of the server
-    """Describe the answers that any operation can have."""
-    retry = header("Seconds after which to try again.", {"type": "integer", "minimum": 0})
-    shared = {
-        "Unreadable": _problem(
-            400, [ABOUT_BLANK], "It cannot be read as a request, or its `Host` is no host name."
-        ),
-        "OtherHost": _problem(421, [urn("host-not-allowed")], str(HostNotAllowed.__doc__)),
-        "OtherOrigin": _problem(403, [urn("cross-origin")], str(CrossOrigin.__doc__)),
-        "Fault": _problem(500, [ABOUT_BLANK], "A fault of the service; its log has the details."),
-        "Busy": _problem(
-            503,
-            [urn("too-many-connections"), urn("out-of-resources"), urn("database-unavailable")],
-            f"`{urn('too-many-connections')}`: the server has as many connections open as it may.\n\n"
-            f"`{urn('out-of-resources')}`: {OutOfResources.__doc__}\n\n"
-            f"`{urn('database-unavailable')}`: {DatabaseFailure.__doc__}",
-            headers={"Retry-After": retry},
-        ),
-    }
-    if closed_to_strangers:
-        shared["NoToken"] = _problem(
-            401,
-            [ABOUT_BLANK],
-            "The request carries no token of this server's.",
-            headers={"WWW-Authenticate": header("`Bearer`.", {"type": "string", "pattern": "^Bearer"})},
-        )
-    return shared
-
-
-def _problem(status: int, kinds: list[str], told: str, *, headers: dict[str, Json] | None = None) -> Json:
-    example = {"type": kinds[0], "title": HTTPStatus(status).phrase, "status": status, "detail": "…"}
-    content = {PROBLEM_JSON: {"schema": problem_schema(kinds, status), "example": example}}
-    return answer(f"{HTTPStatus(status).phrase}.\n\n{told}", content, headers=headers)

@@ -1,4 +1,7 @@
-"""One request as a client would see it: the document's examples, made by the code that makes answers."""
+"""Examples of bodies, built by the functions that build the responses."""
+
+from collections.abc import Mapping
+from dataclasses import replace
 
 from resizer.errors import HttpStatusError
 from resizer.models import (
@@ -14,19 +17,12 @@ from resizer.models import (
     OutputFormat,
     Recipe,
 )
-from resizer.schemas import (
-    Json,
-    Links,
-    delivery_body,
-    event_body,
-    image_body,
-    page_body,
-    status_body,
-    upload_body,
-    webhook_body,
-)
+from resizer.schemas.fields import Json, Links, page_body
+from resizer.schemas.image_bodies import image_body
+from resizer.schemas.request_bodies import status_body, upload_body, webhook_body
+from resizer.schemas.webhook_bodies import deliveries_body, event_body
 
-#: stands in for the service; names under .example belong to nobody
+#: names under .example are reserved, so they reach nobody
 LINKS = Links(origin="https://images.example", files="https://images.example/compressed")
 REQUEST_ID = "7d1f2c8e-3b7a-4f0e-9c55-0a6f1f0c2d11"
 FILE_NAME = "9f86d081884c7d659a2feaa0c55ad015.jpg"
@@ -80,34 +76,40 @@ DELIVERY = Delivery(
     ),
     next_attempt_at=None,
 )
-_DONE = Compressed(
-    filename=FILE_NAME, format="jpeg", width=800, height=600, input_bytes=200_000, output_bytes=50_000
+COMPLETED = Image(
+    seq=0,
+    line=2,
+    serial="1",
+    product_name="SKU1",
+    position=1,
+    url="https://shop.example/a.jpg",
+    status=ImageStatus.COMPLETED,
+    attempts=1,
+    compressed=Compressed(
+        filename=FILE_NAME, format="jpeg", width=800, height=600, input_bytes=200_000, output_bytes=50_000
+    ),
+    fault=None,
 )
-
-
-def _image(seq: int, url: str, done: Compressed | None, fault: Fault | None) -> Image:
-    return Image(
-        seq=seq,
-        line=2,
-        serial="1",
-        product_name="SKU1",
-        position=seq + 1,
-        url=url,
-        status=ImageStatus.COMPLETED if done else ImageStatus.FAILED,
-        attempts=1,
-        compressed=done,
-        fault=fault,
-    )
-
-
-IMAGES = (
-    _image(0, "https://shop.example/a.jpg", _DONE, None),
-    _image(1, "https://shop.example/b.jpg", None, Fault.of(HttpStatusError("shop.example", 404))),
+FAILED = replace(
+    COMPLETED,
+    seq=1,
+    position=2,
+    url="https://shop.example/b.jpg",
+    status=ImageStatus.FAILED,
+    compressed=None,
+    fault=Fault.of(HttpStatusError("shop.example", 404)),
 )
-
-ACCEPTED: Json = upload_body(BATCH, LINKS) | {"status": BatchStatus.PENDING}
-STATUS: Json = status_body(BATCH, LINKS, webhook_body(WEBHOOK_URL, DELIVERY), None)
-STATUS_PAGE: Json = page_body([STATUS], "42")
-IMAGE_PAGE: Json = page_body([image_body(image, LINKS) for image in IMAGES], None)
-DELIVERIES: Json = {"data": [delivery_body(DELIVERY)]}
-EVENT: Json = event_body(BATCH, status_body(BATCH, LINKS, webhook_body(WEBHOOK_URL, None), None), NOON + 2)
+STATUS = status_body(BATCH, LINKS, webhook_body(WEBHOOK_URL, DELIVERY), None)
+#: by the name of the body
+EXAMPLES: Mapping[str, Json] = {
+    "Accepted": {**upload_body(BATCH, LINKS), "status": BatchStatus.PENDING},
+    "Status": {**STATUS},
+    "StatusPage": {**page_body([STATUS], "42")},
+    "ImagePage": {**page_body([image_body(image, LINKS) for image in (COMPLETED, FAILED)], None)},
+    "Deliveries": {**deliveries_body([DELIVERY])},
+    "Event": {
+        **event_body(BATCH, status_body(BATCH, LINKS, webhook_body(WEBHOOK_URL, None), None), NOON + 2)
+    },
+    "Ping": {"status": "pong"},
+    "Health": {"status": "ok"},
+}

@@ -1,140 +1,154 @@
-"""What descriptions of operations are put together from: parameters, headers, answers, problems."""
+"""The building blocks of operations: parameters, headers and responses."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import Any
+from typing import Any, Final, Self
 
 from resizer.errors import ResizerError
-from resizer.schemas import Json
-from resizer.web.problems import PROBLEM_JSON, PROBLEMS
+from resizer.schemas.fields import UUID, Json
+from resizer.storage.base import NAME
+from resizer.web.openapi.examples import EXAMPLES, FILE_NAME, REQUEST_ID
+from resizer.web.problems import PROBLEMS
 
-#: error → what it is to be found under in the document
-ABOUT_BLANK = "about:blank"
+TEXT: Final[Json] = {"type": "string"}
+SECONDS: Final[Json] = {"type": "integer", "minimum": 0}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One type of problem; without a name it is `about:blank`."""
+
+    name: str | None
+    when: str
+    #: names of its headers
+    headers: Collection[str] = ()
+
+    @classmethod
+    def of(cls, error: type[ResizerError]) -> Self:
+        _, name, headers = PROBLEMS[error]
+        return cls(name, (error.__doc__ or "").partition("\n")[0], headers)
+
+    @property
+    def type(self) -> str:
+        return f"urn:resizer:problem:{self.name}" if self.name else "about:blank"
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path."""
+    """One method of one path, without its path parameters and the responses that all operations share."""
 
-    method: str
-    path: str
-    #: for programs that are made from the document
+    #: method and path
+    route: str
+    #: `operationId`, from which client generators name a function
     name: str
-    tag: str
     summary: str
     description: str
     #: by status
-    answers: Mapping[int, Json]
-    parameters: tuple[Json, ...] = ()
-    body: Json | None = None
-    #: errors of the service's own that this operation can end in
-    errors: tuple[type[ResizerError], ...] = ()
-    #: statuses of problems without a type of their own, and when they come
-    plain: Mapping[int, str] = field(default_factory=dict)
+    responses: Mapping[int, Json] = field(kw_only=True)
+    parameters: tuple[Json, ...] = field(default=(), kw_only=True)
+    body: Json | None = field(default=None, kw_only=True)
+    errors: tuple[type[ResizerError], ...] = field(default=(), kw_only=True)
+    #: further problems, by status
+    problems: Mapping[int, tuple[Kind, ...]] = field(default_factory=dict, kw_only=True)
 
 
-def header(description: str, schema: Json, *, required: bool = True) -> Json:
-    return {"description": description, "required": required, "schema": schema}
-
-
-def answer(
-    description: str, content: Json | None = None, *, headers: Mapping[str, Json] | None = None, **more: Any
-) -> Json:
-    built: Json = {"description": description, **more}
-    if headers:
-        built["headers"] = dict(headers)
-    if content is not None:
-        built["content"] = content
-    return built
-
-
-def as_json(name: str, example: Any) -> Json:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}}
-
-
-def query(name: str, description: str, schema: Json, **more: Any) -> Json:
-    return {"name": name, "in": "query", "description": description, "schema": schema, **more}
-
-
-def sent_header(name: str, description: str, schema: Json, **more: Any) -> Json:
-    return {"name": name, "in": "header", "description": description, "schema": schema, **more}
+def query(name: str, description: str, schema: Json) -> Json:
+    """Describe a query parameter; an empty one counts as left out."""
+    return {"name": name, "in": "query", "description": description, "schema": or_empty(schema)}
 
 
 def or_empty(schema: Json) -> Json:
-    """Let a parameter be empty, which is as if it were left out."""
     return {"anyOf": [schema, {"type": "string", "maxLength": 0}]}
 
 
-def parameter_ref(name: str) -> Json:
-    return {"$ref": f"#/components/parameters/{name}"}
+def sent_header(name: str, description: str, schema: Json = TEXT, **more: Any) -> Json:
+    """Describe a header of a request."""
+    return {"name": name, "in": "header", "description": description, "schema": schema, **more}
 
 
-def links_to(*names: str) -> Json:
-    return {"links": {name: {"$ref": f"#/components/links/{name}"} for name in names}}
+def header(description: str, schema: Json = TEXT, *, required: bool = True) -> Json:
+    """Describe a header of a response."""
+    return {"description": description, "required": required, "schema": schema}
 
 
-def problem_answers(operation: Operation) -> dict[str, Json]:
-    """Describe the problems that an operation can end in, by status; several may share one."""
-    found: dict[int, list[tuple[str, str, Mapping[str, str]]]] = {}
-    for status, when in operation.plain.items():
-        found.setdefault(status, []).append((ABOUT_BLANK, when, {}))
-    for error in operation.errors:
-        known, name, headers = PROBLEMS[error]
-        found.setdefault(int(known), []).append((urn(name), when_of(error), headers))
-    return {str(status): _problem_answer(status, kinds) for status, kinds in sorted(found.items())}
+def response(
+    description: str, content: Json | None = None, *, headers: Mapping[str, Json] | None = None, **more: Any
+) -> Json:
+    parts = {"headers": dict(headers or {}), "content": content, **more}
+    return {"description": description, **{name: part for name, part in parts.items() if part}}
 
 
-def urn(name: str) -> str:
-    return f"urn:resizer:problem:{name}"
+def json_response(
+    description: str, name: str, *, headers: Mapping[str, Json] | None = None, **more: Any
+) -> Json:
+    """Describe a response with a published body, which has an example."""
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    content = {"application/json": {"schema": schema, "example": EXAMPLES[name]}}
+    return response(description, content, headers=headers, **more)
 
 
-def when_of(error: type[ResizerError]) -> str:
-    return (error.__doc__ or error.__name__).partition("\n")[0]
+def _in_path(name: str, description: str, schema: Json, example: Any) -> Json:
+    parameter = {"name": name, "in": "path", "required": True}
+    return {**parameter, "description": description, "schema": schema, "example": example}
 
 
-def problem_schema(kinds: Iterable[str], status: int) -> Json:
-    properties: dict[str, Json] = {
-        "type": {"type": "string", "enum": list(dict.fromkeys(kinds)), "description": "For programs."},
-        "title": {"type": "string", "description": "The kind of problem, for a person."},
-        "status": {"const": status, "description": "The HTTP status."},
-        "detail": {"type": "string", "description": "What is wrong here, and what would be right."},
-    }
-    required = [*properties]
-    if urn("csv-refused") in properties["type"]["enum"]:
-        properties["errors"] = {
-            "type": "array",
-            "maxItems": 100,
-            "items": {"$ref": "#/components/schemas/CsvProblem"},
-            "description": "Where a CSV was refused: the first 100 things wrong with it.",
-        }
-    if urn("not-ready") in properties["type"]["enum"]:
-        properties["failing"] = {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "Names of the parts that cannot do their work.",
-        }
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+#: by their name in paths
+PATH_PARAMETERS: Final[Mapping[str, Json]] = {
+    "request_id": _in_path(
+        "request_id",
+        "The `request_id` of the upload's response.",
+        {"type": "string", "format": "uuid", "pattern": UUID},
+        REQUEST_ID,
+    ),
+    "filename": _in_path(
+        "filename",
+        "32 hexadecimal digits, a hash of the source and the options, and an extension.",
+        {"type": "string", "pattern": f"^{NAME.pattern}$"},
+        FILE_NAME,
+    ),
+    "number": _in_path(
+        "number",
+        "The image's position among all images of the request, from 0.",
+        {"type": "integer", "minimum": 0},
+        0,
+    ),
+    "name": _in_path(
+        "name",
+        "The file's name.",
+        {"type": "string", "pattern": r"^[a-z0-9-]+\.(css|csv|js|png|svg)$"},
+        "sample.csv",
+    ),
+}
+AFTER: Final = query(
+    "after",
+    "The value of `next` of the previous page. Requests added in the meantime do not shift the pages.",
+    {"type": "string", "pattern": r"^(-1|[0-9]{1,18})$"},
+)
+IF_NONE_MATCH: Final = sent_header("If-None-Match", "The `ETag` of the version that the client has.")
 
+ETAG: Final = header(
+    "Changes with the body; send it as `If-None-Match`.", {"type": "string", "pattern": '^".+"$'}
+)
+LOCATION: Final = header("The request's `status_url`.", {"type": "string", "format": "uri"})
+RETRY_AFTER: Final = header("Seconds until the next poll is worthwhile.", SECONDS, required=False)
+NO_CACHE: Final = header("Caches must revalidate it.", {"const": "no-cache"})
+NOSNIFF: Final = header("Browsers must not guess another type.", {"const": "nosniff"})
+CONFINED: Final = header("It loads and runs nothing.", {"const": "default-src 'none'; sandbox"})
 
-def _problem_answer(status: int, kinds: list[tuple[str, str, Mapping[str, str]]]) -> Json:
-    told = [f"`{kind}`: {when}" for kind, when, _ in kinds]
-    # a header is certain only where every kind of the status has it
-    headers = {
-        name: header(
-            "Seconds after which it is worth trying again." if name == "Retry-After" else HEADERS_TOLD[name],
-            {"type": "integer", "minimum": 0} if name == "Retry-After" else {"type": "string"},
-            required=all(name in each for _, _, each in kinds),
-        )
-        for name in sorted({name for _, _, each in kinds for name in each if name != "Connection"})
-    }
-    phrase = HTTPStatus(status).phrase
-    example = {"type": kinds[0][0], "title": phrase, "status": status, "detail": kinds[0][1]}
-    content = {
-        PROBLEM_JSON: {"schema": problem_schema([kind for kind, _, _ in kinds], status), "example": example}
-    }
-    return answer("\n\n".join([f"{phrase}.", *told]), content, headers=headers)
-
-
-#: of the headers that problems carry
-HEADERS_TOLD = {"Accept-Encoding": "What the body may be encoded with."}
+#: operations on the request whose body has a `request_id`
+LINKS: Final = {
+    name: {"operationId": name, "parameters": {"request_id": "$response.body#/request_id"}}
+    for name in (
+        "getStatus",
+        "getResult",
+        "listImages",
+        "followRequest",
+        "getArchive",
+        "cancelRequest",
+        "retryRequest",
+        "deleteRequest",
+        "listDeliveries",
+        "sendDeliveriesAgain",
+    )
+}
+TO_LINKS: Final = {name: {"$ref": f"#/components/links/{name}"} for name in LINKS}

@@ -1,4 +1,4 @@
-"""The web page: its files as they lie beside this module, sent from memory."""
+"""Serve the web page: the files beside this module, from memory."""
 
 import hashlib
 import html
@@ -17,7 +17,7 @@ from resizer.config import Settings
 __all__ = ["Page"]
 
 INDEX: Final = "index.html"
-#: stands in the page once; what is in force is written in its place
+#: occurs once in the page, and is replaced by the settings in force
 PLACEHOLDER: Final = '<meta name="resizer" content="SETTINGS">'
 CONTENT_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -41,13 +41,13 @@ HEADERS: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class File:
-    """One file as it is sent."""
+    """A file, ready to send."""
 
     body: bytes
     content_type: str
-    #: name to save it under; None where a browser shows it
+    #: file name of a download; None for a file that the browser displays
     saved_as: str | None
-    #: changes with the body
+    #: ETag, a hash of the body
     tag: str
 
     @classmethod
@@ -57,18 +57,18 @@ class File:
 
 
 class Page:
-    """The page and its files as they were when the service started; nothing is looked up on the disk.
+    """The page and its files as of the start of the service; requests read nothing from the disk.
 
-    Raises `ValueError` where the page has no place for the settings, which is a fault of the package.
+    Raises `ValueError` if the page has no placeholder for the settings.
     """
 
     def __init__(self, settings: Settings, folder: Traversable | None = None) -> None:
-        found = files(__name__) if folder is None else folder
-        text = found.joinpath(INDEX).read_text(encoding="utf-8")
+        folder = files(__name__) if folder is None else folder
+        text = folder.joinpath(INDEX).read_text(encoding="utf-8")
         self._index = File.of(_with_settings(text, settings).encode(), "text/html; charset=utf-8")
         self._files = {
             each.name: _file_of(each)
-            for each in found.iterdir()
+            for each in folder.iterdir()
             if PurePosixPath(each.name).suffix in CONTENT_TYPES and each.is_file()
         }
 
@@ -88,15 +88,15 @@ class Page:
 
 def _file_of(path: Traversable) -> File:
     suffix = PurePosixPath(path.name).suffix
-    # what is no part of the page itself is for the user to keep
+    # the sample is for users to save
     saved_as = path.name if suffix == ".csv" else None
     return File.of(path.read_bytes(), CONTENT_TYPES[suffix], saved_as=saved_as)
 
 
 def _with_settings(text: str, settings: Settings) -> str:
     if text.count(PLACEHOLDER) != 1:
-        raise ValueError(f"{INDEX} must hold {PLACEHOLDER} once")
-    told = {
+        raise ValueError(f"{INDEX} must contain {PLACEHOLDER} exactly once")
+    facts = {
         "quality": settings.compress.quality,
         "format": settings.compress.format,
         "effort": settings.compress.effort,
@@ -107,7 +107,7 @@ def _with_settings(text: str, settings: Settings) -> str:
         "max_upload_size": int(settings.server.max_upload_size),
         "tokens": bool(settings.server.api_tokens),
     }
-    filled = PLACEHOLDER.replace("SETTINGS", html.escape(json.dumps(told)))
+    filled = PLACEHOLDER.replace("SETTINGS", html.escape(json.dumps(facts)))
     return text.replace(PLACEHOLDER, filled)
 
 

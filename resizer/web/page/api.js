@@ -1,11 +1,11 @@
-// Call the service: with the token where it wants one, and with its problems as errors.
+// Call the service with its token; its problems become errors.
 
 import { askToken, token } from "./token.js";
 
-/** What the service answered that is no success; `errors` lists problems of a CSV by line and column. */
+/** An error response of the service; `errors` lists the problems of a CSV by line and column. */
 export class Problem extends Error {
   constructor(status, body) {
-    super(body.detail || body.title || `The service answered ${status}.`);
+    super(body.detail || body.title || `The service responded with status ${status}.`);
     this.status = status;
     this.errors = body.errors ?? [];
   }
@@ -19,7 +19,7 @@ export class Problem extends Error {
 /** The service could not be reached. */
 export class Unreachable extends Error {
   constructor() {
-    super("The service does not answer. It may be restarting, or the connection is lost.");
+    super("Cannot reach the service. It may be restarting, or the connection is lost.");
   }
 }
 
@@ -33,7 +33,7 @@ export function parsed(text) {
 
 export const bearer = () => (token() ? { Authorization: `Bearer ${token()}` } : {});
 
-/** Fetch a path of the service; throws `Problem` or `Unreachable`, or the reason of the signal. */
+/** Fetch a path of the service. Throws `Problem`, `Unreachable`, or the signal's reason. */
 export async function call(path, { method = "GET", headers = {}, signal } = {}) {
   for (;;) {
     const used = token();
@@ -52,10 +52,10 @@ export async function call(path, { method = "GET", headers = {}, signal } = {}) 
 
 export const json = async (path, options) => (await call(path, options)).json();
 
-/** A key by which the same post sent twice is one request, whatever was lost on the way. */
+/** Return an Idempotency-Key: an upload sent twice with it becomes one request. */
 export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** Send a CSV; `onprogress` is told the share that is sent, 0 to 1. Throws as `call` does. */
+/** Send a CSV; calls `onprogress` with the share sent, 0 to 1. Throws as `call` does. */
 export async function upload(file, options, key, { onprogress, signal }) {
   for (;;) {
     signal.throwIfAborted();
@@ -71,7 +71,7 @@ export async function upload(file, options, key, { onprogress, signal }) {
 }
 
 function send(form, key, onprogress, signal) {
-  // fetch tells nothing of how far an upload is
+  // fetch does not report the progress of an upload
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "upload");
@@ -86,7 +86,7 @@ function send(form, key, onprogress, signal) {
   });
 }
 
-/** Save what a path gives under a name; a plain link does where no token is wanted. */
+/** Save the response of a path as a file; without a token a link is enough. */
 export async function save(path, name) {
   if (!token()) {
     saveFrom(path, name);
@@ -94,7 +94,7 @@ export async function save(path, name) {
   }
   const address = URL.createObjectURL(await (await call(path)).blob());
   saveFrom(address, name);
-  // the browser has begun to save by then, and holds the data itself
+  // by then the browser has its own copy of the data
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 

@@ -1,4 +1,4 @@
-// The page: which view an address shows.
+// Show the view of the current address.
 
 import { showHistory } from "./history.js";
 import { showStart } from "./start.js";
@@ -12,25 +12,25 @@ const forget = document.getElementById("forget");
 
 let leave = new AbortController();
 
-/** What a view is given: where to draw, how to say that the service is away, and when it is left. */
-function place(signal) {
+/** Return what a view needs: its element, its signal, the settings, and how to report a lost connection. */
+function viewContext(signal) {
   return {
     main,
     signal,
     settings,
     lost(isLost) {
       banner.hidden = !isLost;
-      banner.textContent = isLost ? "The connection to the service is lost. Trying again …" : "";
+      banner.textContent = isLost ? "The connection to the service is lost. Reconnecting …" : "";
     },
   };
 }
 
 function route() {
   leave.abort();
-  // a question about what is not shown any more
+  // their questions concern the view that is left
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   leave = new AbortController();
-  const here = place(leave.signal);
+  const here = viewContext(leave.signal);
   here.lost(false);
   main.replaceChildren();
   document.title = "resizer";
@@ -56,13 +56,13 @@ addEventListener("unhandledrejection", (event) => {
 });
 forget.addEventListener("click", forgetToken);
 forget.hidden = !token();
-// a link carries no token
+// a link cannot send a token
 document.querySelector('.top a[href="docs"]').hidden = settings.tokens;
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-// a file that misses the view must not replace the page
+// a file dropped elsewhere must not replace the page
 for (const kind of ["dragover", "drop"]) {
   addEventListener(kind, (event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
 }

@@ -47,7 +47,7 @@ export async function readCatalog(file) {
   const start = new Uint8Array(await file.slice(0, 16).arrayBuffer());
   for (const [bytes, kind] of KINDS) {
     if (bytes.every((byte, index) => start[index] === byte)) {
-      return failed(`The file looks like ${kind}. Save the table as CSV and choose that file.`);
+      return failed(`The file looks like ${kind}. Save the table as CSV, and choose that file.`);
     }
   }
   for (const encoding of encodings(start)) {
@@ -57,7 +57,7 @@ export async function readCatalog(file) {
       if (!(error instanceof TypeError)) throw error; // the bytes are of another encoding
     }
   }
-  return failed('The file is no text. Save the table again as "CSV UTF-8".');
+  return failed('The file is not text. Save the table again as "CSV UTF-8".');
 }
 
 function encodings(start) {
@@ -155,7 +155,7 @@ class Rows {
   plain(text) {
     this.begun = true;
     if (this.sink.noText?.test(text)) {
-      this.sink.problem(this.line + this.lines, 1, 'the line holds bytes that are no text; save the table again as "CSV UTF-8"');
+      this.sink.problem(this.line + this.lines, 1, 'the line contains bytes that are not text; save the table again as "CSV UTF-8"');
     }
     if (this.state === "closed") {
       this.sink.problem(this.line, this.cells.length + 1, 'text follows the closing quote of this cell; put the whole cell between quotes, and write a " inside it as ""');
@@ -280,7 +280,7 @@ class Catalog {
     cells.forEach((cell, index) => {
       if (this.columns[index] || !cell.trim()) return;
       if (IS_URL.test(cell.trim())) text += `,${cell}`;
-      else this.problem(line, index + 1, `"${cell.trim().slice(0, 60)}" stands in a column without a name and is no URL`);
+      else this.problem(line, index + 1, `"${cell.trim().slice(0, 60)}" is in a column without a name and is not a URL`);
     });
     const product = { line, serial: (cells[serial] ?? "").trim(), name: (cells[name] ?? "").trim(), urls: splitUrls(text) };
     if (!product.name) this.problem(line, name + 1, "the product has no name; give it one, or delete the row");
@@ -292,8 +292,8 @@ class Catalog {
 
   end() {
     if (this.columns === null) this.problem(1, 1, `the file is empty; its first line must name the columns ${WANTED.map(({ own }) => `"${own}"`).join(", ")}`);
-    else if (this.found && !this.products) this.problem(this.headerLine, this.found.images + 1, "there is no product below the header; add one a row");
-    else if (this.found && !this.anyUrl && !this.full) this.problem(this.headerLine, this.found.images + 1, "there is not one URL in this column; write URLs in full, such as https://example.com/photo.jpg");
+    else if (this.found && !this.products) this.problem(this.headerLine, this.found.images + 1, "there is no product below the header; add one per row");
+    else if (this.found && !this.anyUrl && !this.full) this.problem(this.headerLine, this.found.images + 1, "there is no URL in this column; write complete URLs, such as https://example.com/photo.jpg");
     const { columns, rows, products, images, problems } = this;
     problems.sort((one, other) => one.line - other.line);
     return { columns: columns ?? [], rows, products, images, problems };

@@ -1,16 +1,16 @@
-// Two versions of one image over each other, with a slider between them.
+// Two versions of an image on top of each other, with a slider between them.
 
 import { el, icon } from "./dom.js";
 import { compressedPath, originalAddress } from "./pictures.js";
 import { saving, size } from "./words.js";
 
-/** Open the comparison of an image with what it was; `place` is its place in the request. */
+/** Open the comparison of an image with its original; `place` is its position in the request. */
 export function compare({ id, place, image, what }) {
   const stop = new AbortController();
   const before = el("img", { class: "before", alt: `Before: ${what}` });
   const after = el("img", { class: "after", alt: `After: ${what}`, src: compressedPath(image) });
-  const slider = el("input", { type: "range", min: 0, max: 100, step: 0.5, value: 50, "aria-label": "How much of the image before is shown" });
-  const message = el("p", { class: "notice", role: "status" }, "Fetching the image as it was …");
+  const slider = el("input", { type: "range", min: 0, max: 100, step: 0.5, value: 50, "aria-label": "Share of the original that is shown" });
+  const message = el("p", { class: "notice", role: "status" }, "Fetching the original …");
   const handle = el("span", { class: "handle", "aria-hidden": "true" }, icon("left"), icon("right"));
   const picture = el("div", { class: "picture" }, after, before, handle);
   const stage = el("div", { class: "stage", tabindex: "0", role: "group", "aria-label": "The image before and after" }, picture);
@@ -54,11 +54,11 @@ async function load(before, { id, place, signal }, { picture, message, slider })
     if (signal.aborted) return;
     before.remove();
     slider.disabled = true;
-    message.textContent = "The host does not give the image as it was any more, or this browser cannot show its format. You see the compressed one.";
+    message.textContent = "The original is no longer available from its host, or this browser cannot show its format. This is the compressed image.";
   }
 }
 
-/** Move the slider by the pointer on the picture, too. */
+/** Also move the slider with the pointer on the picture. */
 function drag(picture, stage, slider, moved) {
   const to = (event) => {
     const box = picture.getBoundingClientRect();

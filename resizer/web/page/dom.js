@@ -1,8 +1,8 @@
-// Make elements, and say things to those who listen rather than look.
+// Create elements, and announce texts to screen readers.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Make an element: `onclick` and its like are listeners, null and false leave an attribute out. */
+/** Create an element. Functions such as `onclick` become listeners; null and false omit an attribute. */
 export function el(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -27,7 +27,7 @@ const PATHS = {
   right: "M9 5l7 7-7 7",
 };
 
-/** Make an icon; what it means must stand beside it in words. */
+/** Create an icon, which is hidden from screen readers: its meaning needs a text beside it. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -39,22 +39,22 @@ export function icon(name) {
   return svg;
 }
 
-/** Have a screen reader say it when it comes to it. */
+/** Have screen readers read a text aloud. */
 export function announce(text) {
   document.getElementById("announcer").textContent = text;
 }
 
-/** Set a text only where it changes, so that nothing is read twice. */
+/** Set a text if it differs, so that screen readers do not repeat it. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Make a field to choose in, of values and their names. */
+/** Create a selection field from values and their names. */
 export function choice(id, options, chosen) {
   return el("select", { id }, options.map(([value, name]) => el("option", { value, selected: value === chosen }, name)));
 }
 
-/** Ask with a dialog; resolves to whether the answer was yes. */
+/** Ask a question in a dialog; resolves to whether the answer is yes. */
 export function ask(title, text, { yes, no, danger = false }) {
   return new Promise((resolve) => {
     const dialog = el(

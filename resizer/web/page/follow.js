@@ -1,19 +1,19 @@
-// Follow a request to its end: by server-sent events, and by asking where those do not come through.
+// Follow a request to its end by server-sent events, or by polling if those are blocked.
 
 import { call, json, Problem } from "./api.js";
 
-const SILENT = 20_000; // ms; the service sends a comment every 15 s, a proxy that gathers what it passes on does not
-const ASK_EVERY = 2_000; // ms
-const SOON = 500; // ms after a stream that was cut
-const LONGEST_PAUSE = 10_000; // ms between two tries while the service is away
+const SILENT = 20_000; // ms; the service sends a comment every 15 s, which a buffering proxy withholds
+const POLL = 2_000; // ms
+const SOON = 500; // ms after an interrupted stream
+const LONGEST_PAUSE = 10_000; // ms between attempts while the service is unreachable
 
 /**
- * Tell `onstate` each status body until the final one. `onlost` is told whether the connection is lost.
- * Throws `Problem` where the request is not there, and when the signal is aborted.
+ * Call `onstate` with each status until the final one, and `onlost` with whether the connection is lost.
+ * Throws `Problem` if there is no such request, and the signal's reason if it is aborted.
  */
 export async function follow(id, { onstate, onlost, signal }) {
-  let silent = 0; // streams that told nothing while the service was there
-  let away = 0; // tries in a row that reached nobody
+  let silent = 0; // streams without events while the service was reachable
+  let away = 0; // attempts in a row that failed
   for (;;) {
     try {
       let state = silent < 2 ? await stream(id, onstate, signal) : null;
@@ -32,11 +32,11 @@ export async function follow(id, { onstate, onlost, signal }) {
       away += 1;
       onlost(true);
     }
-    await pause(away ? Math.min(500 * 2 ** away, LONGEST_PAUSE) : silent ? ASK_EVERY : SOON, signal);
+    await pause(away ? Math.min(500 * 2 ** away, LONGEST_PAUSE) : silent ? POLL : SOON, signal);
   }
 }
 
-/** Read a stream until its end; returns the last state, null where none came. Throws what `call` does but `Unreachable`. */
+/** Read a stream until its end; returns the last state or null. Throws as `call` does, except `Unreachable`. */
 async function stream(id, onstate, signal) {
   const quiet = new AbortController();
   let timer = 0;
@@ -58,7 +58,7 @@ async function stream(id, onstate, signal) {
       }
     }
   } catch (error) {
-    // cut off, silent or not let through: what came counts
+    // interrupted, silent or blocked: the states received count
     if (signal.aborted || error instanceof Problem) throw error;
   } finally {
     clearTimeout(timer);
@@ -66,7 +66,7 @@ async function stream(id, onstate, signal) {
   return last;
 }
 
-/** Yield the data of each event, and "" for a sign of life (HTML standard, 9.2.6). */
+/** Yield the data of each event, and "" for each comment (HTML standard, 9.2.6). */
 async function* messages(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";

@@ -1,4 +1,4 @@
-// The images of a request: however many there are, only those that can be seen are in the page.
+// The images of a request; only the visible rows are in the page.
 
 import { json, Problem } from "./api.js";
 import { compare } from "./compare.js";
@@ -6,15 +6,15 @@ import { el, icon } from "./dom.js";
 import { compressedPath, originalAddress } from "./pictures.js";
 import { count, faultName, saving, size, statusName } from "./words.js";
 
-const PAGE = 100; // images asked for at once
-const PAGES = 60; // kept
-const BEYOND = 4; // rows above and below what can be seen
-const TALLEST = 8_000_000; // px; browsers draw nothing beyond some sixteen million
-const AGAIN = 2_000; // ms until what did not come is asked for again
-const SETTLED = 250; // ms that a row must be in view before its image is fetched from its host again
+const PAGE = 100; // images per call
+const PAGES = 60; // pages in memory
+const BEYOND = 4; // rows above and below the visible ones
+const TALLEST = 8_000_000; // px; browsers draw nothing beyond about sixteen million
+const AGAIN = 2_000; // ms until a failed page is loaded again
+const SETTLED = 250; // ms that a row must be visible before its original is fetched
 
 export class Gallery {
-  /** `onrefused` is told where the service has the request no more, or gives it to others only. */
+  /** `onrefused` is called if the request no longer exists or needs another token. */
   constructor(id, { signal, refresh, onrefused }) {
     this.id = id;
     this.signal = signal;
@@ -23,8 +23,8 @@ export class Gallery {
     this.filter = "all";
     this.total = 0;
     this.element = el("div", { class: "gallery", role: "list", "aria-label": "Images" });
-    this.rows = new Map(); // in the page, by place
-    this.pages = new Map(); // by number, the one read last at the end
+    this.rows = new Map(); // by place in the list
+    this.pages = new Map(); // by number, the latest one last
     this.asked = new Set();
     this.draw = () => this.drawing ??= requestAnimationFrame(() => { this.drawing = null; this.arrange(); });
     addEventListener("scroll", this.draw, { signal, passive: true });
@@ -32,12 +32,12 @@ export class Gallery {
     signal.addEventListener("abort", () => { clearTimeout(this.timer); this.rows.forEach((row) => row.leave()); });
   }
 
-  /** Show what a new state of the request says. */
+  /** Show a new state of the request. */
   update(state) {
     this.state = state;
     this.total = this.filter === "failed" ? state.images.failed : state.images.total;
     this.draw();
-    // the last state comes with all images final, and must be seen as such
+    // with the final state every image is final: read them once more
     if (state.done) this.look();
     else this.timer ??= setTimeout(() => this.look(), this.refresh);
   }
@@ -49,7 +49,7 @@ export class Gallery {
     this.update(this.state);
   }
 
-  /** Know nothing any more of what was read. */
+  /** Discard everything that was read. */
   forget() {
     this.pages.clear();
     this.asked = new Set();
@@ -58,7 +58,7 @@ export class Gallery {
     this.element.replaceChildren();
   }
 
-  /** Read again what is shown and may have changed. */
+  /** Read again the visible pages that may have changed. */
   look() {
     clearTimeout(this.timer);
     this.timer = null;
@@ -79,7 +79,7 @@ export class Gallery {
     const early = !this.state.done;
     try {
       const images = this.filter === "failed" ? await this.inTurn(number) : await this.page(number * PAGE - 1);
-      if (asked !== this.asked) return; // of a list that is not shown any more
+      if (asked !== this.asked) return; // the list was replaced
       this.pages.delete(number);
       this.pages.set(number, images);
       if (this.pages.size > PAGES) this.pages.delete(this.pages.keys().next().value);
@@ -90,7 +90,7 @@ export class Gallery {
       else setTimeout(this.draw, AGAIN);
     } finally {
       asked.delete(number);
-      // what was read before the end may not show it
+      // read before the end, so possibly outdated
       if (early && this.state.done && asked === this.asked) this.look();
     }
   }
@@ -101,7 +101,7 @@ export class Gallery {
     return data;
   }
 
-  /** A page of a filtered list: where it begins, the page before says. */
+  /** A page of a filtered list; the previous page says where it begins. */
   async inTurn(number) {
     const before = number ? this.pages.get(number - 1) ?? (await this.inTurn(number - 1)) : null;
     if (before && !before.next) return [];
@@ -117,7 +117,7 @@ export class Gallery {
     const tall = Math.min(whole, TALLEST);
     this.element.style.height = `${tall}px`;
     const above = Math.min(Math.max(-this.element.getBoundingClientRect().top, 0), Math.max(tall - innerHeight, 0));
-    // where the list is too tall to be drawn, a step of the bar is more than a step in the list
+    // in a list too tall to draw, the scroll bar moves further than the list
     const offset = tall < whole ? (above / (tall - innerHeight)) * (whole - innerHeight) : above;
     const first = Math.max(Math.floor(offset / height) - BEYOND, 0);
     const last = Math.min(Math.ceil((offset + innerHeight) / height) + BEYOND, this.total);
@@ -144,16 +144,16 @@ export class Gallery {
     const row = this.rows.get(place);
     const known = image ? JSON.stringify(image) : "";
     if (row?.known === known || (row && !image)) return;
-    const made = new Row(this.id, place, image);
-    made.known = known;
-    made.element.setAttribute("aria-posinset", place + 1);
+    const created = new Row(this.id, place, image);
+    created.known = known;
+    created.element.setAttribute("aria-posinset", place + 1);
     row?.leave();
-    if (row) row.element.replaceWith(made.element);
-    else this.insert(place, made.element);
-    this.rows.set(place, made);
+    if (row) row.element.replaceWith(created.element);
+    else this.insert(place, created.element);
+    this.rows.set(place, created);
   }
 
-  /** Rows stand in the page in their order, for whoever goes through them by keyboard. */
+  /** Insert a row in the order of the list, which keyboard navigation follows. */
   insert(place, element) {
     let after = null;
     for (const [other, row] of this.rows) {
@@ -180,7 +180,7 @@ const ROWS = {
     const what = `${image.product_name}, image ${image.position}`;
     const after = el("img", { src: compressedPath(image), alt: "", loading: "lazy", decoding: "async" });
     const before = el("span", { class: "thumb before" });
-    // not while rows fly by: each is a download from the shop's host
+    // not while scrolling fast: each original is a download from the shop's host
     const timer = setTimeout(() => original(before, id, place, row.stop.signal), SETTLED);
     row.stop.signal.addEventListener("abort", () => clearTimeout(timer));
     const open = () => compare({ id, place, image, what });
@@ -216,10 +216,10 @@ function about(image) {
     el("p", { class: "address quiet", title: image.input_url }, image.input_url));
 }
 
-/** Show the image as its host has it; where it cannot be shown, say so. */
+/** Show the original from its host, or that it is not available. */
 async function original(box, id, place, signal) {
   const image = el("img", { alt: "", decoding: "async" });
-  // whoever scrolls on needs the connection for other rows
+  // after scrolling on, other rows need the connection
   signal.addEventListener("abort", () => image.removeAttribute("src"), { once: true });
   try {
     image.src = await originalAddress(id, place, signal);
@@ -228,6 +228,6 @@ async function original(box, id, place, signal) {
   } catch {
     if (signal.aborted) return;
     box.classList.add("none");
-    box.replaceChildren(el("span", { class: "unseen" }, "The original cannot be shown."), icon("picture"));
+    box.replaceChildren(el("span", { class: "unseen" }, "The original is not available."), icon("picture"));
   }
 }

@@ -1,11 +1,11 @@
-// How large images become, and what fills the rest: the fields of it, of which some matter only beside others.
+// The fields for size, fit and background; some apply only with certain values of others.
 
 import { choice, el, write } from "./dom.js";
 
 const FITS = [
-  ["inside", "Fit inside the limits"],
-  ["cover", "Fill the box, crop the rest"],
-  ["pad", "Fit inside, fill up the box"],
+  ["inside", "Fit within the limits"],
+  ["cover", "Fill the box and crop the rest"],
+  ["pad", "Fit within the box and pad it"],
 ];
 
 const GROUNDS = [
@@ -15,7 +15,7 @@ const GROUNDS = [
 ];
 
 export class Shape {
-  /** `format` is the field of the format: transparency that becomes JPEG needs a background. */
+  /** `format` is the format field: transparent images that become JPEG need a background. */
   constructor(settings, format) {
     this.settings = settings;
     this.format = format;
@@ -39,31 +39,31 @@ export class Shape {
     this.show();
   }
 
-  /** Show what matters with what is chosen now. */
+  /** Show the fields that apply to the current choices. */
   show() {
     const filled = this.fit.value !== "inside";
     for (const each of [this.width, this.height]) {
       each.required = filled;
-      each.placeholder = filled ? "needed" : "no limit";
+      each.placeholder = filled ? "required" : "no limit";
     }
     const padded = this.fit.value === "pad", jpeg = this.format.value === "jpeg";
     this.place.hidden = !padded && !jpeg;
     this.colour.hidden = this.ground.value !== "colour";
-    const around = jpeg ? "Around images, and behind what is transparent." : "Around images.";
-    const where = padded ? around : "Behind what is transparent.";
-    const clear = jpeg ? "White: a JPEG has no transparency." : "White where a format has no transparency.";
+    const around = jpeg ? "Around images and behind transparent parts." : "Around images.";
+    const where = padded ? around : "Behind transparent parts.";
+    const clear = jpeg ? "White, because JPEG has no transparency." : "White if the format has no transparency.";
     write(this.means, this.ground.value === "none" ? clear : where);
   }
 
-  /** What is sent. */
-  given() {
+  /** Return the options to send. */
+  options() {
     const { settings } = this;
-    const given = { fit: this.fit.value };
-    // 0 is the service's word for no limit, whatever its own setting
-    if (this.width.value || settings.max_width) given.max_width = this.width.value || "0";
-    if (this.height.value || settings.max_height) given.max_height = this.height.value || "0";
-    if (!this.place.hidden) given.background = this.ground.value === "colour" ? this.colour.value : this.ground.value;
-    return given;
+    const options = { fit: this.fit.value };
+    // 0 is no limit, whatever the server's default
+    if (this.width.value || settings.max_width) options.max_width = this.width.value || "0";
+    if (this.height.value || settings.max_height) options.max_height = this.height.value || "0";
+    if (!this.place.hidden) options.background = this.ground.value === "colour" ? this.colour.value : this.ground.value;
+    return options;
   }
 }
 

@@ -1,4 +1,4 @@
-// The first view: choose a CSV, see what is in it, say what is wanted, and send it.
+// The first view: choose a CSV, check it, set options, and send it.
 
 import { newKey, Problem, Unreachable, upload } from "./api.js";
 import { readCatalog } from "./catalog.js";
@@ -7,7 +7,7 @@ import { Shape } from "./shape.js";
 import { many, size } from "./words.js";
 
 const FORMATS = [
-  ["keep", "As each image is"],
+  ["keep", "Keep each image's format"],
   ["jpeg", "JPEG"],
   ["png", "PNG"],
   ["webp", "WebP"],
@@ -15,26 +15,26 @@ const FORMATS = [
 ];
 
 const EFFORTS = [
-  ["fast", "Fast: larger files, sooner"],
+  ["fast", "Fast: larger files in less time"],
   ["balanced", "Balanced"],
-  ["small", "Small: smaller files, later"],
+  ["small", "Small: smaller files in more time"],
 ];
 
-/** What a quality means, from the best down. */
+/** Lowest quality of each range, and its effect. */
 const QUALITIES = [
-  [90, "Hardly smaller; for print and zoom."],
-  [75, "About half the size, as most shops have it."],
-  [60, "About a third of the size; no difference on a screen."],
-  [40, "About a quarter of the size; no difference at the usual viewing size."],
-  [20, "Very small; edges and even areas begin to show it."],
-  [1, "As small as can be; for previews."],
+  [90, "Slightly smaller files, for print and zoom."],
+  [75, "About half the size, as most shops use."],
+  [60, "About a third of the size; no visible difference on a screen."],
+  [40, "About a quarter of the size; no visible difference at normal viewing size."],
+  [20, "Very small files; edges and flat areas begin to show artefacts."],
+  [1, "The smallest files, for previews."],
 ];
 
 export function showStart({ main, settings, signal }) {
   const form = el("div", { class: "start" });
   main.append(
     el("h1", {}, "Compress a whole catalogue"),
-    el("p", { class: "lead" }, "Give it a CSV with the addresses of your product images. You get the same CSV back, with the addresses of compressed ones."),
+    el("p", { class: "lead" }, "Upload a CSV with the URLs of your product images. You get the CSV back with the URLs of the compressed images."),
     form,
   );
   const view = new Start(form, settings, signal);
@@ -66,10 +66,10 @@ class Start {
         this.chooser("Choose a file", "primary"),
         el("p", { class: "quiet" }, "Columns ", el("code", {}, "S. No."), ", ", el("code", {}, "Product Name"), " and ", el("code", {}, "Input Image Urls"), ` · up to ${size(this.settings.max_upload_size)}`),
         el("p", {}, el("a", { href: "page/sample.csv", download: "sample.csv" }, "Download a sample CSV"))),
-      el("ol", { class: "steps", "aria-label": "How it goes" },
-        el("li", {}, el("strong", {}, "Check"), " The file is read here in your browser; nothing is sent yet."),
-        el("li", {}, el("strong", {}, "Watch"), " Images appear as they are done, before and after side by side."),
-        el("li", {}, el("strong", {}, "Take"), " Download the result as a CSV, or all images in a ZIP.")),
+      el("ol", { class: "steps", "aria-label": "Steps" },
+        el("li", {}, el("strong", {}, "Check"), " Your browser reads the file; nothing is sent yet."),
+        el("li", {}, el("strong", {}, "Watch"), " Images appear as they are compressed, before and after side by side."),
+        el("li", {}, el("strong", {}, "Download"), " Get the result as a CSV, or all images in a ZIP.")),
     );
   }
 
@@ -88,34 +88,34 @@ class Start {
     try {
       catalog = await readCatalog(file);
     } catch (error) {
-      catalog = { columns: [], rows: [], products: 0, images: 0, problems: [{ line: 1, column: 1, message: `The file cannot be read: ${error.message}` }] };
+      catalog = { columns: [], rows: [], products: 0, images: 0, problems: [{ line: 1, column: 1, message: `Cannot read the file: ${error.message}` }] };
     }
     if (this.signal.aborted || this.file !== file) return;
-    if (file.size > limit) catalog.problems = [{ line: 1, column: 1, message: `The file has ${size(file.size)}; the service takes ${size(limit)} at most. Split it.` }];
+    if (file.size > limit) catalog.problems = [{ line: 1, column: 1, message: `The file has ${size(file.size)}, and the limit is ${size(limit)}. Split it into several files.` }];
     this.show(catalog);
   }
 
   show(catalog) {
     const { products, images, problems } = catalog;
     const fine = problems.length === 0;
-    const told = fine ? `${many(products, "product")}, ${many(images, "image")}` : `${many(problems.length, "problem")}: nothing can be sent yet`;
+    const summary = fine ? `${many(products, "product")}, ${many(images, "image")}` : `${many(problems.length, "problem")}: the file cannot be sent yet`;
     this.problems = el("div", {});
     const heading = el("h2", { tabindex: "-1" }, this.file.name);
     this.form.replaceChildren(
       el("section", { class: "card", "aria-label": "The chosen file" },
         el("div", { class: "file" },
-          el("div", {}, heading, el("p", { class: fine ? "quiet" : "bad" }, `${size(this.file.size)} · ${told}`)),
+          el("div", {}, heading, el("p", { class: fine ? "quiet" : "bad" }, `${size(this.file.size)} · ${summary}`)),
           this.chooser("Choose another")),
         this.problems,
         catalog.rows.length ? preview(catalog) : null),
       fine ? this.options(images) : "",
     );
-    this.tell(problems, "Mend this in the file, save it and choose it again:");
+    this.list(problems, "Fix these problems, save the file, and choose it again:");
     heading.focus();
-    announce(`${this.file.name}: ${told}`);
+    announce(`${this.file.name}: ${summary}`);
   }
 
-  tell(problems, words) {
+  list(problems, words) {
     this.problems.replaceChildren(problems.length ? problemList(problems, words) : "");
   }
 
@@ -124,14 +124,14 @@ class Start {
     const quality = el("input", { type: "range", id: "quality", min: 1, max: 100, value: settings.quality, "aria-describedby": "quality-means" });
     const shown = el("output", { for: "quality" });
     const means = el("p", { class: "quiet", id: "quality-means" });
-    const tell = () => {
+    const update = () => {
       write(shown, quality.value);
       const words = QUALITIES.find(([from]) => Number(quality.value) >= from)[1];
-      write(means, Number(quality.value) === settings.quality ? `${words} This is the service's own setting.` : words);
+      write(means, Number(quality.value) === settings.quality ? `${words} This is the server's default.` : words);
       quality.setAttribute("aria-valuetext", `${quality.value}: ${words}`);
     };
-    quality.addEventListener("input", tell);
-    tell();
+    quality.addEventListener("input", update);
+    update();
     const format = choice("format", FORMATS, settings.format);
     const effort = choice("effort", EFFORTS, settings.effort);
     const shape = new Shape(settings, format);
@@ -140,9 +140,9 @@ class Start {
     const progress = el("div", { class: "sending" });
     const form = el("form", { class: "card options", "aria-label": "Options", onsubmit: (event) => {
       event.preventDefault();
-      const given = { quality: quality.value, format: format.value, effort: effort.value, ...shape.given() };
-      if (webhook.value.trim()) given.webhook_url = webhook.value.trim();
-      this.send(given, button, progress);
+      const chosen = { quality: quality.value, format: format.value, effort: effort.value, ...shape.options() };
+      if (webhook.value.trim()) chosen.webhook_url = webhook.value.trim();
+      this.send(chosen, button, progress);
     } },
     el("h2", {}, "Options"),
     el("div", { class: "fields" },
@@ -150,8 +150,8 @@ class Start {
       el("div", { class: "field" }, el("label", { for: "format" }, "Format"), format),
       el("div", { class: "field" }, el("label", { for: "effort" }, "Effort"), effort),
       ...shape.fields,
-      el("div", { class: "field wide" }, el("label", { for: "webhook" }, "Webhook (optional)"), webhook, el("p", { class: "quiet", id: "webhook-means" }, "Is called once all images are done."))),
-    el("p", { class: "quiet" }, "No image is enlarged, and none that keeps its format and size becomes larger in bytes."),
+      el("div", { class: "field wide" }, el("label", { for: "webhook" }, "Webhook (optional)"), webhook, el("p", { class: "quiet", id: "webhook-means" }, "The URL to notify when the request ends."))),
+    el("p", { class: "quiet" }, "No image is enlarged. An image that keeps its format and dimensions never gets more bytes."),
     el("div", { class: "actions" }, button, progress));
     return form;
   }
@@ -162,12 +162,12 @@ class Start {
     const words = el("span", {}, "Sending …");
     place.replaceChildren(bar, words, el("button", { type: "button", class: "plain", onclick: () => stop.abort() }, "Stop"));
     this.sending = button.disabled = true;
-    const wanted = JSON.stringify(options);
-    if (this.post?.wanted !== wanted) this.post = { wanted, key: newKey() };
-    this.tell([]);
+    const text = JSON.stringify(options);
+    if (this.post?.text !== text) this.post = { text, key: newKey() };
+    this.list([]);
     const onprogress = (share) => {
       bar.value = share;
-      write(words, share < 1 ? `${Math.round(100 * share)} % sent` : "Sent. The service is reading it …");
+      write(words, share < 1 ? `${Math.round(100 * share)} % sent` : "Sent. The service is checking the file …");
     };
     try {
       const { request_id: id } = await upload(this.file, options, this.post.key, { onprogress, signal: AbortSignal.any([this.signal, stop.signal]) });
@@ -182,9 +182,9 @@ class Start {
   }
 
   fail(error) {
-    if (error instanceof Problem && error.errors.length) this.tell(error.errors, "The service has not taken the file:");
+    if (error instanceof Problem && error.errors.length) this.list(error.errors, "The service refused the file. Fix these problems, save the file, and choose it again:");
     else {
-      const words = error instanceof Unreachable ? `${error.message} Press the button again: it is taken only once.` : `Nothing was sent. ${error.message}`;
+      const words = error instanceof Unreachable ? `${error.message} Press the button again: the file is accepted only once.` : `The service refused the upload: ${error.message}`;
       this.problems.replaceChildren(el("p", { class: "notice bad", role: "alert" }, icon("alert"), ` ${words}`));
     }
     this.problems.scrollIntoView({ block: "center" });
@@ -194,7 +194,7 @@ class Start {
 function problemList(problems, words) {
   return el("div", { class: "notice bad", role: "alert" },
     el("p", {}, icon("alert"), ` ${words}`),
-    el("ul", {}, problems.map(({ line, column, message }) => el("li", {}, el("strong", {}, `Line ${line}, column ${column}`), ` ${message}`))));
+    el("ul", {}, problems.map(({ line, column, message }) => el("li", {}, el("strong", {}, `Line ${line}, column ${column}:`), ` ${message}`))));
 }
 
 function preview({ rows, products }) {

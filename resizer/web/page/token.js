@@ -1,26 +1,26 @@
-// Keep the token that the service wants, and ask for it once.
+// Store the service's token, and ask for it once.
 
 import { el } from "./dom.js";
 
 const KEY = "resizer-token";
 
 let asking = null;
-let given = null; // where the browser keeps nothing for pages, until this one is left
+let unsaved = null; // until the page is closed, for browsers without local storage
 
 export function token() {
   try {
-    return localStorage.getItem(KEY) ?? given;
+    return localStorage.getItem(KEY) ?? unsaved;
   } catch {
-    return given;
+    return unsaved;
   }
 }
 
 function keep(text) {
-  given = text;
+  unsaved = text;
   try {
     localStorage.setItem(KEY, text);
   } catch {
-    // it is asked for again next time
+    // `unsaved` has it until the page is closed
   }
 }
 
@@ -32,17 +32,17 @@ export function forgetToken() {
   }
 }
 
-/** Ask for a token in place of the one refused, however many calls want it; resolves to whether there is one. */
+/** Ask for a token in place of the refused one; concurrent callers share one dialog. Resolves to whether there is one. */
 export function askToken(refused) {
   if (token() && token() !== refused) return Promise.resolve(true);
-  asking ??= shown().finally(() => { asking = null; });
+  asking ??= showDialog().finally(() => { asking = null; });
   return asking;
 }
 
-function shown() {
+function showDialog() {
   const before = token();
   return new Promise((resolve) => {
-    const field = el("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false", pattern: "\\s*[!-~]+\\s*", title: "letters, digits and signs, without spaces" });
+    const field = el("input", { id: "token", type: "password", autocomplete: "current-password", required: true, spellcheck: "false", pattern: "\\s*[!-~]+\\s*", title: "Letters, digits and punctuation, without spaces" });
     const dialog = el(
       "dialog",
       { class: "ask", "aria-labelledby": "token-title", onclose: () => { dialog.remove(); resolve(dialog.returnValue === "given"); } },
@@ -52,14 +52,14 @@ function shown() {
         document.getElementById("forget").hidden = false;
         dialog.close("given");
       } },
-      el("h2", { id: "token-title" }, "This service wants a token"),
+      el("h2", { id: "token-title" }, "This service needs a token"),
       before ? el("p", { class: "bad", role: "alert" }, "The token was not accepted.") : null,
-      el("p", {}, "Whoever runs the service has given you one. It stays in this browser."),
+      el("p", {}, "Enter the token from the operator of the service. It is stored in this browser only."),
       el("label", { for: "token" }, "Token"),
       field,
       el("div", { class: "actions end" },
-        el("button", { type: "button", onclick: () => dialog.close() }, "Not now"),
-        el("button", { class: "primary" }, "Go on"))),
+        el("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+        el("button", { class: "primary" }, "Continue"))),
     );
     document.body.append(dialog);
     dialog.showModal();

@@ -1,13 +1,13 @@
-// One request: how far it is, what came of each image, and what can be taken or done.
+// One request: its progress, its images, and its actions.
 
 import { call, Problem, save } from "./api.js";
 import { announce, ask, el, icon, write } from "./dom.js";
 import { follow } from "./follow.js";
 import { Gallery } from "./gallery.js";
-import { age, count, duration, many, saving, size, statusName, wish } from "./words.js";
+import { age, count, duration, many, optionsText, saving, size, statusName } from "./words.js";
 
-const RATE_OVER = 10_000; // ms that the rate looks back
-const REFRESH = 1_000; // ms between two looks at the images that are shown
+const RATE_OVER = 10_000; // ms; window of the rate
+const REFRESH = 1_000; // ms between updates of the visible images
 
 export function showWatch({ main, signal, lost }, id) {
   new Watch(main, signal, lost, id).begin();
@@ -19,12 +19,12 @@ class Watch {
     this.signal = signal;
     this.lost = lost;
     this.id = id;
-    this.told = -1; // tenths of the images that were announced
+    this.announced = -1; // tenths of the images done
     this.seen = []; // [time, images done], for the rate
   }
 
   async begin() {
-    this.main.replaceChildren(el("div", { class: "card busy", role: "status" }, "Looking it up …"));
+    this.main.replaceChildren(el("div", { class: "card busy", role: "status" }, "Loading …"));
     await this.follow();
   }
 
@@ -42,8 +42,8 @@ class Watch {
     document.title = "resizer";
     this.main.replaceChildren(el("div", { class: "card empty" },
       icon("picture"),
-      el("h1", {}, gone ? "There is no such request" : "This request cannot be shown"),
-      el("p", {}, gone ? "It may have been deleted, or the address is not complete." : error.message),
+      el("h1", {}, gone ? "There is no such request" : "Cannot show this request"),
+      el("p", {}, gone ? "It may have been deleted, or the address is incomplete." : error.message),
       el("p", {}, el("a", { href: "#/requests", class: "button" }, "All requests"))));
   }
 
@@ -80,7 +80,7 @@ class Watch {
     write(this.buttons.csv.lastChild, state.done ? " Result CSV" : " Result so far");
     this.buttons.zip.hidden = !completed || !state.done;
     this.tabs(state);
-    this.tell(state, done, share);
+    this.report(state, done, share);
     this.gallery.update(state);
   }
 
@@ -90,15 +90,15 @@ class Watch {
     while (this.seen.length > 2 && now - this.seen[1][0] > RATE_OVER) this.seen.shift();
     if (state.done) {
       const seconds = (Date.parse(state.finished_at) - Date.parse(state.started_at ?? state.created_at)) / 1000;
-      // from the first start, so a retry of later is in it
-      write(this.facts.left, `took ${duration(seconds)}`);
-      write(this.facts.rate, seconds > 1 && !this.retried ? `${(state.images.total / seconds).toFixed(1)} images a second` : "");
+      // since the first start, so a later retry is included
+      write(this.facts.left, `Took ${duration(seconds)}`);
+      write(this.facts.rate, seconds > 1 && !this.retried ? `${(state.images.total / seconds).toFixed(1)} images per second` : "");
       return;
     }
     const [then, before] = this.seen[0];
     const rate = now > then ? (1000 * (done - before)) / (now - then) : 0;
-    write(this.facts.left, rate ? `${duration(state.images.pending / rate)} left` : done ? "waiting for image hosts" : "starting");
-    write(this.facts.rate, rate ? `${rate.toFixed(1)} images a second` : "");
+    write(this.facts.left, rate ? `${duration(state.images.pending / rate)} left` : done ? "Waiting for image hosts" : "Starting");
+    write(this.facts.rate, rate ? `${rate.toFixed(1)} images per second` : "");
   }
 
   tabs({ images: { total, failed } }) {
@@ -113,14 +113,14 @@ class Watch {
     this.gallery.choose(which);
   }
 
-  tell(state, done, share) {
+  report(state, done, share) {
     const tenth = state.done ? 11 : Math.floor(10 * share);
-    if (tenth === this.told) return;
-    if (this.told >= 0 || state.done) {
+    if (tenth === this.announced) return;
+    if (this.announced >= 0 || state.done) {
       const failed = state.images.failed ? `, ${count(state.images.failed)} failed` : "";
       announce(state.done ? `${statusName(state.status)}: ${many(state.images.completed, "image")} compressed${failed}.` : `${10 * tenth} percent done${failed}.`);
     }
-    this.told = tenth;
+    this.announced = tenth;
   }
 
   draw(state) {
@@ -137,9 +137,9 @@ class Watch {
     };
     this.gallery = new Gallery(this.id, { signal: this.signal, refresh: REFRESH, onrefused: (error) => this.missing(error) });
     const { recipe } = state;
-    const wanted = wish(recipe);
+    const options = optionsText(recipe);
     this.main.replaceChildren(
-      el("div", { class: "title" }, el("div", {}, this.title, el("p", { class: "quiet" }, `${many(state.products, "product")} · ${wanted} · sent `, el("time", { datetime: state.created_at, title: new Date(state.created_at).toLocaleString() }, age(state.created_at)))), this.status),
+      el("div", { class: "title" }, el("div", {}, this.title, el("p", { class: "quiet" }, `${many(state.products, "product")} · ${options} · uploaded `, el("time", { datetime: state.created_at, title: new Date(state.created_at).toLocaleString() }, age(state.created_at)))), this.status),
       el("section", { class: "card standing", "aria-label": "Progress" },
         this.bar.element,
         el("dl", { class: "facts" },
@@ -170,7 +170,7 @@ class Watch {
   }
 
   async act(button, action) {
-    // not disabled: that would take the focus from it
+    // a disabled button would lose the focus
     if (button.ariaBusy === "true") return;
     button.ariaBusy = "true";
     this.error.replaceChildren();
@@ -186,11 +186,11 @@ class Watch {
   async copy() {
     try {
       await navigator.clipboard.writeText(location.href);
-      announce("The link is copied.");
+      announce("Link copied.");
       write(this.buttons.link.lastChild, " Copied");
       setTimeout(() => write(this.buttons.link.lastChild, " Copy link"), 2000);
     } catch {
-      // no clipboard without https: then it can be copied by hand
+      // the clipboard needs https: show the link to copy by hand
       const field = el("input", { type: "text", readonly: true, "aria-label": "Link to this request", value: location.href });
       this.error.replaceChildren(el("p", { class: "notice" }, field));
       field.select();
@@ -199,10 +199,10 @@ class Watch {
 
   async retry() {
     await call(`requests/${this.id}/retry`, { method: "POST", signal: this.signal });
-    announce("Trying again.");
-    this.title.focus({ preventScroll: true }); // the button goes
+    announce("Retrying.");
+    this.title.focus({ preventScroll: true }); // the button disappears
     this.retried = true;
-    this.told = -1;
+    this.announced = -1;
     this.seen = [];
     this.gallery.forget();
     this.follow();
@@ -210,15 +210,15 @@ class Watch {
 
   async cancel() {
     const left = this.state.images.pending;
-    const sure = await ask("Cancel the rest?", `${many(left, "image")} will not be compressed. What is done stays, and the rest can be tried again later.`, { yes: "Cancel the rest", no: "Go on compressing" });
+    const sure = await ask("Cancel the rest?", `${many(left, "image")} will not be compressed. Compressed images are kept, and you can retry the rest later.`, { yes: "Cancel the rest", no: "Keep compressing" });
     if (sure) await call(`requests/${this.id}/cancel`, { method: "POST", signal: this.signal });
   }
 
   async remove() {
-    const sure = await ask(`Delete ${this.state.filename}?`, "The request, its result and all images that no other request uses will be gone for good. Addresses already handed out stop working.", { yes: "Delete", no: "Keep it", danger: true });
+    const sure = await ask(`Delete ${this.state.filename}?`, "This permanently deletes the request, its result, and all compressed images that no other request uses. Their URLs stop working.", { yes: "Delete", no: "Keep", danger: true });
     if (!sure) return;
     await call(`requests/${this.id}`, { method: "DELETE", signal: this.signal });
-    announce(`${this.state.filename} is deleted.`);
+    announce(`${this.state.filename} deleted.`);
     location.hash = "#/requests";
   }
 }

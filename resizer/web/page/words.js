@@ -1,4 +1,4 @@
-// Numbers as people say them.
+// Format numbers, statuses and errors for people.
 
 const WHOLE = new Intl.NumberFormat("en");
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
@@ -20,7 +20,7 @@ export function size(bytes) {
   return `${shown}\u00a0${UNITS[unit]}`;
 }
 
-/** How much smaller: "−75 %". */
+/** The difference in size: "−75 %". */
 export function saving(input, output) {
   if (!input) return "";
   const percent = Math.round((100 * (input - output)) / input);
@@ -52,13 +52,13 @@ const STATUS = {
 export const statusName = (status) => STATUS[status] ?? status;
 
 const FAULTS = {
-  invalid_url: "No address of an image",
+  invalid_url: "Not a valid URL",
   blocked_address: "Address not allowed",
   dns: "Host not found",
   connect: "Host did not answer",
-  tls: "Certificate not accepted",
+  tls: "Invalid certificate",
   timeout: "Took too long",
-  too_many_redirects: "Redirected in circles",
+  too_many_redirects: "Too many redirects",
   too_large: "File too large",
   not_an_image: "Not an image",
   unsupported_format: "Format not supported",
@@ -69,24 +69,24 @@ const FAULTS = {
   storage: "Could not be stored",
 };
 
-/** The reason of a failure in a few words; the error's own message says more. */
+/** The cause of a failure in a few words; the error's message has the details. */
 export function faultName(error) {
   if (error.code !== "http_status") return FAULTS[error.code] ?? error.code;
-  const known = { 401: "Host wants a login", 403: "Host refuses it", 404: "Not found at the host", 410: "Gone from the host" };
-  return `${known[error.http_status] ?? "Host answered with an error"} (${error.http_status})`;
+  const known = { 401: "Host requires a login", 403: "Refused by the host", 404: "Not found at the host", 410: "Removed from the host" };
+  return `${known[error.http_status] ?? "Error from the host"} (${error.http_status})`;
 }
 
-/** What a request asks for, in a line. */
-export function wish({ quality, format, effort, max_width: width, max_height: height, fit, background }) {
-  const ground = background === "none" ? "transparent" : background ?? "white";
+/** The options of a request in one line. */
+export function optionsText({ quality, format, effort, max_width: width, max_height: height, fit, background }) {
+  const colour = background === "none" ? "transparent" : background ?? "white";
   const filled = fit !== "inside";
   return [
     `quality ${quality}`,
-    format === "keep" ? "format as it is" : format.toUpperCase(),
+    format === "keep" ? "format kept" : format.toUpperCase(),
     effort !== "balanced" && `effort ${effort}`,
     filled && `${fit === "cover" ? "cropped" : "padded"} to ${width} × ${height} px`,
     !filled && width && `at most ${width} px wide`,
     !filled && height && `at most ${height} px high`,
-    (fit === "pad" || (format === "jpeg" && background)) && `background ${ground}`,
+    (fit === "pad" || (format === "jpeg" && background)) && `background ${colour}`,
   ].filter(Boolean).join(" · ");
 }

@@ -1,4 +1,4 @@
-"""The API's description as a page for people."""
+"""The API's description as a web page."""
 
 import base64
 import hashlib
@@ -10,11 +10,11 @@ from aiohttp import hdrs, web
 from resizer.web.api.public_address import links_for
 from resizer.web.keys import SETTINGS
 from resizer.web.openapi import describe
-from resizer.web.openapi.docs.page import page_of
+from resizer.web.openapi.docs.layout import page_of
 
 __all__ = ["docs"]
 
-#: stands in the page itself, so that a page that was fetched with a token and saved is complete
+#: embedded, so that a page fetched with a token and saved is complete
 STYLE: Final = files(__name__).joinpath("docs.css").read_text(encoding="utf-8")
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY: Final = (
