@@ -19,7 +19,7 @@ PACE = 0.005  # seconds from one request to the next where latency is measured
 
 
 class Client:
-    """What can be asked of the process."""
+    """Requests to the process."""
 
     def __init__(self, talk: Connection) -> None:
         self._talk = talk

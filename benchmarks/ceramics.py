@@ -32,7 +32,7 @@ GRAIN = 0.012  # of white; a small sensor in daylight
 
 
 def photograph(shot: Shot) -> bytes:
-    """Take the photo; returns an image file. The same shot gives the same photo."""
+    """Draw the photo; returns an image file, equal for equal shots."""
     random = np.random.default_rng(shot.seed)
     width, height = (round(side * OVERSAMPLING) for side in (shot.width, shot.height))
     # pixels for one height of a tall vase
@@ -82,7 +82,7 @@ def _height_of_rows(height: int, scale: float) -> Floats:
 
 
 class _Drawing:
-    """A piece on a canvas: points all over it, of which the nearest to the camera are seen."""
+    """A piece on a canvas: points all over it; the nearest to the camera are visible."""
 
     def __init__(self, canvas: Floats, shot: Shot, scale: float) -> None:
         self._canvas = canvas
@@ -143,7 +143,7 @@ class _Drawing:
         self._depths[pixels] = depth[order]
 
     def _light(self, normal: Floats, facing: Floats, y: Floats, inside: Mask) -> tuple[Floats, Floats]:
-        """Return how much light of window, lamp and room comes to each point, and how much is mirrored."""
+        """Return the light of window, lamp and room at each point, and its reflection."""
         window, lamp = _unit(WINDOW), _unit(FILL)
         direct = np.clip((normal @ window + 0.22) / 1.22, 0, 1) ** 1.25
         filled = np.clip(normal @ lamp, 0, 1)
@@ -232,7 +232,7 @@ def _smooth(points: Floats) -> Floats:
 
 
 def _evenly(curve: Floats, count: int) -> Floats:
-    """Return so many points of the curve at equal distances."""
+    """Return `count` points of the curve at equal distances."""
     way = np.concatenate(((0.0,), np.cumsum(np.hypot(*np.diff(curve, axis=0).T))))
     at = np.linspace(0, way[-1], count)
     return np.stack([np.interp(at, way, curve[:, axis]) for axis in (0, 1)], axis=1).astype(np.float32)

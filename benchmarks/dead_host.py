@@ -47,7 +47,7 @@ def run(options: Options) -> dict[str, Any]:
         stack.enter_context(silent_host(DEAD["hangs"], port))
         stack.enter_context(dropping_host(DEAD["drops"], port))
         for number in range(options.rounds):
-            # there and back, so that a machine that grows slower meanwhile is slower for all
+            # in both directions, so that a machine that slows down affects every run alike
             order = [*runs.items()][:: -1 if number % 2 else 1]
             for name, kinds in order:
                 urls = [f"http://{DEAD[kind]}:{port}" for kind in kinds] + host.urls

@@ -1,4 +1,4 @@
-"""What it costs to hand images to workers, and what a second worker brings.
+"""Measure the cost of sending images to workers, and the gain of a second worker.
 
 Three services take the same photos in turn: the local engine with a process for each core, and the
 distributed one with one and with two workers of one process each. Then workers that do no work show how
@@ -33,7 +33,7 @@ from benchmarks.ways import WARM, Run, Way, timed, urls_of
 READY = re.compile("takes images")
 #: images in flight at most where workers do no work
 FLIGHT = "256"
-#: commits, and round trips, of which the rate is told
+#: commits, and round trips, whose rate is reported
 COMMITS = 300
 TRIPS = 3000
 BOTH_WAYS = ("total_net_input_bytes", "total_net_output_bytes")
@@ -45,7 +45,7 @@ class Broker:
     pid: int
 
     def variables(self, database: int, **further: str) -> dict[str, str]:
-        """Return what a server and its workers are told; each service has a database of its own."""
+        """Return the settings of a server and its workers; each service has its own database."""
         return {
             "RESIZER_ENGINE__KIND": "celery",
             "RESIZER_ENGINE__BROKER_URL": f"redis://127.0.0.1:{self.port}/{database}",

@@ -1,4 +1,4 @@
-"""What one more image costs, whether there are a hundred or a hundred thousand, in one request or in many.
+"""Measure the cost of one more image, among a hundred or a hundred thousand, in one request or in many.
 
 The images are one tiny JPEG in which the image host puts another comment each time, so nearly all of it is
 what the service does around compressing: the CSV, the queue, the fetch, the files, the database.

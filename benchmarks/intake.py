@@ -1,4 +1,4 @@
-"""How fast a large CSV is taken in, from the upload to the 202 that says that it is on disk, and odd ones."""
+"""Measure the import of a large CSV, from the upload to the 202 that confirms it, and of unusual ones."""
 
 import asyncio
 import statistics

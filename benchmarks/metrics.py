@@ -1,4 +1,4 @@
-"""How near a picture is to its original: by ssimulacra2, and by butteraugli where there is its program."""
+"""Compare a picture with its original: by ssimulacra2, and by butteraugli if it is installed."""
 
 import re
 import shutil

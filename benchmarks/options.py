@@ -1,4 +1,4 @@
-"""What all parts are asked for."""
+"""Options of every part."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

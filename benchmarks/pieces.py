@@ -24,7 +24,7 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shot:
-    """How a piece is photographed."""
+    """The camera, light and file of a photo of a piece."""
 
     piece: Piece
     #: pixels

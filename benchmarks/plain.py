@@ -1,4 +1,4 @@
-"""What plain Pillow does with one image; apart from all else, so that its processes hold nothing more."""
+"""Compress one image with plain Pillow; a module of its own, so that its processes import nothing else."""
 
 from pathlib import Path
 

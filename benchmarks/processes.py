@@ -1,4 +1,4 @@
-"""What processes take of processor and memory, as Linux tells it in /proc."""
+"""Read the processor time and memory of processes from /proc."""
 
 import threading
 import time
@@ -69,7 +69,7 @@ def high_water_mib(pid: int) -> float:
 def watched(pids: Callable[[], Iterable[int]]) -> Iterator[Peak]:
     """Look at the memory of these all the time, and keep the most.
 
-    It slows them down: time nothing meanwhile.
+    It slows them down: measure no time concurrently.
     """
     peak, done = Peak(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""How long an unchanged catalogue takes the second time.
+"""Measure an unchanged catalogue the second time.
 
 Three uploads of one catalogue in each round: of images that the service has never seen, again with nothing
 changed at the image host, and once more when a part of the images has changed. The host is on loopback and

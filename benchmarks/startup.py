@@ -1,4 +1,4 @@
-"""How long the service takes to start, what it takes at rest, and how long a job of one image takes."""
+"""Measure the start of the service, its use of resources at rest, and a job of one image."""
 
 import statistics
 import subprocess

@@ -1,4 +1,4 @@
-"""How quickly `GET /status/{request_id}` is answered, at rest and while all cores compress, and how often.
+"""Measure `GET /status/{request_id}`, at rest and while all cores compress: latency and rate.
 
 Latency is measured on one connection, a request every 5 ms; the rate on several, each of which sends its next
 request as soon as it has its answer.
