@@ -1,4 +1,4 @@
-"""Own a data folder: lock it, and remove what a killed process left in it."""
+"""Lock a data folder, and remove leftovers of a killed process."""
 
 import fcntl
 import logging
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def own_folder(settings: Settings) -> Iterator[None]:
-    """Keep every server off the data folder and its database. Raises `DataFolderInUse`, `ConfigError`."""
+    """Lock the data folder and its database. Raises as `take_folder`."""
     with ExitStack() as stack:
         take_folder(settings, stack)
         yield
 
 
 def is_in_use(settings: Settings) -> bool:
-    """Return whether a server runs on the data folder. Raises `ConfigError`."""
+    """Return whether a server uses the data folder. Raises `ConfigError`."""
     file = settings.data_folder / "lock"
     try:
         with ExitStack() as stack:
@@ -39,7 +39,7 @@ def is_in_use(settings: Settings) -> bool:
 
 
 def take_folder(settings: Settings, stack: ExitStack) -> None:
-    """Lock the data folder and the database until the stack closes, and remove what a crash left.
+    """Lock the data folder and the database until the stack closes, and remove leftovers of a crash.
 
     Raises `DataFolderInUse`, `ConfigError`, `DatabaseUnusable`.
     """
@@ -50,15 +50,14 @@ def take_folder(settings: Settings, stack: ExitStack) -> None:
         _lock(folder / "lock", stack, owned=folder)
         for left in settings.spool_folder.iterdir():
             if left.is_file():
-                logger.info("removing %s, left by a crash", left)
+                logger.info("Removing %s, a leftover of a crash", left)
                 left.unlink()
         remove_old_drafts(folder)
         if _worker_folders(settings).is_dir():
             _remove_abandoned(_worker_folders(settings))
     except OSError as error:
         raise ConfigError.unusable_folder("data_dir", folder, error) from error
-    # a database outside the folder could be another service's, and that in it could be named by another;
-    # the lock stands beside the file itself, whatever link leads there
+    # two data folders may refer to one database, so it has its own lock, beside the file behind any link
     file = settings.database_file.resolve()
     try:
         make_folder(file.parent)
@@ -69,7 +68,7 @@ def take_folder(settings: Settings, stack: ExitStack) -> None:
 
 
 def take_worker_folder(settings: Settings, stack: ExitStack) -> Path:
-    """Make a spool for one worker of those that share the data folder; it is removed with the stack.
+    """Create the spool of one worker, which shares the data folder; it is removed with the stack.
 
     Raises `ConfigError`.
     """
@@ -77,7 +76,7 @@ def take_worker_folder(settings: Settings, stack: ExitStack) -> Path:
     try:
         make_folder(spools)
         _remove_abandoned(spools)
-        with _alone_in(spools):
+        with _locked(spools):
             spool = Path(tempfile.mkdtemp(dir=spools))
             _lock(spool / "lock", stack, owned=spool)
         stack.callback(shutil.rmtree, spool, ignore_errors=True)
@@ -91,18 +90,18 @@ def _worker_folders(settings: Settings) -> Path:
 
 
 def _remove_abandoned(spools: Path) -> None:
-    """Remove the spools of workers that were killed. Raises `OSError`."""
-    with _alone_in(spools):
+    """Remove the spools of killed workers. Raises `OSError`."""
+    with _locked(spools):
         for left in filter(Path.is_dir, spools.iterdir()):
             with ExitStack() as own, suppress(DataFolderInUse):
                 _lock(left / "lock", own, owned=left)
-                logger.info("removing %s, left by a crash", left)
+                logger.info("Removing %s, a leftover of a crash", left)
                 shutil.rmtree(left)
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait until nobody else is within."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the folder."""
     file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -112,7 +111,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _lock(path: Path, stack: ExitStack, *, owned: Path) -> None:
-    """Hold a lock for as long as the stack is open. Raises `DataFolderInUse`, `OSError`."""
+    """Hold a lock until the stack closes. Raises `DataFolderInUse`, `OSError`."""
     file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     stack.callback(os.close, file)
     try:

@@ -341,3 +341,11 @@ async def test_event_loop_that_is_held_up_shows(monkeypatch: pytest.MonkeyPatch)
     await asyncio.gather(watching, return_exceptions=True)
     # the clock of the suite's loop advances by one tick at most
     assert counted(metrics)["resizer_event_loop_lag_seconds_sum"] > TICK / 2
+
+
+def test_internal_faults_are_counted_apart_from_crashes() -> None:
+    metrics = Metrics()
+    metrics.image_done(ErrorCode.INTERNAL)
+    text = metrics.expose()[0].decode()
+    assert 'resizer_images_finished_total{outcome="internal"} 1.0' in text
+    assert 'resizer_images_finished_total{outcome="compress_crash"} 0.0' in text
