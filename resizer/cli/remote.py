@@ -234,7 +234,9 @@ class RemoteServer:
         except aiohttp.ClientError as error:
             raise ServerUnreachable(str(self.base), f"the response is not HTTP ({error})") from error
         except (KeyError, TypeError, ValueError) as error:
-            raise ServerUnreachable(str(self.base), "the response is not that of a resizer server") from error
+            raise ServerUnreachable(
+                str(self.base), "the response is not that of a resizer; check the address"
+            ) from error
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
         text = (await response.content.read(CHUNK)).decode(errors="replace")
@@ -271,12 +273,8 @@ def _reason_of(error: aiohttp.ClientConnectorError) -> str:
 
 
 async def _object(response: aiohttp.ClientResponse) -> Body:
-    try:
-        found = json.loads(await response.text())
-    except ValueError as error:
-        raise ServerUnreachable(
-            str(response.url.origin()), "what it answers is no JSON; is it a resizer?"
-        ) from error
+    """Parse a response; `_call` translates its `ValueError` and `TypeError`."""
+    found = json.loads(await response.text())
     if not isinstance(found, dict):
-        raise ServerUnreachable(str(response.url.origin()), "what it answers is no resizer's")
+        raise TypeError("not a JSON object")
     return found

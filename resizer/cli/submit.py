@@ -108,7 +108,8 @@ def command(
     _check(job)
     # a config.toml in this folder may belong to another program, so it is read only if needed
     if server is None or config.file:
-        server = server or config.load().server.own_origin
+        settings = config.load()
+        server = server or settings.server.own_origin
     base = _address(server)
     _check_target(job)
     remote = RemoteServer(base, _token(token or ""), patience=patience, notify=say)

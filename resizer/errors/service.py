@@ -37,7 +37,7 @@ class ConfigError(ResizerError):
     def unusable_folder(cls, key: str, folder: Path, error: OSError) -> Self:
         return cls.of(
             key,
-            f"the folder {folder} cannot be used: {disk_fault(error, folder)}",
+            f"cannot use the folder {folder}: {disk_fault(error, folder)}",
             "name a folder that can be created and written to",
         )
 

@@ -151,22 +151,22 @@ async def test_server_that_is_not_there_ends_with_3(tmp_path: Path, unused_tcp_p
     assert "Connection refused" in log
 
 
-async def test_server_that_is_no_resizer_is_told(tmp_path: Path, origin: Origin) -> None:
+async def test_server_that_is_not_a_resizer_is_reported(tmp_path: Path, origin: Origin) -> None:
     source = write(tmp_path, catalogue([("One", "http://h/a.jpg")]))
     code, _, log = await submit(source, "--server", origin.url(""))
     assert code == 2
-    assert "is no resizer" in log or "a resizer?" in log
+    assert f"HTTP 404 without a reason; is {origin.url('')} a resizer?" in log
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"request_id": "a", "products": 1}', b"[]"])
-async def test_server_that_speaks_json_but_is_no_resizer_is_told(
+@pytest.mark.parametrize("body", [b"{}", b'{"request_id": "a", "products": 1}', b"[]", b"<html>"])
+async def test_response_that_is_not_that_of_a_resizer_is_reported(
     body: bytes, tmp_path: Path, origin: Origin
 ) -> None:
     source = write(tmp_path, catalogue([("One", "http://h/a.jpg")]))
     origin.add("/upload", Answer(body=body))
     code, _, log = await submit(source, "--server", origin.url(""))
     assert code == 3
-    assert "resizer's" in log or "that of a resizer server" in log
+    assert "the response is not that of a resizer; check the address" in log
 
 
 async def test_what_a_server_says_steers_no_terminal(tmp_path: Path, origin: Origin) -> None:
@@ -216,6 +216,15 @@ async def test_configuration_tells_where_the_server_is(tmp_path: Path, unused_tc
     code, _, log = await submit(source, RESIZER_SERVER__HOST="0.0.0.0", RESIZER_SERVER__PORT=port)
     assert code == 3
     assert f"http://127.0.0.1:{port}" in log
+
+
+async def test_invalid_configuration_is_refused_even_if_the_server_is_named(tmp_path: Path) -> None:
+    source = write(tmp_path, catalogue([("One", "http://h/a.jpg")]))
+    config = tmp_path / "wrong.toml"
+    config.write_text("[fetch]\ntimeuot = 3\n")
+    code, _, log = await submit(source, "--server", "http://127.0.0.1:1", "--config", config)
+    assert code == 2
+    assert "fetch.timeuot: unknown key; did you mean fetch.timeout?" in log
 
 
 async def test_waiting_outlasts_a_restart_of_the_server(

@@ -290,7 +290,7 @@ async def test_a_folder_that_vanished_is_a_storage_failure(tmp_path: Path) -> No
 async def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/none")):
-        with pytest.raises(ConfigError, match=f"storage.path: the folder {folder} cannot be used") as caught:
+        with pytest.raises(ConfigError, match=f"storage.path: cannot use the folder {folder}") as caught:
             await LocalStorage(folder, InFlight()).__aenter__()
         assert "Errno" not in str(caught.value)
 
