@@ -21,7 +21,7 @@ CELERY = {"RESIZER_ENGINE__KIND": "celery"}
             "storage.bucket: storage.kind is 's3' and no bucket is named",
         ),
         ({**CELERY, "RESIZER_ENGINE__BROKER_URL": "amqp://127.0.0.1"}, "engine.broker_url: "),
-        ({**CELERY, "RESIZER_STORAGE__PATH": "/dev/null/images"}, "storage.path: the folder"),
+        ({**CELERY, "RESIZER_STORAGE__PATH": "/dev/null/images"}, "storage.path: cannot use the folder"),
     ],
 )
 async def test_configuration_that_leaves_nothing_to_do_is_refused(
