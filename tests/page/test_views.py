@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def is_well(page: Page, *, dark: bool) -> None:
-    """Assert that the view has no accessibility fault, that nothing is cut off, and that the theme is the system's."""
+    """Assert that nothing is inaccessible or cut off, and that the theme is the system's."""
     assert await violations(page) == []
     wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider <= 0, f"{page.url} is wider than the window by {wider} px"
