@@ -6,7 +6,7 @@ from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from resizer.models import FINAL, Batch, BatchStatus, Delivery, DeliveryStatus
-from resizer.recipe import WHITE, Effort, Fit, OutputFormat
+from resizer.recipe import WHITE, Effort, Fit, OutputFormat, Recipe
 from resizer.schemas.fields import Count, Links, Positive, RequestId, Time, Url, doc, iso, iso_or_null
 
 Background = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^(none|#[0-9a-f]{6})$"})]
@@ -114,7 +114,6 @@ def upload_body(batch: Batch, links: Links) -> AcceptedBody:
 def status_body(
     batch: Batch, links: Links, webhook: WebhookBody | None, expires_at: float | None
 ) -> StatusBody:
-    recipe = batch.recipe
     return {
         "request_id": batch.request_id,
         "status": batch.status,
@@ -133,15 +132,7 @@ def status_body(
             "output": batch.output_bytes,
             "saved": batch.input_bytes - batch.output_bytes,
         },
-        "recipe": {
-            "quality": recipe.quality,
-            "format": recipe.format,
-            "effort": recipe.effort,
-            "max_width": recipe.max_width or None,
-            "max_height": recipe.max_height or None,
-            "fit": recipe.fit,
-            "background": recipe.background if recipe.background != WHITE else None,
-        },
+        "recipe": _recipe_body(batch.recipe),
         "created_at": iso(batch.created_at),
         "started_at": iso_or_null(batch.started_at),
         "finished_at": iso_or_null(batch.finished_at),
@@ -151,6 +142,18 @@ def status_body(
         "images_url": f"{links.origin}/requests/{batch.request_id}/images",
         "archive_url": f"{links.origin}/requests/{batch.request_id}/archive",
         "webhook": webhook,
+    }
+
+
+def _recipe_body(recipe: Recipe) -> RecipeBody:
+    return {
+        "quality": recipe.quality,
+        "format": recipe.format,
+        "effort": recipe.effort,
+        "max_width": recipe.max_width or None,
+        "max_height": recipe.max_height or None,
+        "fit": recipe.fit,
+        "background": recipe.background if recipe.background != WHITE else None,
     }
 
 
