@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.plain import compress_plainly
-from resizer.compress.child import Child, in_child
+from resizer.compress.child import Child, run_calls
 from resizer.compress.codec import compress_file
 from resizer.compress.memory import memory_limit
 from resizer.config import CompressSettings
@@ -94,8 +94,8 @@ def compress_as_service(source: Path, target: Path) -> int:
         recipe=settings().recipe(),
         max_pixels=settings().max_pixels,
     )
-    (end,), _ = in_child(1, [call])
-    if end.error is not None:
-        raise end.error
-    written: int = end.result.output_bytes
+    (outcome,), _ = run_calls(1, [call])
+    if outcome.error is not None:
+        raise outcome.error
+    written: int = outcome.result.output_bytes
     return written

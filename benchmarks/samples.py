@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from benchmarks import pictures
-from resizer.photos import PIECES, Shot, photograph
+from benchmarks.ceramics import photograph
+from benchmarks.pieces import PIECES, Shot
 
 LONGEST: Final = 640  # pixels; a metric looks at a picture for half a second
 #: of Debian's mate-backgrounds

@@ -4,21 +4,15 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 
 from aiohttp import web
 
-from resizer.compress.calls import missing_encoders
-from resizer.compress.memory import memory_limit
-from resizer.compress.pool import CompressPool
 from resizer.config import Settings
-from resizer.data_folder import take_folder, take_worker_folder
+from resizer.data_folder import take_folder
 from resizer.database import Database, open_database
 from resizer.engine.base import Engine
-from resizer.errors import ConfigError
 from resizer.events import (
     DeliveriesDue,
     Events,
@@ -30,9 +24,17 @@ from resizer.events import (
 from resizer.fetch.fetcher import Fetcher
 from resizer.fetch.hosts import HostLimits
 from resizer.fetch.originals import Originals
-from resizer.metrics import Metrics, Standing, watch_loop
+from resizer.implementations import (
+    KEPT_MEMORY,
+    check_available,
+    host_limits,
+    open_celery_engine,
+    open_local_engine,
+    open_storage,
+)
+from resizer.metrics import Metrics, QueueStats, watch_loop
 from resizer.pipeline.collector import Collector
-from resizer.pipeline.image import ImagePipeline, LocalEngine
+from resizer.pipeline.image import ImagePipeline
 from resizer.pipeline.importing import Importer
 from resizer.pipeline.lifecycle import Lifecycle
 from resizer.pipeline.remover import Remover
@@ -42,23 +44,18 @@ from resizer.pipeline.retention import Retention
 from resizer.pipeline.scheduler import Scheduler
 from resizer.pipeline.shared_tasks import SharedTasks
 from resizer.pipeline.watchers import Watchers
-from resizer.storage.base import Storage
 from resizer.storage.claims import FileClaims
-from resizer.storage.local import LocalStorage
 from resizer.support import failpoints
 from resizer.support.allocator import keep_freed_memory
 from resizer.support.in_flight import InFlight
 from resizer.web import setup_web
 from resizer.web.api.upload_body import check_spool
-from resizer.web.keys import CHECKS, LIFECYCLE, METRICS, ORIGINALS, REQUESTS, SETTINGS, STANDING, STORAGE
+from resizer.web.keys import CHECKS, LIFECYCLE, METRICS, ORIGINALS, QUEUE_STATS, REQUESTS, SETTINGS, STORAGE
 from resizer.webhooks.outbox import Outbox
 from resizer.webhooks.signing import load_secret
 from resizer.webhooks.webhook_events import webhook_events
 
 logger = logging.getLogger(__name__)
-
-#: bytes: the bodies that are received at any time
-KEPT_MEMORY = 16 * 2**20
 
 EVENTS = web.AppKey("events", Events)
 IN_FLIGHT = web.AppKey("in_flight", InFlight)
@@ -91,26 +88,11 @@ def create_app(settings: Settings, *, resume: bool = True) -> web.Application:
     app[CLAIMS] = FileClaims()
     app[HOSTS] = host_limits(settings)
     app[WATCHERS] = Watchers()
-    app[STANDING] = lambda: standing(app)
+    app[QUEUE_STATS] = lambda: queue_stats(app)
     app.cleanup_ctx.extend([event_loop, data_folder, database, storage, removal, engine, outbox, pipeline])
     app.on_shutdown.append(stop)
     setup_web(app)
     return app
-
-
-def check_available(settings: Settings) -> None:
-    """Refuse an engine that is not installed. Raises `ConfigError`."""
-    if settings.engine.kind == "celery" and not all(map(find_spec, ("celery", "redis"))):
-        raise ConfigError.of(
-            "engine.kind",
-            "'celery' needs Celery, which is not installed",
-            "run pip install 'resizer[celery]', or use 'local'",
-        )
-
-
-def host_limits(settings: Settings) -> HostLimits:
-    queue = settings.queue
-    return HostLimits(per_host=settings.fetch.per_host, most_in_doubt=queue.fetchers - queue.workers)
 
 
 async def event_loop(app: web.Application) -> AsyncIterator[None]:
@@ -165,7 +147,7 @@ async def engine(app: web.Application) -> AsyncIterator[None]:
     async with Fetcher(settings.fetch, app[HOSTS], spool=settings.spool_folder) as fetcher:
         app[ORIGINALS] = Originals(fetcher).fetch
         opened = (
-            open_celery_engine(settings, app[STORAGE], app[CLAIMS], app[EVENTS])
+            open_celery_engine(settings, app[STORAGE], app[CLAIMS], app[EVENTS], app[IN_FLIGHT])
             if settings.engine.kind == "celery"
             else open_local_engine(settings, fetcher, app[STORAGE], app[METRICS])
         )
@@ -213,84 +195,18 @@ async def pipeline(app: web.Application) -> AsyncIterator[None]:
         await stack.enter_async_context(lifecycle)
         if app[RESUME]:
             await lifecycle.resume()
-            seconds = settings.retention.seconds
-            await stack.enter_async_context(Retention(app[DATABASE], lifecycle.forget, seconds=seconds))
+            if seconds := settings.retention.seconds:
+                await stack.enter_async_context(Retention(app[DATABASE], lifecycle.forget, seconds=seconds))
             await stack.enter_async_context(collector)
         yield
 
 
-def open_storage(
-    settings: Settings, in_flight: InFlight, *, drafts: Path
-) -> AbstractAsyncContextManager[Storage]:
-    """Open what storage.kind says; `drafts` is for files on their way to another machine."""
-    if settings.storage.kind == "local":
-        return LocalStorage(settings.storage_folder, in_flight)
-    # a library of some weight, that most do without
-    from resizer.storage.object_store import ObjectStorage  # noqa: PLC0415
-
-    return ObjectStorage(settings.storage, drafts=drafts)
-
-
-@asynccontextmanager
-async def open_local_engine(
-    settings: Settings, fetcher: Fetcher, storage: Storage, metrics: Metrics
-) -> AsyncIterator[Engine]:
-    limit = memory_limit(settings.compress)
-    async with CompressPool(settings.compress, memory_limit=limit, metrics=metrics) as pool:
-        if reason := await pool.run(missing_encoders):
-            logger.warning(
-                "cannot load libvips: %s; JPEG has effort balanced at most, PNG has effort fast",
-                reason,
-            )
-        yield LocalEngine(fetcher, pool, storage, settings.compress, settings.queue, metrics=metrics)
-
-
-def open_celery_engine(
-    settings: Settings, storage: Storage, claims: FileClaims, events: Events
-) -> AbstractAsyncContextManager[Engine]:
-    # an extra that need not be installed
-    from resizer.engine.celery.engine import CeleryEngine  # noqa: PLC0415
-
-    return CeleryEngine(settings, storage, claims, events)
-
-
-def run_worker(settings: Settings) -> int:
-    """Run a worker of the distributed engine until a signal asks it to stop; returns the exit code.
-
-    Raises `ConfigError`.
-    """
-    check_available(settings)
-    if settings.engine.kind != "celery":
-        raise ConfigError.of(
-            "engine.kind",
-            "a worker has nothing to do where it is 'local'",
-            "set it to 'celery', here and for the server",
-        )
-    from resizer.engine.celery.node import Node  # noqa: PLC0415 - as above
-
-    return Node(settings, partial(open_worker_engine, settings)).run()
-
-
-@asynccontextmanager
-async def open_worker_engine(settings: Settings) -> AsyncIterator[tuple[Engine, Storage]]:
-    """Open what a worker needs: a spool, the storage, and the local engine."""
-    keep_freed_memory(KEPT_MEMORY)
-    with ExitStack() as stack:
-        spool = await asyncio.to_thread(take_worker_folder, settings, stack)
-        async with (
-            open_storage(settings, InFlight(), drafts=spool) as opened,
-            Fetcher(settings.fetch, host_limits(settings), spool=spool) as fetcher,
-            open_local_engine(settings, fetcher, opened, Metrics()) as local,
-        ):
-            yield local, opened
-
-
-async def standing(app: web.Application) -> Standing:
-    """Look up what metrics tell of the moment. Raises `DatabaseFailure`."""
+async def queue_stats(app: web.Application) -> QueueStats:
+    """Return the current size of the queue. Raises `DatabaseFailure`."""
     in_flight = app[IN_FLIGHT].images
     # images in flight are pending, too, until their outcome is recorded
     pending = await app[DATABASE].pending_images()
-    return Standing(
+    return QueueStats(
         requests=await app[DATABASE].count_by_status(),
         waiting=max(pending - in_flight, 0),
         in_flight=in_flight,

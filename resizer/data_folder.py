@@ -34,7 +34,7 @@ def is_in_use(settings: Settings) -> bool:
     except DataFolderInUse:
         return True
     except OSError as error:
-        raise _unusable(settings.data_folder, error) from error
+        raise ConfigError.unusable_folder("data_dir", settings.data_folder, error) from error
     return False
 
 
@@ -56,7 +56,7 @@ def take_folder(settings: Settings, stack: ExitStack) -> None:
         if _worker_folders(settings).is_dir():
             _remove_abandoned(_worker_folders(settings))
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise ConfigError.unusable_folder("data_dir", folder, error) from error
     # a database outside the folder could be another service's, and that in it could be named by another;
     # the lock stands beside the file itself, whatever link leads there
     file = settings.database_file.resolve()
@@ -82,7 +82,7 @@ def take_worker_folder(settings: Settings, stack: ExitStack) -> Path:
             _lock(spool / "lock", stack, owned=spool)
         stack.callback(shutil.rmtree, spool, ignore_errors=True)
     except OSError as error:
-        raise _unusable(spools, error) from error
+        raise ConfigError.unusable_folder("data_dir", spools, error) from error
     return spool
 
 
@@ -119,11 +119,3 @@ def _lock(path: Path, stack: ExitStack, *, owned: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise DataFolderInUse(str(owned)) from error
-
-
-def _unusable(folder: Path, error: OSError) -> ConfigError:
-    return ConfigError.of(
-        "data_dir",
-        f"the folder {folder} cannot be used: {disk_fault(error, folder)}",
-        "name a folder that can be created and written to",
-    )

@@ -1,4 +1,4 @@
-"""The options of a request that say what is made of its images."""
+"""The options of a request that decide how its images are compressed."""
 
 import re
 from dataclasses import dataclass, replace
@@ -6,15 +6,14 @@ from enum import StrEnum
 from typing import Final
 
 WHITE: Final = "white"
-#: transparent where the target has transparency, else white
+#: transparent if the target format supports it, else white
 NONE: Final = "none"
-#: what `background_from` takes
 BACKGROUND: Final = re.compile(r"white|none|#[0-9A-Fa-f]{6}")
 BACKGROUND_EXPECTED: Final = "white, none, or a colour such as #f4f4f4"
 
 
 class OutputFormat(StrEnum):
-    """What a client may ask for."""
+    """The formats that a client may ask for."""
 
     KEEP = "keep"
     JPEG = "jpeg"
@@ -24,7 +23,7 @@ class OutputFormat(StrEnum):
 
 
 class Effort(StrEnum):
-    """How long an encoder may search for fewer bytes at the same look."""
+    """How long an encoder may search for fewer bytes of the same quality."""
 
     FAST = "fast"
     BALANCED = "balanced"
@@ -32,26 +31,26 @@ class Effort(StrEnum):
 
 
 class Fit(StrEnum):
-    """How an image is brought to the limits of a recipe."""
+    """How an image is fitted to the limits of a recipe."""
 
-    #: as a whole within them, its aspect kept
+    #: the whole image within the limits, its aspect kept
     INSIDE = "inside"
-    #: fills the box; what sticks out is cropped, the same on both sides
+    #: fills the box; the rest is cropped, the same on both sides
     COVER = "cover"
-    #: as a whole within the box, the rest of which is background
+    #: the whole image within the box; the rest is background
     PAD = "pad"
 
 
 def background_from(text: str) -> str:
-    """Return the one spelling of a background. Raises `ValueError`."""
+    """Return the canonical spelling of a background. Raises `ValueError`."""
     if not BACKGROUND.fullmatch(text):
-        raise ValueError("it names no colour")
+        raise ValueError("not a colour")
     return WHITE if text.lower() == "#ffffff" else text.lower()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How the images of one batch are compressed."""
+    """How the images of one request are compressed."""
 
     #: 1 to 100 on Pillow's scale
     quality: int
@@ -66,13 +65,13 @@ class Recipe:
 
     @property
     def box(self) -> tuple[int, int] | None:
-        """Width and height to be filled; None where an image has only to fit inside."""
+        """Width and height to fill; None if an image must only fit inside the limits."""
         if self.fit is Fit.INSIDE or not (self.max_width and self.max_height):
             return None
         return self.max_width, self.max_height
 
     def box_fault(self, max_pixels: int) -> str | None:
-        """Return what is wrong with the box that the fit asks for, and what would be right."""
+        """Return what is wrong with the box, and how to fix it; None if nothing is."""
         if self.fit is Fit.INSIDE:
             return None
         if self.box is None:
@@ -85,20 +84,16 @@ class Recipe:
         return None
 
     def options(self) -> str:
-        """Return one line that is the same for the same options.
+        """Return one line for the options; equal options give equal lines.
 
-        Options at their first default are left out, so that recipes of earlier versions keep their line.
+        Options added later are left out at their default, so that older recipes keep their line.
         """
         line = f"q{self.quality};{self.format};{self.max_width}x{self.max_height}"
-        further = (
-            (self.effort, Effort.BALANCED),
-            (self.fit, Fit.INSIDE),
-            (self.background, WHITE),
-        )
-        return ";".join([line, *(value for value, default in further if value != default)])
+        added = ((self.effort, Effort.BALANCED), (self.fit, Fit.INSIDE), (self.background, WHITE))
+        return ";".join([line, *(value for value, default in added if value != default)])
 
     def key(self) -> str:
-        """Return one line that is the same for recipes that give the same bytes: part of every file name."""
+        """Return one line, part of every file name; recipes that give the same bytes give the same line."""
         fit = self.fit if self.box else Fit.INSIDE
         background = self.background
         flattens = self.format is OutputFormat.JPEG

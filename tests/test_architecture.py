@@ -27,7 +27,6 @@ MAY_IMPORT = {
     "version": set(),
     "errors": set(),
     "recipe": set(),
-    "photos": set(),
     "support": {"errors"},
     "models": {"errors", "recipe"},
     "naming": {"models"},
@@ -47,16 +46,27 @@ MAY_IMPORT = {
     | {"schemas", "catalog", "compress", "database", "engine", "fetch", "storage", "webhooks"},
     "web": BASE | {"catalog", "fetch", "pipeline", "schemas", "storage"},
     "data_folder": BASE,
+    "implementations": BASE | {"compress", "data_folder", "engine", "fetch", "pipeline", "storage"},
     "app": BASE
-    | {"compress", "data_folder", "database", "engine", "fetch", "pipeline", "storage", "web", "webhooks"},
+    | {
+        "data_folder",
+        "database",
+        "engine",
+        "fetch",
+        "implementations",
+        "pipeline",
+        "storage",
+        "web",
+        "webhooks",
+    },
     "cli": BASE
     | {
         "app",
+        "implementations",
         "compress",
         "data_folder",
         "database",
         "engine",
-        "photos",
         "pipeline",
         "storage",
         "web",
@@ -68,7 +78,7 @@ MAY_IMPORT = {
 
 #: third-party module, or one of ours → the only packages or modules that may import it
 ONLY = {
-    "PIL": {"compress.codec", "photos"},
+    "PIL": {"compress.codec"},
     "aiosqlite": {"database"},
     "sqlite3": {"database"},
     "aiohttp.web": {"web", "webhooks.receiver", "app", "cli"},
@@ -78,12 +88,12 @@ ONLY = {
     "rich": {"cli"},
     "pi_heif": {"compress.codec.heif"},
     "pyvips": {"compress.codec.vips"},
-    "simplejpeg": {"compress.codec.turbo", "compress.codec.end_mark"},
+    "simplejpeg": {"compress.codec.turbo"},
     "standardwebhooks": {"webhooks.signing"},
-    "resizer.storage.local": {"app"},
-    "resizer.pipeline.image": {"app", "pipeline.scheduler"},
-    "resizer.storage.object_store": {"app"},
-    "resizer.engine.celery": {"app", "engine.celery"},
+    "resizer.storage.local": {"implementations"},
+    "resizer.pipeline.image": {"app", "implementations", "pipeline.scheduler"},
+    "resizer.storage.object_store": {"implementations"},
+    "resizer.engine.celery": {"implementations", "engine.celery"},
     "obstore": {"storage.object_store"},
     "celery": {"engine.celery"},
     "kombu": {"engine.celery"},
@@ -195,3 +205,63 @@ def test_design_document_draws_imports_downwards() -> None:
     assert line_of.keys() == {room for room in MAY_IMPORT if not room.startswith("__")}
     for room, line in line_of.items():
         assert not [other for other in MAY_IMPORT[room] if line_of[other] <= line], room
+
+
+def functions(body: ast.AST) -> set[str]:
+    """Return the names of all functions and methods in a piece of code, but for properties."""
+    return {
+        node.name
+        for node in ast.walk(body)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not any(isinstance(each, ast.Name) and each.id == "property" for each in node.decorator_list)
+    }
+
+
+def is_callable(value: ast.expr | None, module: str) -> bool:
+    match value:
+        case ast.Lambda():
+            return True
+        case ast.Call(func=ast.Name(id="partial") | ast.Attribute(attr="partial")):
+            return True
+        case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return name in functions(tree_of(module))
+        case _:
+            return False
+
+
+def assigned(module: str) -> Iterator[tuple[ast.Attribute, ast.expr | None]]:
+    """Yield attributes of other objects that a module assigns, each with its value."""
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Attribute) and not (
+                    isinstance(target.value, ast.Name) and target.value.id in ("self", "cls")
+                ):
+                    yield target, node.value
+
+
+def test_no_callable_is_assigned_to_another_object() -> None:
+    """What another object is to call is handed to its constructor, or subscribed to the events in `app`."""
+    wired = [
+        f"{module}:{target.lineno}"
+        for module in modules()
+        for target, value in assigned(module)
+        if is_callable(value, module)
+    ]
+    assert not wired
+
+
+def test_no_function_is_longer_than_40_lines_and_no_file_than_300() -> None:
+    long = [
+        f"{module}: {len(source_of(module).read_text().splitlines())} lines"
+        for module in modules()
+        if len(source_of(module).read_text().splitlines()) > 300
+    ]
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    long += [
+        f"{module}.{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for module in modules()
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, kinds) and node.end_lineno and node.end_lineno - node.lineno >= 40
+    ]
+    assert not long

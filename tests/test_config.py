@@ -124,7 +124,8 @@ def test_wrong_file_is_refused_by_full_name_with_the_remedy(
     wrong = wrong_keys()
     assert list(wrong) == [key]
     assert remedy in wrong[key]
-    assert "Value error" not in wrong[key]
+    for sentence in ("Value error", "Input should", "could not parse", "should have at least"):
+        assert sentence not in wrong[key], "a sentence of pydantic"
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ async def test_damage_that_is_met_while_running_is_reported_without_a_traceback(
         assert (await problem(response, 503))["failing"] == ["database"]
     async with client.get("/ping") as response:
         assert response.status == 200
-    assert "not ready: database: the database does not answer: it is damaged" in caplog.text
+    assert "not ready: database: the database does not respond: it is damaged" in caplog.text
     assert "Traceback" not in caplog.text
 
 
@@ -156,7 +156,7 @@ async def test_server_on_a_damaged_database_ends_with_2_and_the_file(used: Path)
         code, _ = await process.ended()
     text = "\n".join(process.log)
     assert code == 2
-    assert f"{used} cannot be used: it is damaged" in text
+    assert f"cannot use the database {used}: it is damaged" in text
     assert "restore a backup" in text
     assert "Traceback" not in text
 

@@ -24,7 +24,7 @@ from resizer.cli.logs import JsonFormatter, ShortageFilter, TextFormatter
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
 from resizer.errors import CompressCrash
-from resizer.support.log_context import TieFilter, tied_to
+from resizer.support.log_context import RequestIdFilter, log_request_id
 from service import SECRET, Inbox, catalogue, form, settings_for
 from wire import Wire, listening
 
@@ -49,7 +49,7 @@ class Kept(logging.Handler):
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
         self.setFormatter(formatter)
-        self.addFilter(TieFilter())
+        self.addFilter(RequestIdFilter())
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -161,7 +161,7 @@ def test_a_shortage_in_callbacks_of_the_loop_is_one_line(
             error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             loop.call_exception_handler({"message": f"in callback {number}", "exception": error})
     (line,) = handler.lines
-    assert "in callback 0: this process has as many files" in line
+    assert "in callback 0: too many open files" in line
 
 
 def test_other_faults_keep_their_traceback(text: tuple[logging.Logger, Kept]) -> None:
@@ -193,7 +193,7 @@ def test_figures_become_fields_but_take_no_name_that_is_taken(
 ) -> None:
     logger, handler = lines_of_json
     figures = {"images": 3, "seconds": 1.5, "message": "another", "level": "none", "folder": Path("x")}
-    with tied_to(ONE):
+    with log_request_id(ONE):
         logger.info("done", extra={"figures": figures})
     (found,) = handler.objects
     del found["time"]
@@ -214,13 +214,13 @@ async def test_lines_of_one_request_carry_its_id_and_no_other(
     logger, handler = lines_of_json
 
     async def work(request_id: str) -> None:
-        with tied_to(request_id):
+        with log_request_id(request_id):
             for number in range(3):
                 logger.info("%s %s", request_id, number)
                 await asyncio.sleep(0)
             await asyncio.to_thread(logger.info, "%s in a thread", request_id)
             await asyncio.create_task(asyncio.sleep(0))
-            with tied_to(None):
+            with log_request_id(None):
                 logger.info("none: apart")
             logger.info("%s again", request_id)
         logger.info("none: over")
@@ -234,7 +234,7 @@ async def test_lines_of_one_request_carry_its_id_and_no_other(
 
 def test_text_shows_the_id_once(text: tuple[logging.Logger, Kept]) -> None:
     logger, handler = text
-    with tied_to(ONE):
+    with log_request_id(ONE):
         logger.info("something happened")
         logger.info("request %s ended", ONE)
     logger.info("nothing to do")
@@ -250,11 +250,11 @@ async def test_killed_process_is_told_of_the_request_whose_image_it_had(
     """The pool notices it in callbacks, which belong to no request or to another one."""
     _, handler = lines_of_json
     async with CompressPool(CompressSettings(processes=1)) as pool:
-        with tied_to(OTHER):
+        with log_request_id(OTHER):
             await pool.run(os.getpid)
-        with tied_to(ONE), pytest.raises(CompressCrash):
+        with log_request_id(ONE), pytest.raises(CompressCrash):
             await pool.run(os._exit, 1)
-        with tied_to(OTHER):
+        with log_request_id(OTHER):
             await pool.run(os.getpid)
     died = [each for each in handler.objects if "died" in each["message"]]
     assert [each["request_id"] for each in died] == [ONE, ONE]  # retried once

@@ -15,7 +15,7 @@ from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
 from resizer.database import Database
 from resizer.errors import CompressCrash, DatabaseFailure, ErrorCode
-from resizer.metrics import LAG_EVERY, Metrics, Standing, watch_loop
+from resizer.metrics import LAG_EVERY, Metrics, QueueStats, watch_loop
 from resizer.models import FINAL, BatchStatus
 from scrape import OPENMETRICS, PATIENCE, counted, families, samples, scrape, scraped
 from service import SECRET, Client, Inbox, catalogue, settled, upload
@@ -23,7 +23,7 @@ from steady import TICK
 
 Serve = Callable[..., Awaitable[Client]]
 
-STANDS = Standing(requests={BatchStatus.COMPLETED: 3}, waiting=7, in_flight=2)
+STANDS = QueueStats(requests={BatchStatus.COMPLETED: 3}, waiting=7, in_flight=2)
 #: every label; each has a bounded set of values
 LABELS = {"status", "outcome", "how", "route", "method", "le", "version", "python", "generation"}
 

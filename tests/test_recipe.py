@@ -23,7 +23,7 @@ def test_background_has_one_spelling(text: str, background: str) -> None:
     "text", ["", "red", "#fff", "#12345", "#1234567", "#12345g", "White", "#١٢٣٤٥٦", "none "]
 )
 def test_what_is_no_background_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="it names no colour"):
+    with pytest.raises(ValueError, match="not a colour"):
         background_from(text)
 
 

@@ -15,6 +15,7 @@ import pytest
 import photos
 from origin import Answer, Origin
 from process import LISTENING, environment
+from resizer.cli.demonstration import PRODUCTS
 from resizer.version import VERSION
 from service import catalogue
 
@@ -56,6 +57,18 @@ def test_wheel_holds_all_that_runs_and_nothing_else(dist: Path) -> None:
     }
     assert code == there
     assert {"resizer/web/page/index.html", "resizer/database/migrations.py", "resizer/py.typed"} <= code
+
+
+def test_demo_photos_are_in_the_wheel_and_take_at_most_2_mb(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        sizes = {
+            Path(item.filename).name: item.file_size
+            for item in opened.infolist()
+            if item.filename.startswith("resizer/cli/demo_photos/")
+        }
+    assert sizes.keys() == {name for files in PRODUCTS.values() for name in files}
+    assert sum(sizes.values()) <= 2_000_000
 
 
 def test_source_archive_holds_what_a_packager_wants(dist: Path) -> None:

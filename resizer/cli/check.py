@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 from rich.filesize import decimal
 
-from resizer.app import open_storage
 from resizer.cli.options import configured, settings_from
 from resizer.config import Settings
 from resizer.data_folder import is_in_use, own_folder
@@ -26,6 +25,7 @@ from resizer.database import (
 )
 from resizer.errors import ConfigError, ResizerError
 from resizer.events import Events
+from resizer.implementations import open_storage
 from resizer.metrics import Metrics
 from resizer.pipeline.collector import GRACE, unnamed_files
 from resizer.pipeline.remover import Remover

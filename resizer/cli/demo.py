@@ -45,7 +45,7 @@ def command(*, once: bool, browser: bool, config_file: Path | None, data_dir: st
         )
         set_up_logging(settings.log)
         try:
-            # draws with numpy and Pillow, which no other command loads
+            # a second of imports, which a Ctrl-C may interrupt
             from resizer.cli.demonstration import demonstrate  # noqa: PLC0415
 
             sys.exit(asyncio.run(demonstrate(settings, once=once, browser=browser)))

@@ -1,17 +1,14 @@
-"""Show the service at work: photos, their host, a server, a webhook receiver, and a client of all that."""
+"""Run the demo: an image host, a webhook receiver, the server, and a client that submits a catalogue."""
 
 import asyncio
 import csv
 import io
 import json
 import os
-import signal
 import sys
 import webbrowser
 from collections.abc import AsyncIterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from multiprocessing import get_context
 from pathlib import Path
 
 import aiohttp
@@ -28,19 +25,28 @@ from resizer.cli.serving import listen, stop_on_signals
 from resizer.config import Settings
 from resizer.errors import ConfigError
 from resizer.models import BatchStatus
-from resizer.photos import PIECES, Shot, photograph
 from resizer.webhooks.receiver import create_receiver
 from resizer.webhooks.signing import load_secret
 
-PAPERS = ((0.80, 0.77, 0.72), (0.66, 0.72, 0.74), (0.82, 0.74, 0.68))
-#: seconds between looks at the progress, and for an answer from this very process
-REFRESH, PATIENCE = 0.25, 60.0
-#: exit codes: where something did not come out as it should, and the shell's for an interruption
+#: drawn by `python -m benchmarks.demo_photos`
+FOLDER = Path(__file__).parent / "demo_photos"
+#: product name → files of its photos
+PRODUCTS = {
+    "Vase Tall": ("vase-tall.jpg", "vase-tall-above.jpg"),
+    "Bowl Wide": ("bowl-wide.jpg", "bowl-wide-small.jpg"),
+    "Bottle Slim": ("bottle-slim.jpg",),
+    "Cup Morning": ("cup-morning.jpg", "cup-morning-above.jpg"),
+    "Jar Round": ("jar-round.jpg", "jar-round-small.jpg"),
+    "Planter Low": ("planter-low.jpg",),
+}
+REFRESH = 0.25  # seconds between two status requests
+PATIENCE = 60.0  # seconds to wait for an answer from this process
+#: exit codes; 130 is the shell's code for an interruption
 FAILED, INTERRUPTED = 1, 130
 
 
 async def demonstrate(settings: Settings, *, once: bool, browser: bool) -> int:
-    """Do all of it, and, unless `once`, keep serving until a signal; returns the exit code."""
+    """Run the demo and, unless `once`, keep serving until a signal; returns the exit code."""
     console = Console()
     stop = asyncio.Event()
     stop_on_signals(stop, second=INTERRUPTED)
@@ -68,22 +74,17 @@ async def demonstrate(settings: Settings, *, once: bool, browser: bool) -> int:
 async def _show(
     settings: Settings, stack: AsyncExitStack, console: Console, *, port: int
 ) -> tuple[str, Standing]:
-    """Start all of it, to end with the stack, and see a catalogue through; returns its page and its end."""
-    shots = _shots()
-    with console.status(f"taking {len(shots)} photos of ceramics"):
-        photos = await _photos(shots)
-    console.print(
-        f"{len(photos)} photos of {len(PIECES)} pieces, {decimal(sum(map(len, photos.values())))}",
-        highlight=False,
-    )
-    origin = await stack.enter_async_context(_served(_origin(photos), settings))
+    """Start every server on the stack and submit a catalogue; returns its page and final status."""
+    origin = web.Application()
+    origin.router.add_static("/photos", FOLDER)
+    photos = await stack.enter_async_context(_served(origin, settings))
     secret = await asyncio.to_thread(load_secret, settings.webhook, settings.data_folder)
     receiver = await stack.enter_async_context(_served(create_receiver(secret), settings))
     server = await stack.enter_async_context(_served(create_app(settings), settings, port=port))
-    for what, where in (("image host", origin), ("webhook receiver", receiver), ("resizer", server)):
+    for what, where in (("image host", photos), ("webhook receiver", receiver), ("resizer", server)):
         console.print(f"{what:>16}  {where}", highlight=False)
     catalogue = settings.data_folder / "ceramics.csv"
-    await asyncio.to_thread(catalogue.write_bytes, _catalogue(shots, origin))
+    await asyncio.to_thread(catalogue.write_bytes, _catalogue(photos))
     standing = await _submitted(server, catalogue, receiver, console)
     if standing.status is not BatchStatus.COMPLETED:
         console.print(f"[red]it ended as {standing.status}[/red]; {server} shows why")
@@ -92,60 +93,6 @@ async def _show(
         highlight=False,
     )
     return f"{server}/#/requests/{standing.request_id}", standing
-
-
-def _shots() -> dict[str, Shot]:
-    """Return file names and how each photo is taken: all of each piece, and some closer."""
-    shots = {}
-    for number, piece in enumerate(PIECES):
-        name = piece.name.lower().replace(" ", "-")
-        paper = PAPERS[number % len(PAPERS)]
-        shots[f"{name}.jpg"] = Shot(piece=piece, paper=paper, seed=number)
-        if number % 3 == 0:
-            shots[f"{name}-above.jpg"] = Shot(piece=piece, paper=paper, tilt=0.5, seed=number)
-        elif number % 3 == 1:
-            # what a camera or a designer's program hands over
-            shots[f"{name}.png"] = Shot(
-                piece=piece,
-                width=600,
-                height=600,
-                paper=paper,
-                tilt=0.4,
-                seed=number,
-                format="PNG",
-                options={},
-            )
-    return shots
-
-
-async def _photos(shots: dict[str, Shot]) -> dict[str, bytes]:
-    loop = asyncio.get_running_loop()
-    # the terminal tells the children of an interruption, too: it is this process that ends them
-    pool = ProcessPoolExecutor(
-        mp_context=get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    )
-    try:
-        taken = await asyncio.gather(
-            *(loop.run_in_executor(pool, photograph, shot) for shot in shots.values())
-        )
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return dict(zip(shots, taken, strict=True))
-
-
-def _origin(photos: dict[str, bytes]) -> web.Application:
-    """Return an image host, as a shop has one."""
-
-    async def photo(request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        if name not in photos:
-            raise web.HTTPNotFound
-        kind = "image/png" if name.endswith(".png") else "image/jpeg"
-        return web.Response(body=photos[name], content_type=kind, headers={"ETag": f'"{name}"'})
-
-    app = web.Application()
-    app.router.add_get("/photos/{name}", photo)
-    return app
 
 
 @asynccontextmanager
@@ -167,16 +114,13 @@ async def _served(app: web.Application, settings: Settings, *, port: int = 0) ->
         await runner.cleanup()
 
 
-def _catalogue(shots: dict[str, Shot], origin: str) -> bytes:
-    """Return the CSV: a row for each piece with all its photos."""
-    urls: dict[str, list[str]] = {}
-    for name, shot in shots.items():
-        urls.setdefault(shot.piece.name, []).append(f"{origin}/photos/{name}")
+def _catalogue(photos: str) -> bytes:
+    """Return the CSV with the photos at this address."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["S. No.", "Product Name", "Input Image Urls"])
-    for number, (product, found) in enumerate(urls.items(), 1):
-        writer.writerow([number, product, ", ".join(found)])
+    for number, (product, files) in enumerate(PRODUCTS.items(), 1):
+        writer.writerow([number, product, ", ".join(f"{photos}/photos/{name}" for name in files)])
     return text.getvalue().encode()
 
 

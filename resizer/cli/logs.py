@@ -14,7 +14,7 @@ from aiohttp import BadContentDispositionHeader, BadContentDispositionParam
 
 from resizer.config import LogSettings
 from resizer.errors import shortage
-from resizer.support.log_context import TieFilter
+from resizer.support.log_context import RequestIdFilter
 from resizer.support.log_throttle import LogThrottle
 
 #: logger of one line an HTTP request, at debug
@@ -86,7 +86,7 @@ def set_up_logging(settings: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     # of the handler: a logger's own would see nothing of what comes from the loggers below it
-    handler.addFilter(TieFilter())
+    handler.addFilter(RequestIdFilter())
     handler.addFilter(ShortageFilter())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)

@@ -1,4 +1,4 @@
-"""Show how a request comes along: a bar on a terminal, plain lines otherwise."""
+"""Show the progress of a request: a bar on a terminal, plain lines otherwise."""
 
 import time
 from collections.abc import Iterator
@@ -7,23 +7,13 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-#: seconds between plain lines
-LINE_EVERY = 5.0
+LINE_EVERY = 5.0  # seconds between plain lines
 
 
 class Tally(Protocol):
-    """How far a request is, here or on another machine."""
+    """The counts of a request, on this machine or on a server."""
 
     @property
     def done(self) -> bool: ...
@@ -42,16 +32,20 @@ class Tally(Protocol):
 
 
 class Display(Protocol):
-    """Shows a request as it is now."""
+    """A view of a request's progress."""
 
     def update(self, tally: Tally) -> None: ...
 
 
-class RateColumn(ProgressColumn):
-    """Images a second."""
+class _Rate:
+    """Images per second since the display began."""
 
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.1f} images/s", style="progress.data.speed")
+    def __init__(self, tally: Tally) -> None:
+        self._began = time.monotonic()
+        self._pending = tally.pending
+
+    def of(self, tally: Tally) -> float:
+        return (self._pending - tally.pending) / max(time.monotonic() - self._began, 1e-9)
 
 
 class Bar:
@@ -59,15 +53,16 @@ class Bar:
 
     def __init__(self, progress: Progress, tally: Tally) -> None:
         self._progress = progress
-        self._task = progress.add_task(
-            "compressing", total=tally.images, completed=tally.images - tally.pending, saved="", failed=""
-        )
+        self._rate = _Rate(tally)
+        self._task = progress.add_task("compressing", total=tally.images, rate=0.0, saved="", failed="")
+        self.update(tally)
 
     def update(self, tally: Tally) -> None:
         self._progress.update(
             self._task,
             completed=tally.images - tally.pending,
-            saved=f"{decimal(max(tally.input_bytes - tally.output_bytes, 0))} saved",
+            rate=self._rate.of(tally),
+            saved=_saved(tally),
             failed=f"[red]{tally.failed} failed[/red]" if tally.failed else "",
         )
 
@@ -77,28 +72,26 @@ class Lines:
 
     def __init__(self, console: Console, tally: Tally) -> None:
         self._console = console
-        self._began = time.monotonic()
-        self._done_before = tally.images - tally.pending
-        self._last = self._began
+        self._rate = _Rate(tally)
+        self._last = time.monotonic()
 
     def update(self, tally: Tally) -> None:
         now = time.monotonic()
         if now - self._last < LINE_EVERY and not tally.done:
             return
         self._last = now
-        done = tally.images - tally.pending
-        rate = (done - self._done_before) / max(now - self._began, 1e-9)
+        rate = self._rate.of(tally)
         left = f", {tally.pending / rate:.0f} s left" if rate and tally.pending else ""
         self._console.print(
-            f"{done}/{tally.images} images, {tally.failed} failed, {rate:.1f} images/s, "
-            f"{decimal(max(tally.input_bytes - tally.output_bytes, 0))} saved{left}",
+            f"{tally.images - tally.pending}/{tally.images} images, {tally.failed} failed, "
+            f"{rate:.1f} images/s, {_saved(tally)}{left}",
             highlight=False,
         )
 
 
 @contextmanager
 def show_progress(tally: Tally, console: Console) -> Iterator[Display]:
-    """Give what shows the request's progress on this console."""
+    """Yield a display of the request's progress on this console."""
     if not console.is_terminal:
         yield Lines(console, tally)
         return
@@ -106,7 +99,7 @@ def show_progress(tally: Tally, console: Console) -> Iterator[Display]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        RateColumn(),
+        TextColumn("{task.fields[rate]:.1f} images/s", style="progress.data.speed"),
         TextColumn("{task.fields[saved]}"),
         TextColumn("{task.fields[failed]}"),
         TimeRemainingColumn(),
@@ -116,9 +109,13 @@ def show_progress(tally: Tally, console: Console) -> Iterator[Display]:
 
 
 def summary(tally: Tally) -> str:
-    """Say in a line what came of a request."""
+    """Return the outcome of a request in one line."""
     share = 100 * (1 - tally.output_bytes / tally.input_bytes) if tally.input_bytes else 0
     return (
         f"{tally.completed} of {tally.images} images compressed, {tally.failed} failed; "
         f"{decimal(tally.input_bytes)} became {decimal(tally.output_bytes)} ({share:.0f} % saved)"
     )
+
+
+def _saved(tally: Tally) -> str:
+    return f"{decimal(max(tally.input_bytes - tally.output_bytes, 0))} saved"

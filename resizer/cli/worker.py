@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from resizer.app import run_worker
 from resizer.cli.descriptors import BY_IMAGE, within_descriptors
 from resizer.cli.logs import set_up_logging
 from resizer.cli.options import configured, settings_from
+from resizer.implementations import run_worker
 from resizer.support.allocator import collect_seldom
 
 

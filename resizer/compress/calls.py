@@ -1,6 +1,6 @@
-"""What the children are asked to do.
+"""The functions that pool children run.
 
-The codec is loaded there alone: the server's own process starts sooner without it, and stays smaller.
+They import the codec when called, so that the server starts sooner without it and stays smaller.
 """
 
 import os
@@ -10,17 +10,17 @@ from resizer.errors import CorruptImage, StorageFailure
 from resizer.models import Compressed, Recipe
 from resizer.storage.base import EXTENSIONS
 
-# ruff: noqa: PLC0415  see above
+# ruff: noqa: PLC0415  as the docstring says
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Made:
-    """What a child has made of a source, or found made of it."""
+class CompressResult:
+    """The compressed form of one source."""
 
     compressed: Compressed
-    #: it was in the storage, and nothing was written
+    #: it was already stored, so that nothing was written
     found: bool = False
-    #: name of a file in the storage that is no image any more, and that the new one is to replace
+    #: name of a stored file that is damaged and that this result replaces
     damaged: str | None = None
 
 
@@ -33,34 +33,34 @@ def make_file(
     input_bytes: int,
     recipe: Recipe,
     max_pixels: int,
-) -> Made:
-    """Compress to the path `target`, unless the storage's folder has what these bytes and this recipe give.
+) -> CompressResult:
+    """Compress to the path `target`, unless the storage's folder already holds the result.
 
-    Without a folder nobody looks. Raises an `ImageError`, or `MemoryError`. Children look: for the server it
-    is a trip to a thread.
+    A storage without a folder is not searched. The search runs in the child because it would cost the server
+    a trip to a thread. Raises an `ImageError`, or `MemoryError`.
     """
     from resizer.compress import codec
 
     damaged = None
     for extension in EXTENSIONS if folder else ():
         path = f"{folder}/{stem}.{extension}"
-        if not os.path.isfile(path):  # noqa: PTH113 - seven paths an image, made for nothing
+        if not os.path.isfile(path):  # noqa: PTH113 - seven Path objects per image would be slower
             continue
         try:
             described = codec.describe_file(path, input_bytes=input_bytes, max_pixels=max_pixels)
-            return Made(compressed=described, found=True)
+            return CompressResult(compressed=described, found=True)
         except CorruptImage:
             damaged = f"{stem}.{extension}"
         except StorageFailure:
-            # it may have been deleted meanwhile, with the last request that used it
+            # It may have been deleted in between, with the last request that used it.
             if os.path.isfile(path):  # noqa: PTH113 - as above
                 raise
     compressed = codec.compress_file(source, target, stem=stem, recipe=recipe, max_pixels=max_pixels)
-    return Made(compressed=compressed, damaged=damaged)
+    return CompressResult(compressed=compressed, damaged=damaged)
 
 
 def missing_encoders() -> str:
-    """Return why a child cannot use libvips; empty where it can."""
+    """Return why a child cannot use libvips; empty if it can."""
     from resizer.compress.codec import vips
 
     return vips.MISSING

@@ -1,4 +1,4 @@
-"""A child process that calls functions, and everything that runs in it."""
+"""A child process that runs functions, and the code that runs inside it."""
 
 import ctypes
 import multiprocessing
@@ -18,24 +18,24 @@ from typing import Any, Self
 
 from resizer.support.allocator import keep_freed_memory
 
-#: what the fork server imports once for all children; the last for the main module, which each of them runs
+#: modules that the fork server imports once for all children; the last one for the main module
 PRELOAD = [__name__, "resizer.compress.calls", "resizer.compress.codec", "resizer.cli"]
-MEMORY_EXHAUSTED = 70  # exit status of a child; for whoever traces it
-ORPHAN_CHECK = 2.0  # seconds between two looks at whether the fork server is still there
-KEPT_MEMORY = 128 * 2**20  # bytes; the pixels of a photo of 10 megapixels, and what is made of them
+MEMORY_EXHAUSTED = 70  # exit status of a child; only a tracer sees it
+ORPHAN_CHECK = 2.0  # seconds between two checks that the fork server is alive
+HUGE_PAGES = "glibc.malloc.hugetlb=1"  # asks for pages of 2 MiB: 3 % of the time of a JPEG
+KEPT_MEMORY = 128 * 2**20  # bytes; the pixels of a photo of 10 megapixels and of its result
 
+#: In memory that a child shares with its parent: the number of the call that it began last, and the time of
+#: the system's monotonic clock at which it began.
+Heartbeat = ctypes.Array[ctypes.c_double]
+CALL, SINCE = 0, 1
 
-#: where a child notes what it is at, in memory that it shares with its parent: the number of the call that it
-#: has begun last, and when, by the system's clock
-Notes = ctypes.Array[ctypes.c_double]
-BEGUN, SINCE = 0, 1
-
-_notes: Notes | None = None
+_heartbeat: Heartbeat | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
-    """What became of a call: one of both is None."""
+class CallOutcome:
+    """The result of a call, or the error that it raised."""
 
     result: Any = None
     error: BaseException | None = None
@@ -43,38 +43,40 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Child:
+    """A process of one executor."""
+
     executor: ProcessPoolExecutor
     pid: int
-    #: file descriptor that stands for the process itself: its number may be another's once it is dead
+    #: pidfd; the pid of a dead process may be reused, this is not
     handle: int | None
-    notes: Notes
+    heartbeat: Heartbeat
 
     @classmethod
     def start(cls, memory_limit: int | None) -> Self:
         """Start a process and wait until it answers; blocks."""
-        with _signals_held_back():
+        with _signals_blocked():
             context = _context()
-            notes = context.RawArray(ctypes.c_double, 2)
+            heartbeat = context.RawArray(ctypes.c_double, 2)
             executor = ProcessPoolExecutor(
-                1, mp_context=context, initializer=_prepare, initargs=(memory_limit, notes)
+                1, mp_context=context, initializer=_prepare, initargs=(memory_limit, heartbeat)
             )
             try:
                 pid = executor.submit(os.getpid).result()
-                return cls(executor, pid, _handle(pid), notes)
+                return cls(executor, pid, _pidfd(pid), heartbeat)
             except BaseException:
-                with suppress(RuntimeError):  # its own thread may be what could not be started
+                with suppress(RuntimeError):  # the executor's own thread may have failed to start
                     executor.shutdown()
                 raise
 
     @property
-    def begun(self) -> int:
-        """The number of the call that it has begun last; 0 before the first."""
-        return int(self.notes[BEGUN])
+    def current_call(self) -> int:
+        """The number of the call that it began last; 0 before the first."""
+        return int(self.heartbeat[CALL])
 
     @property
-    def since(self) -> float:
-        """When it began the last one, by the system's clock, or a later one where `begun` was read before."""
-        return self.notes[SINCE]
+    def current_since(self) -> float:
+        """When it began `current_call`, or a later call if that was read before."""
+        return self.heartbeat[SINCE]
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
@@ -84,7 +86,7 @@ class Child:
                 signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 
     def end(self) -> None:
-        """Kill the process and free what belongs to it, once; blocks."""
+        """Kill the process and free its resources; blocks, and may be called once."""
         self.kill()
         self.executor.shutdown()
         if self.handle is not None:
@@ -92,21 +94,20 @@ class Child:
 
 
 def warm_up() -> None:
-    """Start what children are forked from; it imports what they need while the caller goes on."""
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        with _signals_held_back():
-            _context()
+    """Start the fork server, which imports the codec while the caller continues."""
+    with _signals_blocked():
+        if _context().get_start_method() == "forkserver":
             forkserver.ensure_running()
 
 
 @contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Have what is started within take neither SIGINT nor SIGTERM.
+def _signals_blocked() -> Iterator[None]:
+    """Have processes that are started within ignore SIGINT and SIGTERM.
 
-    Ctrl-C and systemd signal the whole group: the fork server would die of it, and with it the children as it
-    seems to their executors. It inherits this mask, and hands it on.
+    Ctrl-C and systemd signal the whole process group. That would kill the fork server, and every executor
+    would take its child for dead. The fork server inherits this mask and passes it on.
     """
-    # the tracker unblocks these signals when it is started, so it must run before
+    # Starting the resource tracker unblocks these signals, so it must run before.
     resource_tracker.ensure_running()
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
@@ -115,77 +116,76 @@ def _signals_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
 
 
-def _handle(pid: int) -> int | None:
-    if not hasattr(os, "pidfd_open"):
-        return None  # only Linux knows such
+def _pidfd(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid)
-    except OSError:
-        return None  # too old a kernel, too narrow a sandbox, or it is dead already
+    except (AttributeError, OSError):
+        return None  # not Linux, an old kernel, a narrow sandbox, or a process that is already dead
 
 
 def _context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    # glibc reads it when a program is executed, as the fork server is; forked children inherit the setting.
+    os.environ.setdefault("GLIBC_TUNABLES", HUGE_PAGES)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     return context
 
 
-def _prepare(memory_limit: int | None, notes: Notes) -> None:
-    """Make a child ready: the parent alone decides about its end, or the parent's own end."""
-    global _notes  # noqa: PLW0603 - of this process, which makes one call at a time
-    _notes = notes
+def _prepare(memory_limit: int | None, heartbeat: Heartbeat) -> None:
+    """Set the child up; it ends only when its parent kills it or ends itself."""
+    global _heartbeat  # noqa: PLW0603 - of this process, which runs one call at a time
+    _heartbeat = heartbeat
     keep_freed_memory(KEPT_MEMORY, one_arena=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if memory_limit is not None:
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        limit = memory_limit if most == resource.RLIM_INFINITY else min(memory_limit, most)
-        # macOS knows no such limit: better no limit there than no service
-        with suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = memory_limit if hard == resource.RLIM_INFINITY else min(memory_limit, hard)
+        with suppress(OSError, ValueError):  # macOS has no such limit
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _end_with_parent() -> None:
-    # A child that is idle waits on a pipe of which it holds both ends: it would wait for ever. And one whose
-    # fork server is gone looks dead to its executor, which may not have learnt whom to kill.
-    parent, starter = multiprocessing.parent_process(), os.getppid()
+    # An idle child waits on a pipe and holds both of its ends, so it would wait for ever. A child whose fork
+    # server died looks dead to its executor, which may not know the pid to kill.
+    parent, fork_server = multiprocessing.parent_process(), os.getppid()
     if parent is not None:
-        while parent.is_alive() and os.getppid() == starter:
+        while parent.is_alive() and os.getppid() == fork_server:
             parent.join(ORPHAN_CHECK)
         os._exit(0)
 
 
-def in_child(first: int, calls: Sequence[Callable[[], Any]]) -> tuple[list[Ended], float]:
-    """Make these calls, numbered from `first`; returns what became of each, and how many seconds all took."""
+def run_calls(first: int, calls: Sequence[Callable[[], Any]]) -> tuple[list[CallOutcome], float]:
+    """Run calls in a child, numbered from `first`; returns their outcomes and the seconds they all took."""
     began = time.monotonic()
-    return [_made(number, call) for number, call in enumerate(calls, first)], time.monotonic() - began
+    return [_run_call(number, call) for number, call in enumerate(calls, first)], time.monotonic() - began
 
 
-def _made(number: int, call: Callable[[], Any]) -> Ended:
-    assert _notes is not None  # noqa: S101 - the child was prepared
-    _notes[SINCE] = time.monotonic()
-    _notes[BEGUN] = number
+def _run_call(number: int, call: Callable[[], Any]) -> CallOutcome:
+    assert _heartbeat is not None  # noqa: S101 - the child was prepared
+    _heartbeat[SINCE] = time.monotonic()
+    _heartbeat[CALL] = number
     try:
-        return Ended(result=call())
+        return CallOutcome(result=call())
     except MemoryError:
-        # what is left in memory is unknown; a new process is cheap
+        # What remains in memory is unknown; a new process is cheap.
         os._exit(MEMORY_EXHAUSTED)
-    except BaseException as error:  # noqa: BLE001 - its caller raises it
-        if isinstance(error, Exception) and _can_travel(error):
-            return Ended(error=error)
-        return Ended(error=RuntimeError(f"{type(error).__name__}: {error}"))
+    except BaseException as error:  # noqa: BLE001 - the parent raises it
+        if isinstance(error, Exception) and _can_be_sent(error):
+            return CallOutcome(error=error)
+        return CallOutcome(error=RuntimeError(f"{type(error).__name__}: {error}"))
 
 
-def _can_travel(error: Exception) -> bool:
-    """Say whether the parent can raise it: StopIteration would be lost there."""
+def _can_be_sent(error: Exception) -> bool:
+    """Say whether the parent can unpickle and raise the error; a future cannot raise StopIteration."""
     if isinstance(error, StopIteration):
         return False
     try:
-        # one that cannot be read again would break the executor, and look like a crash of the child
-        pickle.loads(pickle.dumps(error))  # noqa: S301  just made here
-    except Exception:  # noqa: BLE001  whatever its own methods raise
+        # An error that cannot be unpickled would break the executor, as a crash of the child does.
+        pickle.loads(pickle.dumps(error))  # noqa: S301  pickled on this line
+    except Exception:  # noqa: BLE001  raised by the error's own methods
         return False
     return True

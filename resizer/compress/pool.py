@@ -1,10 +1,9 @@
-"""Run functions in child processes, of which any may die or hang at any time.
+"""Run functions in child processes, any of which may die or hang at any time.
 
-One executor of one process is a lane, so that a child's end concerns only what was in its lane, and
-the image to blame is known: the one that the child noted last. A lane holds two bundles, one that runs and
-one that waits in the child's pipe, so that the child never waits for the event loop. A bundle is one image,
-or several where they are small and wait: each trip wakes five threads and processes, which takes longer than
-a small image does.
+Each child has a slot with an executor of its own, so that the end of a child affects only the jobs in its
+slot, and its heartbeat names the job to blame. A slot holds two bundles of jobs: one that runs, and one that
+waits in the child's pipe, so that the child never waits for the event loop. A bundle holds several jobs if
+they are small: each trip wakes five threads and processes, which takes longer than a small image does.
 """
 
 import asyncio
@@ -16,37 +15,34 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
-from resizer.compress.child import Child, Ended, in_child
+from resizer.compress.child import CallOutcome, Child
+from resizer.compress.slots import BUNDLES, Job, WorkerSlot
 from resizer.config import CompressSettings
-from resizer.errors import CompressCrash, CompressTimeout, ImageError
+from resizer.errors import CompressCrash, CompressTimeout
 from resizer.metrics import Metrics
-from resizer.support.log_context import tie, tied_to
+from resizer.support.log_context import log_request_id
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: bundles in a lane
-IN_LANE = 2
-BUNDLE_SECONDS = 0.045  # what the images of a bundle are to take together; two photos of a shop
+BUNDLE_SECONDS = 0.045  # time that the jobs of a bundle take together; two photos of a shop
 MOST_IN_BUNDLE = 16
-SMALL = 0.005  # seconds; what takes less is not sent by itself to a child that is at work
-#: how much the last bundle counts in what an image is thought to take
-WEIGHT_OF_LAST = 0.25
-START_PAUSE = 1.0  # seconds before another try to start a child, where the system had no memory for one
+SMALL = 0.005  # seconds; a busy child gets quicker jobs in full bundles only
+WEIGHT_OF_LAST = 0.25  # of the last bundle in the estimated time of a job
+START_PAUSE = 1.0  # seconds before another attempt to start a child
 
 
 class CompressPool:
-    """`settings.processes` children, each of them replaced when it dies or hangs.
+    """`settings.processes` children, each of which is replaced when it dies or hangs.
 
-    `memory_limit` is the most address space one child may take, in bytes; None is no limit. What waits goes
-    to a child in bundles that take about `bundle_seconds`; 0 sends each image by itself.
+    `memory_limit` is the address space of one child in bytes; None is no limit. Jobs that wait are sent in
+    bundles that take about `bundle_seconds`; 0 sends each one alone.
     """
 
     def __init__(
@@ -60,13 +56,12 @@ class CompressPool:
         self._metrics = metrics or Metrics()
         self._timeout = settings.timeout
         self._memory_limit = memory_limit
-        self._lanes = [_Lane() for _ in range(settings.processes or cores())]
-        self._waiting: deque[_Job] = deque()
-        #: in this step of the loop images have come that are to be given out at its end
-        self._gathers = False
+        self._slots = [WorkerSlot() for _ in range(settings.processes or cores())]
+        self._waiting: deque[Job] = deque()
+        self._dispatch_due = False
         self._renewals: set[asyncio.Task[None]] = set()
         self._closed = True
-        #: seconds that an image is thought to take
+        #: estimated seconds per job
         self._seconds = 1.0
         self._bundle_seconds = bundle_seconds
         #: children replaced since the start
@@ -75,21 +70,21 @@ class CompressPool:
     @property
     def pids(self) -> list[int]:
         """The children alive now."""
-        return [lane.child.pid for lane in self._lanes if lane.child]
+        return [slot.child.pid for slot in self._slots if slot.child]
 
     @property
     def has_room(self) -> bool:
-        """Whether a further call would be with a child at once, to be run or to be next."""
-        return not self._waiting and any(lane.child and lane.bundles < IN_LANE for lane in self._lanes)
+        """Whether another call would be sent to a child at once, to run or to be next."""
+        return not self._waiting and any(slot.child and slot.bundles < BUNDLES for slot in self._slots)
 
     async def __aenter__(self) -> Self:
         self._closed = False
-        started = await asyncio.gather(*(self._start_child() for _ in self._lanes), return_exceptions=True)
-        for lane, child in zip(self._lanes, started, strict=True):
-            lane.child = child if isinstance(child, Child) else None
-        if faults := [fault for fault in started if isinstance(fault, BaseException)]:
+        started = await asyncio.gather(*(self._start_child() for _ in self._slots), return_exceptions=True)
+        for slot, child in zip(self._slots, started, strict=True):
+            slot.child = child if isinstance(child, Child) else None
+        if errors := [error for error in started if isinstance(error, BaseException)]:
             await self.aclose()
-            raise faults[0]
+            raise errors[0]
         return self
 
     async def __aexit__(
@@ -98,278 +93,195 @@ class CompressPool:
         await self.aclose()
 
     def submit(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> "asyncio.Future[R]":
-        """Have a child call the function; what it raises is raised where the future is awaited.
+        """Call the function in a child; awaiting the future raises what the function raises.
 
-        Raises `CompressTimeout` where it runs for too long, `CompressCrash` where its child dies twice.
-        A cancelled call that runs already goes on in its child, and keeps its place there until it is
-        through: what it writes may still appear. Closing the pool cancels the calls not yet done.
+        The future raises `CompressTimeout` if the call runs for too long and `CompressCrash` if its child
+        dies twice. Cancelling it does not stop a call that runs: it keeps its place in its child until it
+        returns, and may still write its files. Closing the pool cancels the calls not yet done.
         """
         if self._closed:
             raise RuntimeError("the pool is not open")
-        job = _Job(partial(function, *args, **kwargs))
+        job = Job(partial(function, *args, **kwargs))
         self._waiting.append(job)
-        if not self._gathers:
-            # not at once: what else comes in this step of the loop may go with it
-            self._gathers = True
+        if not self._dispatch_due:
+            # Not at once: calls submitted in the same step of the loop share a bundle.
+            self._dispatch_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
-        return job.done
+        return job.future
 
     async def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function in a child, as `submit` says."""
+        """Call the function in a child, as `submit` does."""
         return await self.submit(function, *args, **kwargs)
 
-    def kill(self) -> None:
-        """Stop at once: end the children and cancel whatever runs or waits; `aclose` clears up."""
-        self._closed = True
-        for lane in self._lanes:
-            lane.stop_timer()
-            if lane.child:
-                lane.child.kill()
-            self._waiting.extend(lane.jobs)
-        while self._waiting:
-            self._waiting.popleft().done.cancel()
-
     async def aclose(self) -> None:
-        """Close without waiting for what runs: who wants its result has awaited it before.
-
-        A child holds nothing worth a farewell, and one that hangs would never answer it.
-        """
-        self.kill()
+        """Kill the children and cancel the calls that run or wait."""
+        self._closed = True
+        children = [slot.child for slot in self._slots if slot.child]
+        for child in children:
+            child.kill()
+        for slot in self._slots:
+            self._waiting.extend(slot.jobs)
+            slot.clear()
+        while self._waiting:
+            self._waiting.popleft().future.cancel()
         await asyncio.gather(*self._renewals)
-        children = [lane.child for lane in self._lanes if lane.child]
-        for lane in self._lanes:
-            lane.child = None
+        children += [slot.child for slot in self._slots if slot.child]
+        for slot in self._slots:
+            slot.child = None
         await asyncio.gather(*(asyncio.to_thread(child.end) for child in children))
 
     async def _start_child(self) -> Child:
         return await asyncio.to_thread(Child.start, self._memory_limit)
 
     def _dispatch(self) -> None:
-        self._gathers = False
+        self._dispatch_due = False
         while self._waiting:
             job = self._waiting[0]
-            if job.done.done():
+            if job.future.done():
                 self._waiting.popleft()
                 continue
-            lanes = [lane for lane in self._lanes if lane.takes(job)]
+            slots = [slot for slot in self._slots if slot.accepts(job)]
             if self._bundle_size > len(self._waiting) and self._seconds < SMALL:
-                # better to wait for others than for a trip of its own, unless a child has nothing to do
-                lanes = [lane for lane in lanes if not lane.jobs]
-            if not lanes:
-                # strictly in turn: where an image waits to run alone, this empties a lane for it
+                # Small jobs wait for company rather than take a trip alone, unless a child is idle.
+                slots = [slot for slot in slots if not slot.jobs]
+            if not slots:
+                # In order of submission: a job that must run alone waits here until a slot is empty.
                 return
-            share = math.ceil(len(self._waiting) / len(lanes))
-            self._submit(self._bundle(share), min(lanes, key=lambda lane: len(lane.jobs)))
+            share = math.ceil(len(self._waiting) / len(slots))
+            self._send(self._next_bundle(share), min(slots, key=lambda slot: len(slot.jobs)))
 
     @property
     def _bundle_size(self) -> int:
         return min(MOST_IN_BUNDLE, max(1, int(self._bundle_seconds / self._seconds)))
 
-    def _bundle(self, most: int) -> list["_Job"]:
-        """Take the next jobs, as many as one trip is to carry."""
-        most = min(most, self._bundle_size)
+    def _next_bundle(self, share: int) -> list[Job]:
+        size = min(share, self._bundle_size)
         bundle = [self._waiting.popleft()]
-        while len(bundle) < most and self._waiting and not (bundle[0].alone or self._waiting[0].alone):
+        while len(bundle) < size and self._waiting and not (bundle[0].alone or self._waiting[0].alone):
             job = self._waiting.popleft()
-            if not job.done.done():
+            if not job.future.done():
                 bundle.append(job)
         return bundle
 
-    def _submit(self, bundle: list["_Job"], lane: "_Lane") -> None:
+    def _send(self, bundle: list[Job], slot: WorkerSlot) -> None:
         loop = asyncio.get_running_loop()
-        child = lane.child
-        assert child is not None  # noqa: S101  the lane took it
+        child = slot.child
+        assert child is not None  # noqa: S101  the slot accepted a job
         try:
-            future = child.executor.submit(in_child, lane.sent + 1, [job.call for job in bundle])
+            future = slot.send(child, bundle)
         except BrokenProcessPool:
-            # It died idle, or what it was at is about to be told so. An earlier image may be through
-            # with its result on the way to the loop: that one comes first.
-            lane.closing = True
+            # It died idle, or its executor is about to report its death. The result of an earlier bundle may
+            # be on its way to the loop and must arrive first.
+            slot.lost = True
             self._waiting.extendleft(reversed(bundle))
-            loop.call_soon(self._lost, lane, child)
+            loop.call_soon(self._handle_death, slot, child)
             return
-        for job in bundle:
-            lane.sent += 1
-            job.number = lane.sent
-        lane.jobs.extend(bundle)
-        lane.bundles += 1
-        if lane.bundles == 1:
-            self._start_timer(lane, child, self._timeout)
+        if slot.bundles == 1:
+            self._start_timer(slot, child, self._timeout)
+        future.add_done_callback(
+            lambda done: loop.call_soon_threadsafe(self._finish, slot, child, bundle, done)
+        )
 
-        def tell(ended: Future[Any]) -> None:
-            loop.call_soon_threadsafe(self._ended, lane, child, bundle, ended)
+    def _start_timer(self, slot: WorkerSlot, child: Child, seconds: float) -> None:
+        """Time the slot's oldest job, which begins now."""
+        slot.stop_timer()
+        if slot.jobs:
+            slot.timer = asyncio.get_running_loop().call_later(seconds, self._check_timeout, slot, child)
 
-        future.add_done_callback(tell)
-
-    def _start_timer(self, lane: "_Lane", child: Child, seconds: float) -> None:
-        """Time the image that the lane is at: with its predecessors gone it begins now."""
-        lane.stop_timer()
-        if lane.jobs:
-            loop = asyncio.get_running_loop()
-            lane.timer = loop.call_later(seconds, self._overdue, lane, child)
-
-    def _ended(
-        self, lane: "_Lane", child: Child, bundle: list["_Job"], future: Future[tuple[list[Ended], float]]
+    def _finish(
+        self,
+        slot: WorkerSlot,
+        child: Child,
+        bundle: list[Job],
+        future: Future[tuple[list[CallOutcome], float]],
     ) -> None:
-        if lane.child is not child or self._closed:
-            return  # the lane's loss has been dealt with
+        if slot.child is not child or self._closed:
+            return  # the child's death was handled
         error = future.exception()
         if isinstance(error, BrokenProcessPool):
-            self._lost(lane, child)
+            self._handle_death(slot, child)
             return
-        was_oldest = lane.jobs[0] is bundle[0]  # not so where its arguments could not be pickled
-        for job in bundle:
-            lane.jobs.remove(job)
-        lane.bundles -= 1
+        was_oldest = slot.remove(bundle)
         if error is None:
-            ends, seconds = future.result()
+            outcomes, seconds = future.result()
             self._seconds += WEIGHT_OF_LAST * (max(seconds, 1e-6) / len(bundle) - self._seconds)
-            for job, end in zip(bundle, ends, strict=True):
-                job.end(end)
+            for job, outcome in zip(bundle, outcomes, strict=True):
+                job.resolve(outcome)
         elif len(bundle) == 1:
-            bundle[0].end(Ended(error=error))
+            bundle[0].resolve(CallOutcome(error=error))
         else:
-            # whose arguments it were, or whose result, shows when each goes by itself
+            # Arguments or a result could not be sent; each job runs alone to find out whose.
             for job in bundle:
-                job.single = True
+                job.suspected = True
             self._waiting.extendleft(reversed(bundle))
         if was_oldest:
-            self._start_timer(lane, child, self._timeout)
+            self._start_timer(slot, child, self._timeout)
         self._dispatch()
 
-    def _lost(self, lane: "_Lane", child: Child) -> None:
-        """Blame the image that a child was at when it died: one more try, alone."""
-        if lane.child is not child or self._closed:
+    def _handle_death(self, slot: WorkerSlot, child: Child) -> None:
+        """Blame the job that the child ran when it died; that job is tried once more, alone."""
+        if slot.child is not child or self._closed:
             return
-        again, failed = list(lane.jobs), None
-        blamed = again[lane.at or 0] if again else None
-        with tied_to(blamed.request_id if blamed else None):
-            logger.warning("a compressing process died with %d images and is replaced", len(again))
+        blamed = slot.jobs[slot.current or 0] if slot.jobs else None
+        with log_request_id(blamed.request_id if blamed else None):
+            logger.warning("a compressing process died with %d images; replacing it", len(slot.jobs))
         if blamed and blamed.blamed:
-            again.remove(blamed)
-            failed = (blamed, CompressCrash())
-        elif blamed:
-            blamed.blamed = True
-        self._replace(lane, child, again, failed)
+            self._replace(slot, child, blamed, CompressCrash())
+        else:
+            if blamed:
+                blamed.blamed = True
+            self._replace(slot, child)
 
-    def _overdue(self, lane: "_Lane", child: Child) -> None:
-        at = lane.at
-        spent = time.monotonic() - child.since
-        if at is not None and spent < self._timeout:
-            # it is not the image with which the time began
-            self._start_timer(lane, child, self._timeout - spent)
+    def _check_timeout(self, slot: WorkerSlot, child: Child) -> None:
+        current = slot.current
+        spent = time.monotonic() - child.current_since
+        if current is not None and spent < self._timeout:
+            # The child runs a later job of the bundle than the timer was started for.
+            self._start_timer(slot, child, self._timeout - spent)
             return
-        again = list(lane.jobs)
-        late = again.pop(at or 0)
-        with tied_to(late.request_id):
-            logger.warning("a compressing process is killed: one image took longer than %g s", self._timeout)
-        self._replace(lane, child, again, (late, CompressTimeout(self._timeout)))
+        late = slot.jobs[current or 0]
+        with log_request_id(late.request_id):
+            logger.warning("an image took longer than %g s; killing its compressing process", self._timeout)
+        self._replace(slot, child, late, CompressTimeout(self._timeout))
 
     def _replace(
-        self,
-        lane: "_Lane",
-        child: Child,
-        again: list["_Job"],
-        failed: "tuple[_Job, ImageError] | None",
+        self, slot: WorkerSlot, child: Child, failed: Job | None = None, error: Exception | None = None
     ) -> None:
-        # before another child takes up its images: one that only seems dead still writes their files
+        """Start another child, and run the slot's jobs again except the one that failed with this error."""
+        # Before another child takes the jobs: one that only seems dead would still write their files.
         child.kill()
-        lane.stop_timer()
-        lane.child = None
-        lane.jobs.clear()
-        lane.bundles = lane.sent = 0
-        self._waiting.extendleft(reversed(again))
+        self._waiting.extendleft(job for job in reversed(slot.jobs) if job is not failed)
+        slot.clear()
         self.restarts += 1
         self._metrics.pool_restarted()
-        with tied_to(None):
-            renewal = asyncio.create_task(self._renew(lane, child, failed))
+        with log_request_id(None):
+            renewal = asyncio.create_task(self._renew(slot, child, failed, error))
         self._renewals.add(renewal)
         renewal.add_done_callback(self._renewals.discard)
 
-    async def _renew(self, lane: "_Lane", child: Child, failed: "tuple[_Job, ImageError] | None") -> None:
+    async def _renew(
+        self, slot: WorkerSlot, child: Child, failed: Job | None, error: Exception | None
+    ) -> None:
         await asyncio.to_thread(child.end)
         if failed:
-            # only now: its caller removes files that the child might have written anew
-            job, error = failed
-            job.end(Ended(error=error))
+            # Only now: its caller removes files that the child might have written again.
+            failed.resolve(CallOutcome(error=error))
         while not self._closed:
             try:
-                lane.child = await self._start_child()
+                slot.child = await self._start_child()
             except Exception:
-                # whatever it is: a lane without a child would be lost for ever
-                logger.exception("a process for compressing cannot be started; trying again")
-                self._dispatch()  # the others take its images meanwhile
+                # Any error: a slot without a child would stay empty for ever.
+                logger.exception("cannot start a compressing process; retrying in %g s", START_PAUSE)
+                self._dispatch()  # the other children take its jobs
                 await asyncio.sleep(START_PAUSE)
             else:
-                lane.closing = False
+                slot.lost = False
                 self._dispatch()
                 return
 
 
-@dataclass(eq=False, slots=True)
-class _Job:
-    call: Callable[[], Any]
-    done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    #: a child died of it, it seems: it runs alone now, and for the last time
-    blamed: bool = False
-    #: its arguments or its result may be what kept those of a bundle from being sent
-    single: bool = False
-    #: by which its child notes that it has begun it
-    number: int = 0
-    #: what its log lines are tied to
-    request_id: str | None = field(default_factory=tie)
-
-    @property
-    def alone(self) -> bool:
-        """Whether it goes in a bundle of its own, with nothing else in its lane."""
-        return self.blamed or self.single
-
-    def end(self, end: Ended) -> None:
-        if self.done.done():
-            return
-        if end.error is None:
-            self.done.set_result(end.result)
-        else:
-            self.done.set_exception(end.error)
-            # marks it as seen: its caller may be cancelled before it sees it itself
-            self.done.exception()
-
-
-@dataclass(eq=False, slots=True)
-class _Lane:
-    #: None while it is replaced
-    child: Child | None = None
-    #: given to the child, in this order
-    jobs: deque[_Job] = field(default_factory=deque)
-    #: in so many bundles
-    bundles: int = 0
-    #: images given to the child so far
-    sent: int = 0
-    #: the child is dead, and what that means for its images comes next
-    closing: bool = False
-    timer: asyncio.TimerHandle | None = None
-
-    @property
-    def at(self) -> int | None:
-        """Which of its jobs the child has begun last, None where it is known to be at none of them."""
-        begun = self.child.begun if self.child else 0
-        return next((place for place, job in enumerate(self.jobs) if job.number == begun), None)
-
-    def takes(self, job: _Job) -> bool:
-        if self.child is None or self.closing:
-            return False
-        if not self.jobs:
-            return True
-        return self.bundles < IN_LANE and not job.alone and not self.jobs[0].alone
-
-    def stop_timer(self) -> None:
-        if self.timer:
-            self.timer.cancel()
-            self.timer = None
-
-
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -2,22 +2,19 @@
 
 from resizer.config.loading import check_exposure, is_loopback, load_settings
 from resizer.config.sections import (
-    ALL_ADDRESSES,
-    ANY_ORIGIN,
     CompressSettings,
     DatabaseSettings,
     EngineSettings,
     FetchSettings,
     LogSettings,
-    Network,
     QueueSettings,
     RetentionSettings,
     ServerSettings,
     Settings,
     StorageSettings,
     WebhookSettings,
-    is_signing_secret,
 )
+from resizer.config.values import ALL_ADDRESSES, ANY_ORIGIN, Network, is_signing_secret
 
 __all__ = [
     "ALL_ADDRESSES",

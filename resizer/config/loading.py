@@ -1,4 +1,4 @@
-"""Read the configuration from file, environment and flags, and say what is wrong with it."""
+"""Load the configuration from file, environment and flags, and explain its errors."""
 
 import difflib
 import os
@@ -12,31 +12,25 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from resizer.config.printing import MASK
-from resizer.config.sections import (
-    ANY_ORIGIN,
-    ENV_PREFIX,
-    CompressSettings,
-    Section,
-    ServerSettings,
-    Settings,
-)
+from resizer.config.sections import ENV_PREFIX, CompressSettings, Section, ServerSettings, Settings
+from resizer.config.values import ANY_ORIGIN
 from resizer.errors import ConfigError, WrongKey
 from resizer.support.cross_site import ANY_HOST
 
 DEFAULT_FILE = Path("config.toml")
-#: keys whose values are never shown; of a URL it is its credentials and query that are secret
+#: keys whose values are never printed; the secrets of a URL are its credentials and query
 SECRET_KEYS = frozenset(
     {"server.api_tokens", "webhook.secret", "webhook.url", "engine.broker_url", "storage.endpoint"}
 )
-#: variables with our prefix that are no keys of the configuration
+#: variables with the prefix that are not keys of the configuration
 OTHER_VARIABLES = frozenset({"RESIZER_TOKEN", "RESIZER_FAILPOINT"})
 
 
 def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read the configuration: flags over environment over file over defaults.
+    """Load the configuration: flags override the environment, which overrides the file.
 
-    `file` is None for `config.toml` of the working directory, where there is one. `overrides` has the
-    shape of the file. Raises `ConfigError` with every wrong key.
+    Without `file`, read `config.toml` in the working directory if it exists. `overrides` has the shape of
+    the file. Raises `ConfigError` with every wrong key.
     """
     written = _read(file)
 
@@ -65,17 +59,17 @@ def load_settings(file: Path | None = None, overrides: Mapping[str, Any] | None 
 
 
 def _check_box(settings: CompressSettings) -> None:
-    """Refuse a fit whose box would be refused of every request that says nothing else."""
+    """Refuse a fit that every request without options of its own would fail with."""
     if fault := settings.recipe().box_fault(settings.max_pixels):
-        raise ConfigError.of("compress.fit", f"{str(settings.fit)!r} is not possible", fault)
+        raise ConfigError.of("compress.fit", f"{str(settings.fit)!r} is invalid", fault)
 
 
 def check_exposure(settings: ServerSettings) -> None:
-    """Refuse to serve without a login who is not on this machine. Raises `ConfigError`."""
+    """Refuse to serve other machines without a login. Raises `ConfigError`."""
     if ANY_HOST in settings.allowed_hosts and not settings.api_tokens:
         raise ConfigError.of(
             "server.allowed_hosts",
-            "'*' lets every page that a user of this machine looks at use the service, and no login is set",
+            "'*' lets every page in a browser on this machine use the service, and no login is set",
             "list the names of this server, or set server.api_tokens",
         )
     if settings.api_tokens or settings.allow_anonymous:
@@ -83,14 +77,14 @@ def check_exposure(settings: ServerSettings) -> None:
     if ANY_ORIGIN in settings.cors_origins:
         raise ConfigError.of(
             "server.cors_origins",
-            "'*' lets every page that a user of this machine looks at use the service, and no login is set",
+            "'*' lets every page in a browser on this machine use the service, and no login is set",
             "list the origins, or set server.api_tokens, or server.allow_anonymous = true if anyone may",
         )
     if is_loopback(settings.host):
         return
     raise ConfigError.of(
         "server.host",
-        f"{settings.host} can be reached from other machines and no login is set",
+        f"{settings.host} is reachable from other machines, and no login is set",
         "set server.api_tokens, or server.allow_anonymous = true if anyone may use the service, "
         "or listen on 127.0.0.1",
     )
@@ -106,7 +100,7 @@ def is_loopback(host: str) -> bool:
 
 
 class _FileSource(PydanticBaseSettingsSource):
-    """What the file says, as it stands there."""
+    """The values of the file, unchanged."""
 
     def __init__(self, settings_cls: type[BaseSettings], written: dict[str, Any]) -> None:
         super().__init__(settings_cls)
@@ -129,22 +123,22 @@ def _read(file: Path | None) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ConfigError.of("--config", f"there is no file {path}", "name one that exists") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError.of("--config", f"{path} cannot be read: {error}", "name a TOML file") from error
+        raise ConfigError.of("--config", f"cannot read {path}: {error}", "name a TOML file") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError.of(
-            "--config", f"{path} is no TOML: {error}", "correct that line; texts need quotes"
+            "--config", f"{path} is not valid TOML: {error}", "correct that line; texts need quotes"
         ) from error
 
 
 def _unknown_variables() -> Iterable[WrongKey]:
-    """Find variables with our prefix whose first part is no key: pydantic-settings passes over those."""
+    """Yield variables with the prefix but an unknown first part, which pydantic-settings ignores."""
     for name in os.environ:
         if not name.upper().startswith(ENV_PREFIX) or name.upper() in OTHER_VARIABLES:
             continue
         parts = name[len(ENV_PREFIX) :].lower().split("__")
         if parts[0] not in Settings.model_fields:
             key = ".".join(parts)
-            yield WrongKey(key=key, problem=f"the variable {name} names no key", remedy=_nearest(key))
+            yield WrongKey(key=key, problem=f"the variable {name} does not name a key", remedy=_nearest(key))
 
 
 def _known_keys() -> list[str]:
@@ -160,25 +154,24 @@ def _known_keys() -> list[str]:
 
 def _nearest(key: str) -> str:
     known = _known_keys()
-    # a key in the wrong section is found by its last part
+    # a key in the wrong section has the same last part
     same_name = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
     near = same_name or difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]}?" if near else "config.toml of the project lists every key"
+    return f"did you mean {near[0]}?" if near else "see docs/configuration.md for every key"
 
 
 def _wrong_key(error: Mapping[str, Any]) -> WrongKey:
     location = [part for part in error["loc"] if isinstance(part, str)]
     key = ".".join(location[:2])
     if error["type"] == "extra_forbidden":
-        return WrongKey(key=".".join(location), problem="there is no such key", remedy=_nearest(key))
+        return WrongKey(key=".".join(location), problem="unknown key", remedy=_nearest(key))
     expected = _description(location[:2])
     if expected is None:
-        return WrongKey(key=key, problem="it is no section", remedy=f"write its keys below [{key}]")
-    # the message of a library may repeat the value
-    secret = key in SECRET_KEYS
-    # pydantic puts this before the messages of validators
-    reason = error["msg"].removeprefix("Value error, ")
-    shown = f"{MASK} is not possible" if secret else f"{error['input']!r} is not possible ({reason})"
+        return WrongKey(key=key, problem="not a section", remedy=f"write its keys below [{key}]")
+    # only the project's own validators raise value_error; other messages are those of pydantic
+    reason = f" ({error['ctx']['error']})" if error["type"] == "value_error" else ""
+    # a reason may quote the value
+    shown = f"{MASK} is invalid" if key in SECRET_KEYS else f"{error['input']!r} is invalid{reason}"
     return WrongKey(key=key, problem=shown, remedy=f"expected {expected}")
 
 

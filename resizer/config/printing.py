@@ -12,7 +12,7 @@ MASK = "***"
 
 
 def to_toml(settings: Settings) -> str:
-    """Return the settings as a TOML text, its secrets masked."""
+    """Return the settings as TOML, with secrets masked."""
     document = tomlkit.document()
     for key, value in settings:
         document[key] = (
@@ -25,12 +25,12 @@ def to_toml(settings: Settings) -> str:
 
 
 def _masked(text: str) -> str:
-    """Return a URL with stars for its credentials and for the values of its query."""
+    """Mask the credentials and the query values of a URL."""
     url = yarl.URL(text)
     if url.password is not None:
         url = url.with_password(MASK)
     elif url.user is not None:
-        url = url.with_user(MASK)  # alone it is a token
+        url = url.with_user(MASK)  # a user without a password is a token
     if url.query_string:
         url = url.with_query([(name, MASK) for name in url.query])
     return str(url)

@@ -1,1 +1,1 @@
-"""Read image containers byte by byte, without decoding a pixel."""
+"""Parse the containers of image files without decoding pixels."""

@@ -1,22 +1,23 @@
-"""Remove metadata from the container of an AVIF."""
+"""Remove metadata from an AVIF."""
 
 import struct
 from typing import Final
 
 from resizer.containers import boxes
 
-#: an EXIF without a tag: decoders refuse an image whose EXIF has no TIFF header
+#: EXIF without tags; decoders refuse an image whose EXIF has no TIFF header
 EMPTY_EXIF: Final = b"\0\0\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
-#: top-level boxes that make up an image or a sequence of them; sidx and the like only help to stream it
+#: top-level boxes of an image or a sequence of images; others, such as sidx, only help to stream it
 BOXES_KEPT: Final = frozenset({b"ftyp", b"meta", b"moov", b"mdat", b"moof"})
-#: boxes that begin with version, flags and when a sequence, a track and what is in it were made and changed
+#: boxes that begin with version, flags, and the times of creation and change of a sequence, track or medium
 DATED: Final = ((b"moov", b"mvhd"), (b"moov", b"trak", b"tkhd"), (b"moov", b"trak", b"mdia", b"mdhd"))
 
 
 def strip(data: bytes) -> bytes:
-    """Blank EXIF, XMP, dates and unknown boxes; raises `ValueError`, `IndexError`, `struct.error` if odd.
+    """Blank EXIF, XMP, dates and unknown boxes, and cut off bytes behind the last box.
 
-    Nothing moves, so that every offset in the file stays right; what follows the last box is cut off.
+    Nothing moves, so that every offset in the file stays valid. Raises `ValueError`, `IndexError` or
+    `struct.error` for a malformed file.
     """
     data = data[: _end(data)]
     blanked = bytearray(data)
@@ -38,9 +39,9 @@ def strip(data: bytes) -> bytes:
 
 
 def undated(data: bytes) -> bytes:
-    """Blank when it was made, which an encoder writes into a sequence: the same image gives the same bytes.
+    """Blank the dates that an encoder writes into a sequence, so that the same image gives the same bytes.
 
-    Raises `ValueError`, `IndexError`, `struct.error` if odd.
+    Raises `ValueError`, `IndexError` or `struct.error` for a malformed file.
     """
     blanked = bytearray(data)
     _blank_dates(data, blanked)
@@ -50,7 +51,7 @@ def undated(data: bytes) -> bytes:
 def _blank_dates(data: bytes, blanked: bytearray) -> None:
     for path in DATED:
         for start, end in boxes.bodies(data, 0, len(data), *path):
-            # two of them, with 64 bits each from version 1 on
+            # Two dates, of 64 bits each from version 1 on.
             length = 16 if data[start] else 8
             if start + 4 + length > end:
                 raise ValueError("cut off")
@@ -58,18 +59,18 @@ def _blank_dates(data: bytes, blanked: bytearray) -> None:
 
 
 def _end(data: bytes) -> int:
-    """Return where the last box that is known ends."""
+    """Return the end of the last known box."""
     at = end = 0
     while at + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, at)
         if size == 1:
             (size,) = struct.unpack_from(">Q", data, at + 8)
         size = size or len(data) - at
-        whole = 8 <= size <= len(data) - at  # noqa: PLR2004  a head is no smaller
+        whole = 8 <= size <= len(data) - at  # noqa: PLR2004  bytes of a header
         if name in BOXES_KEPT and not whole:
             raise ValueError("cut off")
         if not whole:
-            break  # no box: something that was hung on
+            break  # not a box: appended data
         at += size
         end = at if name in BOXES_KEPT else end
     return end

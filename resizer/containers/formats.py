@@ -1,15 +1,18 @@
-"""Tell by bytes alone what a file is, and name the files of each format."""
+"""Recognize the format of a file by its bytes, and name the files of each format."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from resizer.containers import tiff
 from resizer.errors import NotAnImage, UnsupportedFormat
 
+Name = TypeVar("Name", bound=str)
+
 
 class Format(StrEnum):
-    """The formats that are read; BMP and TIFF are never written, only kept, HEIF neither."""
+    """The formats that are read; BMP and TIFF are kept but never written, HEIF neither."""
 
     JPEG = "jpeg"
     PNG = "png"
@@ -18,11 +21,11 @@ class Format(StrEnum):
     AVIF = "avif"
     BMP = "bmp"
     TIFF = "tiff"
-    #: HEIC most often; named as Pillow names it
+    #: mostly HEIC; Pillow's name
     HEIF = "heif"
 
 
-EXTENSIONS: Final = {
+EXTENSIONS: Final[dict[Format, str]] = {
     Format.JPEG: ".jpg",
     Format.PNG: ".png",
     Format.WEBP: ".webp",
@@ -32,64 +35,50 @@ EXTENSIONS: Final = {
     Format.TIFF: ".tiff",
 }
 
-SUPPORTED: Final = (
-    (b"\xff\xd8\xff", Format.JPEG),
-    (b"\x89PNG\r\n\x1a\n", Format.PNG),
-    (b"GIF87a", Format.GIF),
-    (b"GIF89a", Format.GIF),
-)
-
-#: image formats that are known but not read; longer prefixes before those that they begin with
-UNSUPPORTED: Final = (
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"II\xbc\x01", "JPEG XR"),
-    (b"8BPS", "PSD"),
-    (b"%!PS", "EPS"),
-    (b"\xc5\xd0\xd3\xc6", "EPS"),
-    (b"%PDF-", "PDF"),
-    (b"qoif", "QOI"),
-    (b"DDS ", "DDS"),
-    (b"icns", "ICNS"),
-    (b"gimp xcf", "XCF"),
-    (b"\xd7\xcd\xc6\x9a", "WMF"),
-    (b"\x76\x2f\x31\x01", "OpenEXR"),
-    (b"#?RADIANCE", "Radiance HDR"),
-    (b"#?RGBE", "Radiance HDR"),
-    (b"SIMPLE  =", "FITS"),
-    (b"\x59\xa6\x6a\x95", "Sun raster"),
-    (b"\x8aMNG\r\n\x1a\n", "MNG"),
-    (b"\x8bJNG\r\n\x1a\n", "JNG"),
-    (b"FLIF", "FLIF"),
-    (b"BPG\xfb", "BPG"),
-    (b"AT&TFORM", "DjVu"),
-    (b"/* XPM */", "XPM"),
-    (b"IIRO", "a raw camera file"),
-    (b"IIRS", "a raw camera file"),
-    (b"MMOR", "a raw camera file"),
-    (b"IIU\0", "a raw camera file"),
-    (b"FUJIFILMCCD-RAW", "a raw camera file"),
-    (b"FOVb", "a raw camera file"),
-)
-
-#: what is no image but worth a name
-OTHER: Final = (
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "data compressed with gzip"),
-    (b"RIFF", "a sound or video file"),
-    (b"OggS", "a sound or video file"),
-    (b"\x1aE\xdf\xa3", "a video"),
-    (b"ID3", "a sound file"),
-)
+#: first bytes of files, by what they are
+SUPPORTED: Final = {
+    Format.JPEG: (b"\xff\xd8\xff",),
+    Format.PNG: (b"\x89PNG\r\n\x1a\n",),
+    Format.GIF: (b"GIF87a", b"GIF89a"),
+}
+UNSUPPORTED: Final = {
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    "JPEG 2000": (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
+    "JPEG XR": (b"II\xbc\x01",),
+    "PSD": (b"8BPS",),
+    "EPS": (b"%!PS", b"\xc5\xd0\xd3\xc6"),
+    "PDF": (b"%PDF-",),
+    "QOI": (b"qoif",),
+    "DDS": (b"DDS ",),
+    "ICNS": (b"icns",),
+    "XCF": (b"gimp xcf",),
+    "WMF": (b"\xd7\xcd\xc6\x9a",),
+    "OpenEXR": (b"\x76\x2f\x31\x01",),
+    "Radiance HDR": (b"#?RADIANCE", b"#?RGBE"),
+    "FITS": (b"SIMPLE  =",),
+    "Sun raster": (b"\x59\xa6\x6a\x95",),
+    "MNG": (b"\x8aMNG\r\n\x1a\n",),
+    "JNG": (b"\x8bJNG\r\n\x1a\n",),
+    "FLIF": (b"FLIF",),
+    "BPG": (b"BPG\xfb",),
+    "DjVu": (b"AT&TFORM",),
+    "XPM": (b"/* XPM */",),
+    "a raw camera file": (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb"),
+}
+NOT_IMAGES: Final = {
+    "a ZIP archive": (b"PK\x03\x04",),
+    "data compressed with gzip": (b"\x1f\x8b",),
+    "a sound or video file": (b"RIFF", b"OggS"),
+    "a video": (b"\x1aE\xdf\xa3",),
+    "a sound file": (b"ID3",),
+}
 
 HEIF_BRANDS: Final = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
 BMP_HEADER_SIZES: Final = frozenset({12, 40, 52, 56, 64, 108, 124})
 PNM: Final = re.compile(rb"P[1-7Ff]\s+(?:#|\d|WIDTH)")
-HEAD: Final = 65536  # bytes of a text that are looked at; a comment may stand before the root of an SVG
+HEAD: Final = 65536  # bytes of a text that are examined; a comment may precede the root of an SVG
 BOMS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 SPACE: Final = re.compile(r"\s*")
 ROOT: Final = re.compile(r"<(?:[\w.-]+:)?([A-Za-z][\w.-]*)")
@@ -102,12 +91,11 @@ CONTROLS: Final = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def sniff(data: bytes) -> Format:
-    """Return the format; raises `NotAnImage` and `UnsupportedFormat`."""
+    """Return the format. Raises `NotAnImage` and `UnsupportedFormat`."""
     if not data:
         raise NotAnImage("an empty file")
-    for magic, kind in SUPPORTED:
-        if data.startswith(magic):
-            return kind
+    if kind := _by_magic(data, SUPPORTED):
+        return kind
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return Format.WEBP
     if data[4:8] == b"ftyp":
@@ -118,9 +106,13 @@ def sniff(data: bytes) -> Format:
         return Format.BMP
     if name := _unsupported(data):
         raise UnsupportedFormat(name)
-    if name := next((name for magic, name in OTHER if data.startswith(magic)), None):
+    if name := _by_magic(data, NOT_IMAGES):
         raise NotAnImage(name)
     raise _of_text(data)
+
+
+def _by_magic(data: bytes, magics: Mapping[Name, tuple[bytes, ...]]) -> Name | None:
+    return next((name for name, starts in magics.items() if data.startswith(starts)), None)
 
 
 def _of_tiff(data: bytes) -> Format:
@@ -142,14 +134,14 @@ def _of_brands(data: bytes) -> Format:
 
 
 def _is_bmp(data: bytes) -> bool:
-    # two letters are no proof: a text may begin with them, but it has no zeros in it
+    # A text may begin with the same two letters, but contains no zeros.
     return int.from_bytes(data[14:18], "little") in BMP_HEADER_SIZES or b"\0" in data[:18]
 
 
 def _unsupported(data: bytes) -> str | None:
-    if name := next((name for magic, name in UNSUPPORTED if data.startswith(magic)), None):
+    if name := _by_magic(data, UNSUPPORTED):
         return name
-    # what only looks so by its first bytes: two zeros where the number of icons stands
+    # Other data may begin alike, but not followed by a number of icons above zero.
     icons = {b"\0\0\1\0": "ICO", b"\0\0\2\0": "CUR"}.get(data[:4]) if data[4:6] != b"\0\0" else None
     if icons:
         return icons
@@ -183,7 +175,7 @@ def _of_text(data: bytes) -> NotAnImage | UnsupportedFormat:
 
 
 def _root(text: str) -> str | None:
-    """Return the name of the first element, in small letters, of what looks like markup."""
+    """Return the name of the first element, in lower case, of text that looks like markup."""
     at = 0
     while text.startswith("<", at):
         if text.startswith("<!--", at):
@@ -194,7 +186,7 @@ def _root(text: str) -> str | None:
             doctype = text[at + 2 : at + 64].lower().split()
             if len(doctype) > 1 and doctype[1].rstrip(">").rstrip("[") == "html":
                 return "!doctype html"
-            # an internal subset has declarations of its own
+            # An internal subset contains declarations.
             bracket, close = text.find("[", at), text.find(">", at)
             inner = text.find("]", bracket) if 0 <= bracket < close else at
             end = text.find(">", inner) + 1 if inner >= 0 else 0
@@ -203,7 +195,7 @@ def _root(text: str) -> str | None:
             return found[1].lower() if found else None
         if end <= at:
             return "unfinished"
-        at = SPACE.match(text, end).end()  # type: ignore[union-attr]  # it matches nothing, too
+        at = SPACE.match(text, end).end()  # type: ignore[union-attr]  # it matches the empty string
     return None
 
 
@@ -211,6 +203,6 @@ def _is_utf8(head: bytes) -> bool:
     try:
         head.decode()
     except UnicodeDecodeError as error:
-        # the cut may stand within a character
+        # The head may end within a character.
         return error.start >= len(head) - 3 and len(head) == HEAD
     return True

@@ -1,4 +1,4 @@
-"""The container of a GIF: measured, stripped and put together without decoding a pixel."""
+"""Measure, strip and assemble GIFs without decoding pixels."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from typing import Final
 
 HEADER: Final = 13  # bytes: signature and screen descriptor
-DESCRIPTOR: Final = 10  # bytes of an image's head, its separator counted
+DESCRIPTOR: Final = 10  # bytes of an image's header with its separator
 SEPARATOR: Final = 0x2C
 EXTENSION: Final = 0x21
 TRAILER: Final = 0x3B
 GRAPHIC_CONTROL: Final = 0xF9
 APPLICATION: Final = 0xFF
-KEEP: Final = 1
-CLEAR: Final = 2
+KEEP: Final = 1  # disposal: leave the frame
+CLEAR: Final = 2  # disposal: restore the background
 LONGEST: Final = 65535  # hundredths of a second
 
-#: how often it is played, and the colour profile; XMP is one too
+#: repetitions and the colour profile; XMP is an application extension, too
 APPLICATIONS_KEPT: Final = (b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """An image or an extension; `label` tells which one."""
+    """An image or an extension, by its label."""
 
     label: int
     start: int
@@ -32,20 +32,20 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
-    """One picture on its way into a GIF."""
+    """One frame to be written into a GIF."""
 
-    #: a GIF of its own with nothing but this picture
+    #: a GIF of this picture alone
     still: bytes
     left: int
     top: int
     #: milliseconds
     duration: float
-    #: `KEEP` or `CLEAR`: what becomes of its place when the next one comes
+    #: `KEEP` or `CLEAR`
     disposal: int
 
 
 def measure(data: bytes) -> tuple[int, int, int]:
-    """Return width and height that hold every frame, and the number of frames."""
+    """Return width and height that contain every frame, and the number of frames."""
     width, height = struct.unpack_from("<HH", data.ljust(HEADER, b"\0"), 6)
     frames = 0
     for block in _blocks(data):
@@ -57,7 +57,7 @@ def measure(data: bytes) -> tuple[int, int, int]:
 
 
 def strip(data: bytes) -> bytes | None:
-    """Leave out comments, XMP and whatever nobody shows or follows the end; None where it is odd."""
+    """Remove comments, XMP and bytes that nothing shows; returns None for a truncated file."""
     parts = [data[: _table_end(data, HEADER, data[10])]]
     for block in _blocks(data):
         if not block.whole:
@@ -71,16 +71,16 @@ def strip(data: bytes) -> bytes | None:
 
 
 def assemble(width: int, height: int, *, loop: int | None, frames: Iterable[Frame]) -> bytes:
-    """Put one GIF together; `loop` is the number as it stands in the file, None for none."""
+    """Assemble a GIF; `loop` is the number in the file, None for none."""
     parts = [b"GIF89a", struct.pack("<HHBBB", width, height, 0x70, 0, 0)]
     if loop is not None:
         parts.append(b"\x21\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", loop) + b"\0")
     for frame in frames:
-        parts.extend(_placed(frame))
+        parts.extend(_blocks_of(frame))
     return b"".join((*parts, bytes([TRAILER])))
 
 
-def _placed(frame: Frame) -> Iterator[bytes]:
+def _blocks_of(frame: Frame) -> Iterator[bytes]:
     still, control = frame.still, 0
     flags = still[10]
     table = still[HEADER : _table_end(still, HEADER, flags)]
@@ -90,20 +90,13 @@ def _placed(frame: Frame) -> Iterator[bytes]:
             control, transparent = still[block.start + 3] & 1, still[block.start + 6]
         elif block.label == SEPARATOR:
             hundredths = min(round(frame.duration / 10), LONGEST)
+            flags_of_frame = frame.disposal << 2 | control
             yield struct.pack(
-                "<BBBBHBB",
-                EXTENSION,
-                GRAPHIC_CONTROL,
-                4,
-                frame.disposal << 2 | control,
-                hundredths,
-                transparent,
-                0,
+                "<4BH2B", EXTENSION, GRAPHIC_CONTROL, 4, flags_of_frame, hundredths, transparent, 0
             )
             wide, high = struct.unpack_from("<HH", still, block.start + 5)
-            # its global table becomes a local one
-            local = flags & 0x87
-            yield struct.pack("<BHHHHB", SEPARATOR, frame.left, frame.top, wide, high, local)
+            # Its global colour table becomes a local one.
+            yield struct.pack("<B4HB", SEPARATOR, frame.left, frame.top, wide, high, flags & 0x87)
             yield table
             yield still[block.start + DESCRIPTOR : block.end]
 
@@ -117,10 +110,10 @@ def _blocks(data: bytes) -> Iterator[Block]:
         if first == EXTENSION and at + 1 < size:
             label, at = data[at + 1], at + 2
         elif first == SEPARATOR and at + DESCRIPTOR <= size:
-            # then comes one byte of the codec's own
+            # One byte follows that belongs to the codec.
             label, at = SEPARATOR, _table_end(data, at + DESCRIPTOR, data[at + 9]) + 1
         else:
-            # readers pass over bytes between blocks
+            # Readers skip bytes between blocks.
             at += 1
             continue
         while at < size and data[at]:

@@ -1,7 +1,7 @@
-"""Drop metadata from a source that is kept, without touching a pixel.
+"""Remove metadata from a source that is kept, without touching a pixel.
 
-What shows how the picture is to look stays: colour profiles, gamma, transparency, animation, and
-where it is not upright its orientation, in the smallest EXIF that can say so.
+It keeps all that decides how the picture looks: colour profile, gamma, transparency and animation, and the
+orientation unless it is upright, in a minimal EXIF.
 """
 
 import re
@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from resizer.containers import avif, gif
+from resizer.containers import avif, gif, png_chunks
 from resizer.containers.formats import Format
 
-#: EXIF orientations; those from FIRST_SIDEWAYS on lie on their side
+#: EXIF orientations; those from FIRST_SIDEWAYS on swap width and height
 UPRIGHT: Final = 1
 ORIENTATIONS: Final = range(1, 9)
 FIRST_SIDEWAYS: Final = 5
@@ -23,31 +23,30 @@ FIRST_SIDEWAYS: Final = 5
 SOS, EOI, COM = 0xDA, 0xD9, 0xFE
 APP0, APP15 = 0xE0, 0xEF
 BARE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD8), EOI})
-#: in a scan, 0xFF stands for itself before a zero, and restart markers belong to it
+#: in a scan, 0xFF before a zero is data, and restart markers belong to it
 SCAN_END: Final = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 SEGMENTS_KEPT: Final = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
-JFIF_BARE: Final = 14  # bytes of a JFIF segment up to the size of its thumbnail
+JFIF_BARE: Final = 14  # bytes of a JFIF segment without its thumbnail
 
 # PNG
-PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT: Final = frozenset(
     b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD hIST sPLT pHYs "
     b"acTL fcTL fdAT".split()
 )
 
 # BMP
-BMP_INFO: Final = 40  # bytes of a head with width and height in 32 bits
-BMP_PLAIN: Final = frozenset({0, 3, 6})  # not packed, with or without masks
+BMP_INFO: Final = 40  # bytes of a header with width and height in 32 bits
+BMP_PLAIN: Final = frozenset({0, 3, 6})  # uncompressed, with or without masks
 
 # WebP
 WEBP_KEPT: Final = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH"})
 EXIF_FLAG, XMP_FLAG, ALPHA_FLAG = 0x08, 0x04, 0x10
-WEBP_FLAGS: Final = 20  # offset in a file that begins with VP8X
+WEBP_FLAGS: Final = 20  # offset of the flags of VP8X
 
 
 def strip(data: bytes, kind: Format, *, orientation: int = UPRIGHT) -> bytes | None:
-    """Return the file without its metadata, or None where that cannot be done."""
-    stripped = None  # what a TIFF says of itself is spread over the file
+    """Return the file without its metadata, or None if that is not possible."""
+    stripped = None  # also for a TIFF, whose metadata is spread over the file
     with suppress(struct.error, IndexError, ValueError):
         match kind:
             case Format.JPEG:
@@ -66,7 +65,7 @@ def strip(data: bytes, kind: Format, *, orientation: int = UPRIGHT) -> bytes | N
 
 
 def webp_extent(data: bytes) -> tuple[int, int, int] | None:
-    """Return width, height and number of frames; None where the first chunk does not tell."""
+    """Return width, height and number of frames; None if no chunk states them."""
     width = height = 0
     frames = 0
     for name, start, end in _riff(data):
@@ -87,9 +86,9 @@ def webp_extent(data: bytes) -> tuple[int, int, int] | None:
 
 
 def webp_with_alpha(data: bytes) -> bytes:
-    """Return an animation that says that something can be seen through it.
+    """Set the flag of transparency in an animation.
 
-    libwebp crops frames to what is not clear, and forgets this where all that is left is opaque.
+    libwebp crops frames to their visible part, and omits the flag if all of that is opaque.
     """
     if data[12:16] != b"VP8X":
         return data
@@ -111,7 +110,7 @@ def _jpeg(data: bytes, orientation: int) -> Iterator[bytes]:
         if marker == COM or APP0 <= marker <= APP15:
             if not body.startswith(SEGMENTS_KEPT.get(marker, b"\0none")):
                 continue
-            # without the thumbnail that may follow
+            # Without the thumbnail that may follow.
             bare = body[: JFIF_BARE - 2] + b"\0\0" if marker == APP0 and len(body) > JFIF_BARE else body
             yield bytes((0xFF, marker)) + struct.pack(">H", len(bare) + 2) + bare
         elif marker in BARE_MARKERS:
@@ -121,11 +120,11 @@ def _jpeg(data: bytes, orientation: int) -> Iterator[bytes]:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Give each marker with its body, and the scan where one follows; ends with the image."""
+    """Yield each marker with its body, and with the scan if one follows; ends with the image."""
     at, marker = 2, 0
     while marker != EOI:
         start = at
-        while data[at] == 0xFF:  # noqa: PLR2004  every marker begins so, and may begin so repeatedly
+        while data[at] == 0xFF:  # noqa: PLR2004  begins a marker, also repeatedly
             at += 1
         if at == start:
             raise ValueError("no marker")
@@ -146,26 +145,23 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _png(data: bytes, orientation: int) -> Iterator[bytes]:
-    yield PNG_MAGIC
-    at, name = len(PNG_MAGIC), b""
-    while name != b"IEND":
-        length, name = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if end > len(data):
-            raise ValueError("cut off")
-        if name in PNG_KEPT:  # not every critical one: readers pass over those of no known name too
+    yield png_chunks.MAGIC
+    name = b""
+    for name, at, end in png_chunks.chunks(data):
+        if name in PNG_KEPT:  # not every critical chunk: readers skip unknown ones
             yield data[at:end]
         if name == b"IHDR" and orientation != UPRIGHT:
             exif = b"eXIf" + _orientation_tiff(orientation)
             yield struct.pack(">I", len(exif) - 4) + exif + struct.pack(">I", zlib.crc32(exif))
-        at = end
+    if name != b"IEND":
+        raise ValueError("cut off")
 
 
 def _bmp_end(data: bytes) -> int:
-    """Return where the pixels end; a BMP says nothing of itself, but anything may follow."""
+    """Return the end of the pixels; a BMP has no metadata, but other data may follow."""
     start, head = struct.unpack_from("<2I", data, 10)
     if head < BMP_INFO:
-        raise ValueError("an old head")
+        raise ValueError("an old header")
     width, height, _, depth, packing = struct.unpack_from("<2i2HI", data, 18)
     if packing not in BMP_PLAIN:
         raise ValueError("packed")
@@ -174,7 +170,7 @@ def _bmp_end(data: bytes) -> int:
 
 
 def _riff(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Give name, start and end of each chunk's body, up to the end that the file claims."""
+    """Yield name, start and end of each chunk's body, up to the end that the file states."""
     limit = min(len(data), 8 + int.from_bytes(data[4:8], "little"))
     at = 12
     while at + 8 <= limit:

@@ -1,6 +1,6 @@
-"""Look through the chunks of a PNG: drop damaged ones that browsers skip, find those that tell its colours.
+"""Remove chunks of a PNG that are damaged and that browsers skip, and read those that state its colours.
 
-After the PNG specification, third edition: a chunk whose name begins with a small letter is ancillary.
+By the PNG specification, third edition: a chunk whose name begins with a lower-case letter is ancillary.
 """
 
 import struct
@@ -12,31 +12,31 @@ from typing import Final
 MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 ANIMATION: Final = frozenset({b"acTL", b"fcTL", b"fdAT"})
 COLOURS: Final = frozenset({b"cICP", b"sRGB", b"gAMA", b"cHRM"})
-#: bytes that ancillary chunks hold, where that is fixed
+#: bytes of ancillary chunks of fixed size
 SIZES: Final = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"pHYs": 9, b"acTL": 8, b"fcTL": 26}
 ANCILLARY: Final = 0x20  # the bit of the name's first letter
 CICP, CHRM, GAMA = struct.Struct("4B"), struct.Struct(">8I"), struct.Struct(">I")
-UNIT: Final = 100_000  # in which gAMA and cHRM count
+UNIT: Final = 100_000  # of gAMA and cHRM, for 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Colours:
-    """What the chunks before the pixels tell; None or false for what is not there or makes no sense."""
+    """What the chunks before the pixels state; None or false if they are absent or invalid."""
 
     #: primaries and transfer, numbered as in ITU-T H.273
     cicp: tuple[int, int] | None
     srgb: bool
-    #: exponent of the encoder, 0.45455 for most
+    #: exponent of the encoder, mostly 0.45455
     gamma: float | None
     #: x, y of white, red, green, blue
     chromaticities: tuple[float, ...] | None
 
 
 def without_damaged(data: bytes) -> bytes:
-    """Drop ancillary chunks of a wrong checksum or size; a damaged animation becomes its first picture."""
+    """Remove ancillary chunks of wrong checksum or size; a damaged animation becomes its first picture."""
     damaged = [
         (name, at)
-        for name, at, end in _chunks(data)
+        for name, at, end in chunks(data)
         if name[0] & ANCILLARY and not _is_whole(data, name, at, end)
     ]
     if not damaged:
@@ -44,7 +44,7 @@ def without_damaged(data: bytes) -> bytes:
     still = any(name in ANIMATION for name, _ in damaged)
     places = {at for _, at in damaged}
     parts, copied = [], 0
-    for name, at, end in _chunks(data):
+    for name, at, end in chunks(data):
         if at in places or (still and name in ANIMATION):
             parts.append(data[copied:at])
             copied = end
@@ -53,7 +53,7 @@ def without_damaged(data: bytes) -> bytes:
 
 def colours(data: bytes) -> Colours:
     found: dict[bytes, bytes] = {}
-    for name, at, end in _chunks(data):
+    for name, at, end in chunks(data):
         if name == b"IDAT":
             break
         if name in COLOURS:
@@ -78,7 +78,7 @@ def _cicp(body: bytes | None) -> tuple[int, int] | None:
     if numbers is None:
         return None
     primaries, transfer, matrix, full_range = numbers
-    # a PNG holds RGB, so nothing else is allowed; browsers pass over the chunk otherwise
+    # A PNG contains full-range RGB, so browsers skip the chunk if it states anything else.
     return (primaries, transfer) if (matrix, full_range) == (0, 1) else None
 
 
@@ -86,8 +86,8 @@ def _numbers(form: struct.Struct, body: bytes | None) -> tuple[int, ...] | None:
     return form.unpack(body) if body is not None and len(body) == form.size else None
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Give name, start and end of each chunk, up to the last or to one that is cut off."""
+def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start and end of each chunk, up to the last one or to one that is cut off."""
     at, name = len(MAGIC), b""
     while at + 12 <= len(data) and name != b"IEND":
         length, name = struct.unpack_from(">I4s", data, at)

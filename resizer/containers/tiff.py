@@ -1,7 +1,7 @@
-"""Tell from the first directory of a TIFF which layout its pixels have, and whether that is read for certain.
+"""Find the pixel layout of a TIFF in its first directory, and whether it is certain to be decoded correctly.
 
-TIFF 6.0 lets writers combine freely; readers know some combinations, and take others for one of them. Those
-listed here are compared with a second reader, pixel by pixel, in tests/compress/test_tiff_layouts.py.
+TIFF 6.0 lets writers combine options freely; readers know some combinations and mistake others for them. The
+combinations listed here are compared with a second reader in tests/compress/test_tiff_layouts.py.
 """
 
 import struct
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Final
 
 MAGIC: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-LARGEST_COUNT: Final = 64  # values of a tag that are read; none of those needed here has as many
-#: bytes and format of each type of whole numbers
+LARGEST_COUNT: Final = 64  # values of a tag that are read; no tag needed here has as many
+#: `struct` format of each integer type
 NUMBERS: Final = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 
 NEW_SUBFILE_TYPE, BITS, COMPRESSION, PHOTOMETRIC = 254, 258, 259, 262
 FILL_ORDER = 266
 SAMPLES, PLANAR, PREDICTOR, SUB_DIRECTORIES = 277, 284, 317, 330
 INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 332, 338, 339, 50706
-#: colour filter array and linear raw: what a sensor saw, not what is shown
+#: colour filter array and linear raw: the values of a sensor
 RAW_PHOTOMETRICS: Final = frozenset({32803, 34892})
 
 BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR, CIELAB = 1, 2, 3, 5, 6, 8
@@ -36,16 +36,16 @@ FORMATS: Final = {2: "signed", 3: "floating-point"}
 CMYK_INKS = 1
 UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2
 PLAIN, CCITT, JPEG, PACKBITS = 1, frozenset({2, 3, 4}), 7, 32773
-#: LZW, deflate by both of its numbers, LZMA, Zstandard
+#: LZW, deflate under two numbers, LZMA, Zstandard
 PREDICTED: Final = frozenset({5, 8, 32946, 34925, 50000})
 COMPRESSIONS: Final = frozenset({PLAIN, *CCITT, JPEG, PACKBITS, *PREDICTED})
 BYTE = 8
 SEPARATE = 2  # a plane for each sample
-DIFFERENCES = 2  # of neighbours, the one predictor for whole numbers
+DIFFERENCES = 2  # of neighbours, the only predictor of integers
 
-#: photometric interpretation and bits of what JPEG packs
+#: photometric interpretation and bits under JPEG compression
 JPEGS: Final = {(BLACK_IS_ZERO, (8,)), (RGB, (8, 8, 8)), (YCBCR, (8, 8, 8))}
-#: photometric interpretation, bits of each sample, what each sample beyond its colours is
+#: photometric interpretation, bits of each sample, meaning of each extra sample
 INTERLEAVED: Final = {
     *((grey, (bits,), ()) for grey in (0, BLACK_IS_ZERO) for bits in (1, 2, 4, 8)),
     (BLACK_IS_ZERO, (16,), ()),
@@ -80,7 +80,7 @@ class Layout:
 
     @property
     def is_certain(self) -> bool:
-        """Whether its pixels are read right."""
+        """Whether its pixels are certain to be decoded correctly."""
         known = PLANES if self.planar == SEPARATE and len(self.bits) > 1 else INTERLEAVED
         return (
             (self.photometric, self.bits, self.extra) in known
@@ -107,7 +107,7 @@ class Layout:
 
     @property
     def _has_usual_bits(self) -> bool:
-        # faxes begin with the lowest bit of a byte
+        # Faxes begin with the lowest bit of a byte.
         return self.fill_order == 1 or self.bits == (1,)
 
     def __str__(self) -> str:
@@ -121,21 +121,21 @@ class Layout:
 
 
 def is_raw(data: bytes) -> bool:
-    """Say whether the first page is a camera's: what can be read of those is a thumbnail at best."""
+    """Say whether the first page is a raw camera file, of which only a thumbnail can be read."""
     tags = directory(data)
     reduced = tags.get(NEW_SUBFILE_TYPE, (0,))[0] & 1 and SUB_DIRECTORIES in tags
     return bool(DNG_VERSION in tags or tags.get(PHOTOMETRIC, (0,))[0] in RAW_PHOTOMETRICS or reduced)
 
 
 def layout(data: bytes) -> Layout | None:
-    """Return the layout of the first page; None where its directory cannot be read."""
+    """Return the layout of the first page; None if its directory cannot be read."""
     tags = directory(data)
     if not tags:
         return None
     samples = tags.get(SAMPLES, (1,))[0]
     bits = tags.get(BITS, (1,))
     if len(bits) == 1 and 0 < samples <= LARGEST_COUNT:
-        bits *= samples  # a writer's shorthand
+        bits *= samples  # some writers give one number for all
     return Layout(
         photometric=tags.get(PHOTOMETRIC, (0,))[0],
         bits=bits[:samples] or (1,),
@@ -151,7 +151,7 @@ def layout(data: bytes) -> Layout | None:
 
 
 def directory(data: bytes) -> dict[int, tuple[int, ...]]:
-    """Return the whole numbers of the first directory by tag; nothing of what cannot be read."""
+    """Return the integers of the first directory by tag, as far as they can be read."""
     order = "<" if data.startswith(b"II") else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     entry = struct.Struct(f"{order}HHQ8s" if big else f"{order}HHI4s")
@@ -163,7 +163,7 @@ def directory(data: bytes) -> dict[int, tuple[int, ...]]:
         for at in range(start, min(start + entry.size * count, len(data) - entry.size + 1), entry.size):
             tag, kind, many, value = entry.unpack_from(data, at)
             if kind not in NUMBERS or not 0 < many <= LARGEST_COUNT:
-                # what it holds does not matter here, but that it is there
+                # Only its presence matters.
                 found.setdefault(tag, (0,))
                 continue
             form = struct.Struct(f"{order}{many}{NUMBERS[kind]}")

@@ -148,7 +148,7 @@ def count_noted(path: Path, names: Collection[str]) -> int:
 
 
 def _copied(path: Path, draft: Path) -> Contents:
-    """Copy a database into an empty file and check the copy; it is on disk when this returns."""
+    """Copy a database into an empty file and check the copy."""
     with _opened(path) as source:
         _check_ours(source, path)
         with closing(sqlite3.connect(draft)) as copy:
@@ -163,10 +163,7 @@ def _copied(path: Path, draft: Path) -> Contents:
                 raise
             if [*copy.execute(INTEGRITY)] != [("ok",)]:
                 raise DatabaseUnusable(str(path), DAMAGED)
-            contents = _contents(copy, draft)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    return contents
+            return _contents(copy, draft)
 
 
 def _contents(connection: sqlite3.Connection, path: Path) -> Contents:

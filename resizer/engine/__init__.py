@@ -1,1 +1,1 @@
-"""Where images are processed."""
+"""Engines, which process images here or on other machines."""

@@ -1,4 +1,4 @@
-"""What an engine does: process one image, here or on another machine."""
+"""The protocol of an engine, which processes one image, here or on another machine."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from resizer.models import Outcome, Task
 
 
 class Progress(Protocol):
-    """What an engine reports while it processes an image."""
+    """Receives the progress of one image."""
 
     def fetched(self) -> None:
         """Note that the image's host has sent it."""

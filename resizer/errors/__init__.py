@@ -1,47 +1,34 @@
-"""Every error of the service: each class carries the contract's code, each instance its facts.
+"""Every error of the service.
 
 ResizerError
 ├── ConfigError            keys of the configuration are wrong
-├── DataFolderInUse        another process owns the data folder
-├── DatabaseUnusable       the database cannot be opened or is of a newer version
-├── DatabaseFailure        a statement failed: locked for long, read-only, damaged
+├── DataFolderInUse        another process locks the data folder
+├── DatabaseUnusable       the database cannot be opened, or has a newer schema
+├── DatabaseFailure        a statement failed: locked, read-only or damaged file
+├── NoSpace, SpoolFailure  the disk is full; uploads cannot be stored
+├── PoolDown               no process can compress
+│   ├── NoWorkers          no worker has responded
+│   └── BrokerDown         the broker does not respond
+├── TaskFailed             a worker failed because of an internal error
+├── SignatureError         a webhook has no valid signature
+├── ServerUnreachable      the server that the client calls does not respond
+├── ServerRefused          the server that the client calls refused the request
 ├── CatalogError           a CSV is refused; lists its problems
-├── UploadError            an upload is no CSV upload
-│   ├── UnsupportedBody    its body type is not one of ours
-│   ├── UnsupportedEncoding  its Content-Encoding is not one of ours
-│   ├── BodyTooSlow        it came at no living pace
-│   └── UploadTooLarge     it is larger than server.max_upload_size
-├── HostNotAllowed         a request asks for a host that is none of the server's
-├── CrossOrigin            a page of another origin asks for a change
-├── OptionError            an option of a request is wrong
-├── BatchNotFound          there is no such request
-├── OriginalUnavailable    an image cannot be fetched again to be shown
-├── NotFinished            the request has no final status yet
-├── AlreadyFinal           a request that has ended cannot be cancelled
-├── NothingToSend          a request has no webhook event
-├── NothingToRetry         none of its images has failed or was cancelled
-├── PoolDown               there is no process that could compress
-│   ├── NoWorkers          no worker has given a sign of life
-│   └── BrokerDown         the broker does not answer
-├── TaskFailed             a worker met a fault of ours
-├── IdempotencyConflict    an Idempotency-Key came again with other content
-├── QueueFull              too many images wait already
-├── NoSpace                the disk cannot take it
-├── ServerUnreachable      a server that is to be asked does not answer
-├── ServerRefused          a server does not take what it was sent
-├── SignatureError         a webhook does not carry a signature made with the secret
-└── ImageError             one image failed; its code stands in the contract, section 5
+├── UploadError            an upload contains no CSV
+│   └── UnsupportedBody, UnsupportedEncoding, BodyTooSlow, UploadTooLarge
+├── OptionError, IdempotencyConflict, QueueFull                           (uploading)
+├── HostNotAllowed, CrossOrigin                                           (any request)
+├── BatchNotFound, OriginalUnavailable, NotFinished, AlreadyFinal, NothingToSend, NothingToRetry
+└── ImageError             one image failed; docs/formats.md explains every code
     ├── InvalidUrl, BlockedAddress, DnsFailure, ConnectFailure, TlsFailure, FetchTimeout,
     │   HttpStatusError, TooManyRedirects, TooLarge                         (fetching)
     ├── NotAnImage, UnsupportedFormat, CorruptImage, TooManyPixels,
     │   CompressTimeout, CompressCrash                                      (compressing)
     ├── StorageFailure                                                      (storing)
     └── OutOfResources                                                      (anywhere)
-
-An instance hands its facts to ``super().__init__`` in the order of its parameters, so that it
-survives pickling on its way out of a pool child, and writes its message in ``__str__``.
 """
 
+from resizer.errors.base import ResizerError
 from resizer.errors.disk import OUT_OF_SPACE, disk_fault, shortage
 from resizer.errors.image import (
     BlockedAddress,
@@ -64,39 +51,40 @@ from resizer.errors.image import (
     TooManyRedirects,
     UnsupportedFormat,
 )
-from resizer.errors.service import (
+from resizer.errors.requests import (
     AlreadyFinal,
     BatchNotFound,
     BodyTooSlow,
-    BrokerDown,
     CatalogError,
-    ConfigError,
     CrossOrigin,
-    DatabaseFailure,
-    DatabaseUnusable,
-    DataFolderInUse,
     HostNotAllowed,
     IdempotencyConflict,
-    NoSpace,
     NotFinished,
     NothingToRetry,
     NothingToSend,
-    NoWorkers,
     OptionError,
     OriginalUnavailable,
-    PoolDown,
     Problem,
     QueueFull,
-    ResizerError,
+    UnsupportedBody,
+    UnsupportedEncoding,
+    UploadError,
+    UploadTooLarge,
+)
+from resizer.errors.service import (
+    BrokerDown,
+    ConfigError,
+    DatabaseFailure,
+    DatabaseUnusable,
+    DataFolderInUse,
+    NoSpace,
+    NoWorkers,
+    PoolDown,
     ServerRefused,
     ServerUnreachable,
     SignatureError,
     SpoolFailure,
     TaskFailed,
-    UnsupportedBody,
-    UnsupportedEncoding,
-    UploadError,
-    UploadTooLarge,
     WrongKey,
 )
 

@@ -1,9 +1,10 @@
-"""What can go wrong with one image: an error for each code of the contract."""
+"""Errors of one image: a class for each code that clients see."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from resizer.errors.service import ResizerError
+from resizer.errors.base import ResizerError
 
 
 class ErrorCode(StrEnum):
@@ -32,48 +33,44 @@ class ImageError(ResizerError):
     """One image failed."""
 
     code: ClassVar[ErrorCode]
-    #: whether the fault may pass, so that another try is worth it
+    #: whether the fault is temporary, so that a retry may succeed
     passing: bool = False
-    #: status that the origin answered, where it answered one
+    #: status of the origin's response, if it sent one
     http_status: int | None = None
-    #: seconds that the origin asked to wait before another try
+    #: seconds to wait before a retry, if the origin named them
     retry_after: float | None = None
-    #: tries made; set by whoever gives up
+    #: attempts made, set when the fetcher gives up
     attempts: int = 0
 
 
+@dataclass(eq=False)
 class InvalidUrl(ImageError):
-    """The text is no URL that can be fetched."""
+    """The text is not a URL that can be fetched."""
 
     code = ErrorCode.INVALID_URL
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    reason: str
 
     def __str__(self) -> str:
-        return f"not a URL that can be fetched: {self.reason}"
+        return f"not a valid URL: {self.reason}"
 
 
+@dataclass(eq=False)
 class BlockedAddress(ImageError):
-    """The host's address is not public and not allowed by the configuration."""
+    """The address of the host is neither public nor allowed by the configuration."""
 
     code = ErrorCode.BLOCKED_ADDRESS
-
-    def __init__(self, host: str, setting: str) -> None:
-        super().__init__(host, setting)
-        self.host = host
-        self.setting = setting
+    host: str
+    setting: str
 
     def __str__(self) -> str:
         return (
-            f"the address of {self.host} is not public, so it is not connected to; "
-            f"if it should be, add its network to {self.setting}"
+            f"the address of {self.host} is not public, so it was not contacted; "
+            f"to allow it, add its network to {self.setting}"
         )
 
 
 class DnsFailure(ImageError):
-    """The host's name could not be resolved."""
+    """The host name cannot be resolved."""
 
     code = ErrorCode.DNS
 
@@ -83,59 +80,53 @@ class DnsFailure(ImageError):
         self.passing = passing
 
     def __str__(self) -> str:
-        return f"the host name {self.host} could not be resolved; check its spelling"
+        return f"cannot resolve the host name {self.host}; check its spelling"
 
 
+@dataclass(eq=False)
 class ConnectFailure(ImageError):
-    """The connection could not be made, or broke before the body was whole."""
+    """The connection failed, or broke before the body was complete."""
 
     code = ErrorCode.CONNECT
     passing = True
-
-    def __init__(self, host: str, reason: str) -> None:
-        super().__init__(host, reason)
-        self.host = host
-        self.reason = reason
+    host: str
+    reason: str
 
     def __str__(self) -> str:
         return f"the connection to {self.host} failed: {self.reason}"
 
 
+@dataclass(eq=False)
 class TlsFailure(ImageError):
-    """No trusted TLS connection could be made."""
+    """No trusted TLS connection could be established."""
 
     code = ErrorCode.TLS
-
-    def __init__(self, host: str, reason: str) -> None:
-        super().__init__(host, reason)
-        self.host = host
-        self.reason = reason
+    host: str
+    reason: str
 
     def __str__(self) -> str:
         return f"no trusted TLS connection to {self.host}: {self.reason}"
 
 
+@dataclass(eq=False)
 class FetchTimeout(ImageError):
-    """One try took longer than it may; seconds."""
+    """One attempt exceeded its time limit."""
 
     code = ErrorCode.TIMEOUT
     passing = True
-
-    def __init__(self, host: str, seconds: float, setting: str) -> None:
-        super().__init__(host, seconds, setting)
-        self.host = host
-        self.seconds = seconds
-        self.setting = setting
+    host: str
+    seconds: float
+    setting: str
 
     def __str__(self) -> str:
         return f"{self.host} took longer than {self.seconds:g} s; {self.setting} sets the limit"
 
 
 class HttpStatusError(ImageError):
-    """The origin answered with a status that is no success."""
+    """The origin answered with a status other than success."""
 
     code = ErrorCode.HTTP_STATUS
-    #: worth another try besides all of 5xx (contract, section 6)
+    #: temporary, as every status of 5xx
     PASSING: ClassVar[frozenset[int]] = frozenset({408, 425, 429})
 
     def __init__(self, host: str, http_status: int, retry_after: float | None = None) -> None:
@@ -146,88 +137,76 @@ class HttpStatusError(ImageError):
         self.passing = http_status in self.PASSING or 500 <= http_status <= 599  # noqa: PLR2004
 
     def __str__(self) -> str:
-        asked = f" and asks to come back in {self.retry_after:.0f} s" if self.retry_after else ""
+        asked = f" and asks for a retry in {self.retry_after:.0f} s" if self.retry_after else ""
         return f"{self.host} answered with status {self.http_status}{asked}"
 
 
+@dataclass(eq=False)
 class TooManyRedirects(ImageError):
-    """More redirects than fetch.max_redirects."""
+    """The origin redirected more often than fetch.max_redirects."""
 
     code = ErrorCode.TOO_MANY_REDIRECTS
-
-    def __init__(self, host: str, limit: int) -> None:
-        super().__init__(host, limit)
-        self.host = host
-        self.limit = limit
+    host: str
+    limit: int
 
     def __str__(self) -> str:
         return f"{self.host} redirected more than {self.limit} times; fetch.max_redirects sets the limit"
 
 
+@dataclass(eq=False)
 class TooLarge(ImageError):
-    """The source is larger than fetch.max_size, in bytes."""
+    """The source is larger than fetch.max_size."""
 
     code = ErrorCode.TOO_LARGE
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.limit = limit
+    limit: int  # bytes
 
     def __str__(self) -> str:
         return f"the file is larger than {self.limit} bytes; fetch.max_size sets the limit"
 
 
+@dataclass(eq=False)
 class NotAnImage(ImageError):
-    """What arrived is no image."""
+    """The URL returned something other than an image."""
 
     code = ErrorCode.NOT_AN_IMAGE
-
-    def __init__(self, found: str) -> None:
-        super().__init__(found)
-        self.found = found
+    found: str
 
     def __str__(self) -> str:
-        return f"what the URL gives is no image but {self.found}; check that it leads to the image itself"
+        return f"the URL returned {self.found}, not an image; check that it leads to the image itself"
 
 
+@dataclass(eq=False)
 class UnsupportedFormat(ImageError):
-    """An image of a format, or of a kind of it, that is not read."""
+    """The image's format, or the variant of it, is not supported."""
 
     code = ErrorCode.UNSUPPORTED_FORMAT
-
-    def __init__(self, found: str, advice: str = "use JPEG, PNG, WebP, GIF, AVIF, BMP or TIFF") -> None:
-        super().__init__(found, advice)
-        self.found = found
-        self.advice = advice
+    found: str
+    advice: str = "use JPEG, PNG, WebP, GIF, AVIF, BMP or TIFF"
 
     def __str__(self) -> str:
         return f"{self.found} is not supported; {self.advice}"
 
 
+@dataclass(eq=False)
 class CorruptImage(ImageError):
     """The image is damaged."""
 
     code = ErrorCode.CORRUPT_IMAGE
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    reason: str
 
     def __str__(self) -> str:
         return f"the image is damaged: {self.reason}"
 
 
+@dataclass(eq=False)
 class TooManyPixels(ImageError):
-    """The image, all its frames counted, has more pixels than compress.max_pixels."""
+    """The image, counting all frames, has more pixels than compress.max_pixels."""
 
     code = ErrorCode.TOO_MANY_PIXELS
-
-    def __init__(self, width: int, height: int, frames: int, limit: int) -> None:
-        super().__init__(width, height, frames, limit)
-        self.width = width
-        self.height = height
-        self.frames = frames
-        self.limit = limit
+    width: int
+    height: int
+    frames: int
+    limit: int
 
     def __str__(self) -> str:
         frames = f" × {self.frames} frames" if self.frames > 1 else ""
@@ -237,50 +216,46 @@ class TooManyPixels(ImageError):
         )
 
 
+@dataclass(eq=False)
 class CompressTimeout(ImageError):
-    """Compressing took longer than compress.timeout, in seconds."""
+    """Compression exceeded compress.timeout."""
 
     code = ErrorCode.COMPRESS_TIMEOUT
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
+    seconds: float
 
     def __str__(self) -> str:
-        return f"compressing took longer than {self.seconds:g} s; compress.timeout sets the limit"
+        return f"compression took longer than {self.seconds:g} s; compress.timeout sets the limit"
 
 
 class CompressCrash(ImageError):
-    """The image ended the process that compressed it, twice."""
+    """The image crashed its compressing process twice."""
 
     code = ErrorCode.COMPRESS_CRASH
 
     def __str__(self) -> str:
-        return "the image ended the process that compressed it, twice; it is damaged or needs too much memory"
+        return (
+            "the image crashed the process that compressed it, twice; it is damaged or needs too much memory"
+        )
 
 
+@dataclass(eq=False)
 class OutOfResources(ImageError):
-    """The machine has no more descriptors, threads or memory for it now."""
+    """The machine has no descriptors, threads or memory left."""
 
     code = ErrorCode.STORAGE
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    reason: str
 
     def __str__(self) -> str:
-        return f"the service is at a limit of its machine: {self.reason}"
+        return f"the service has reached a limit of its machine: {self.reason}"
 
 
+@dataclass(eq=False)
 class StorageFailure(ImageError):
-    """The download or the compressed image could not be kept."""
+    """The download or the compressed image could not be stored or read."""
 
     code = ErrorCode.STORAGE
-
-    def __init__(self, reason: str, what: str = "compressed image") -> None:
-        super().__init__(reason, what)
-        self.reason = reason
-        self.what = what
+    reason: str
+    what: str = "compressed image"
 
     def __str__(self) -> str:
-        return f"the {self.what} could not be stored or read: {self.reason}"
+        return f"cannot store or read the {self.what}: {self.reason}"

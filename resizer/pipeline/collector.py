@@ -5,13 +5,12 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
-from types import TracebackType
-from typing import Self
 
 from resizer.database import Database
-from resizer.errors import DatabaseFailure, NoSpace, StorageFailure
+from resizer.errors import StorageFailure
 from resizer.pipeline.remover import Remover
 from resizer.storage.base import Storage
+from resizer.support.background import FailureLog, Periodic
 
 logger = logging.getLogger(__name__)
 
@@ -26,29 +25,14 @@ PAUSE = 0.05
 KEPT = "%s files that no request names %s, and are kept; `resizer check --fix` removes them"
 
 
-class Collector:
-    """Looks through the storage at its start and once a day; the remover deletes what it finds.
-
-    A file is never deleted here: its name is noted, and the remover looks again in the transaction after
-    which no outcome can name it.
-    """
+class Collector(Periodic):
+    """Looks through the storage at its start and once a day; the remover deletes what it finds."""
 
     def __init__(self, database: Database, storage: Storage, remover: Remover) -> None:
+        super().__init__(self._look, FailureLog("find files that no request names", retry=RETRY))
         self._removal = database.removal
         self._storage = storage
         self._remover = remover
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="collector")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def decide(self) -> None:
         """Decide, for a new database, whether files that are stored already may be another's.
@@ -99,21 +83,10 @@ class Collector:
             self._remover.note(names)
         return len(names)
 
-    async def _run(self) -> None:
-        while True:
-            pause = DAY
-            try:
-                await self._storage.sweep()
-                await self.collect()
-            except (DatabaseFailure, NoSpace, StorageFailure) as error:
-                logger.warning(
-                    "cannot look for files that no request names: %s; retrying in %g s", error, RETRY
-                )
-                pause = RETRY
-            except Exception:
-                logger.exception("cannot look for unnamed files; retrying in %g s", RETRY)
-                pause = RETRY
-            await asyncio.sleep(pause)
+    async def _look(self) -> float:
+        await self._storage.sweep()
+        await self.collect()
+        return DAY
 
 
 async def unnamed_files(

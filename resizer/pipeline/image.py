@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
-from resizer.compress.calls import Made, make_file
+from resizer.compress.calls import CompressResult, make_file
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings, QueueSettings
 from resizer.database import Database
@@ -26,7 +26,7 @@ from resizer.storage.claims import stem_of_name
 from resizer.support.bounded import Bounded
 from resizer.support.failpoints import Point, reach
 from resizer.support.keyed_lock import KeyedLock
-from resizer.support.log_context import tied_to
+from resizer.support.log_context import log_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class ImagePipeline:
     async def process(self, cursor: ImageCursor, host: str, task: Task) -> None:
         """Process one image; its place at the host is given back once the host has sent it."""
         place = _HostPlace(self._hosts, host)
-        with tied_to(cursor.batch.request_id if cursor.batch else None):
+        with log_request_id(cursor.batch.request_id if cursor.batch else None):
             try:
                 async with self._shared.outcome_of(task, cursor, on_fetched=place.leave) as outcome:
                     if outcome is not None:
@@ -185,7 +185,7 @@ class LocalEngine:
             self._metrics.stored(time.perf_counter() - compressed_at, made.compressed.output_bytes)
             return made.compressed
 
-    async def _make(self, fetched: Fetched, draft: Path, stem: str, recipe: Recipe) -> Made:
+    async def _make(self, fetched: Fetched, draft: Path, stem: str, recipe: Recipe) -> CompressResult:
         call = self._pool.submit(
             make_file,
             str(fetched.path),
@@ -225,7 +225,7 @@ def _internal(batch_id: int, seq: int, error: Exception) -> Outcome:
     return Outcome(batch_id=batch_id, seq=seq, attempts=0, fault=fault)
 
 
-def _remove_draft(draft: Path, call: asyncio.Future[Made]) -> None:
+def _remove_draft(draft: Path, call: asyncio.Future[CompressResult]) -> None:
     if not call.cancelled():
         call.exception()  # nothing else asks for it
     try:

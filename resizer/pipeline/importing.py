@@ -1,4 +1,4 @@
-"""Take a CSV in: read it off the event loop and write its batch, of which nobody sees a part."""
+"""Import a CSV: read it in a thread and write its batch, which is invisible until complete."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ CHUNK = 20_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """One upload: a CSV that is here as a whole, and what is asked for it."""
+    """An upload: a complete CSV, and the options for it."""
 
     csv: Content
     filename: str
@@ -34,23 +34,23 @@ class Submission:
 
 
 class Importer:
-    """Makes batches of submissions."""
+    """Turns submissions into batches."""
 
     def __init__(self, database: Database, settings: QueueSettings) -> None:
         self._database = database
         self._settings = settings
-        # posts with the same Idempotency-Key take turns, so that only the first does the work
+        # uploads with the same Idempotency-Key take turns: only the first one is imported
         self._locks = KeyedLock()
 
     async def check_room(self) -> None:
-        """Raise `QueueFull` or `NoSpace` where nothing more can be taken in, whatever its size."""
+        """Raise `QueueFull` or `NoSpace` where no upload can be accepted, whatever its size."""
         await self._database.check_space()
         pending = await self._database.pending_images()
         if pending >= self._settings.max_pending_images:
             raise QueueFull(pending, self._settings.max_pending_images)
 
     async def import_csv(self, submission: Submission) -> tuple[Batch, bool]:
-        """Return the batch, on disk, and whether it is new: the same key answers the first one again.
+        """Return the batch, on disk, and whether it is new; a repeated key returns the first batch.
 
         Raises `CatalogError`, `QueueFull`, `IdempotencyConflict`, `NoSpace`; nothing is queued then.
         """
@@ -91,7 +91,7 @@ async def _copy(first: "_Chunk", chunks: Iterator["_Chunk"], intake: Intake) -> 
         try:
             await intake.add(chunk.products)
         except BaseException:
-            # the thread must be through before the file is closed; what it says nobody asks for any more
+            # the thread must end before the file is closed; its result is not needed
             await shielded(asyncio.wait({reading}))
             if not reading.cancelled():
                 reading.exception()
@@ -101,9 +101,9 @@ async def _copy(first: "_Chunk", chunks: Iterator["_Chunk"], intake: Intake) -> 
 
 
 async def digest_of(submission: Submission) -> str:
-    """Return what is the same for the same CSV with the same options."""
+    """Return a digest of the CSV and its options."""
     if isinstance(submission.csv, InMemory):
-        return _digest_of(submission)  # sooner than a thread would
+        return _digest_of(submission)  # faster than a thread
     return await asyncio.to_thread(_digest_of, submission)
 
 
@@ -117,17 +117,17 @@ def _digest_of(submission: Submission) -> str:
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     products: list[Product]
-    #: whether others may follow
+    #: whether more chunks may follow
     more: bool
 
 
-#: a CSV that is open, the chunks to come, and the first
+#: an open CSV, the chunks to come, and the first one
 _Opened = tuple[CatalogReader, Iterator[_Chunk], _Chunk]
 
 
 @asynccontextmanager
 async def _opened(csv: Content) -> AsyncIterator[_Opened]:
-    """Open the CSV and read its first chunk, which of most is all that there is."""
+    """Open the CSV and read its first chunk, which is all of most CSVs."""
     opening = asyncio.create_task(asyncio.to_thread(_open, csv))
     try:
         opened = await shielded(opening)

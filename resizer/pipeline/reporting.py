@@ -4,7 +4,7 @@ import logging
 
 from resizer.events import RequestFinished
 from resizer.metrics import Metrics
-from resizer.support.log_context import tied_to
+from resizer.support.log_context import log_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ def report_finished(event: RequestFinished, metrics: Metrics) -> None:
     batch = event.batch
     metrics.request_finished(batch.status)
     seconds = (batch.finished_at or 0) - (batch.started_at or batch.created_at)
-    with tied_to(batch.request_id):
+    with log_request_id(batch.request_id):
         logger.info(
             "request %s %s: %s completed, %s failed, %s cancelled, %s bytes in, %s bytes out, %.1f s",
             batch.request_id,

@@ -8,7 +8,6 @@ from resizer.config import Settings
 from resizer.database import Database
 from resizer.errors import BatchNotFound, NotFinished
 from resizer.models import Batch, BatchStatus, Delivery, Image, ImageStatus
-from resizer.pipeline.following import follow
 from resizer.pipeline.results import result_csv
 from resizer.pipeline.watchers import Watchers
 from resizer.schemas.request_bodies import WebhookBody, webhook_body
@@ -53,7 +52,7 @@ class Requests:
 
     def follow(self, batch: Batch) -> AsyncGenerator[Batch, None]:
         """Yield the batch now and after each change, until it is final or deleted, or the service stops."""
-        return follow(batch, self._watchers, self.batch)
+        return self._watchers.follow(batch, self.batch)
 
     async def webhook(self, batch: Batch) -> WebhookBody | None:
         """Return the state of the batch's webhook: its own, or else the configuration's."""

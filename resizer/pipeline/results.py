@@ -1,4 +1,4 @@
-"""The result: the client's CSV with what became of its images."""
+"""Stream the result: the client's CSV with the outcomes of its images."""
 
 from collections.abc import AsyncIterator
 
@@ -7,16 +7,16 @@ from resizer.database import Database
 from resizer.errors import BatchNotFound
 from resizer.models import Batch, Image
 
-#: cells and images written at once: some milliseconds of work between two looks at the event loop
+#: cells and images written at once: some milliseconds between two turns of the event loop
 CHUNK = 2000
 
 
 async def result_csv(
     database: Database, batch: Batch, *, files_url: str, detail: bool = False
 ) -> AsyncIterator[bytes]:
-    """Yield the result piece by piece; `files_url` is what stands before `/NAME` in output URLs.
+    """Yield the result piece by piece; output URLs are `files_url`/NAME.
 
-    Raises `BatchNotFound` at the end where the batch was deleted meanwhile, so that some of it may lack.
+    Raises `BatchNotFound` at the end where the batch was deleted in between and rows may be missing.
     """
     columns = await database.columns(batch.id)
     writer = ResultWriter(columns, detail=detail)
@@ -32,7 +32,7 @@ async def result_csv(
             products, weight = [], 0
     if products:
         yield writer.products(products)
-    # one that is being deleted loses its rows bit by bit
+    # a batch that is being deleted loses its rows step by step
     if await database.batch_by_id(batch.id) is None:
         raise BatchNotFound(batch.request_id)
 

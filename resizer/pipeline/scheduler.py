@@ -15,7 +15,7 @@ from resizer.models import Task
 from resizer.pipeline.image import ImagePipeline
 from resizer.pipeline.image_cursor import ImageCursor
 from resizer.support.in_flight import InFlight
-from resizer.support.log_context import tied_to
+from resizer.support.log_context import log_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Scheduler:
 
     def _add_workers(self) -> None:
         while len(self._workers) < self._engine.workers:
-            with tied_to(None):
+            with log_request_id(None):
                 worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)

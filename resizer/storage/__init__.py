@@ -1,1 +1,1 @@
-"""Where compressed files live."""
+"""Storage of compressed files."""

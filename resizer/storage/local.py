@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import aiofiles.os
@@ -71,16 +70,10 @@ class LocalStorage:
         try:
             await asyncio.to_thread(self._open)
         except OSError as error:
-            raise ConfigError.of(
-                "storage.path",
-                f"the folder {self.folder} cannot be used: {disk_fault(error, self.folder)}",
-                "name a folder that can be created and written to",
-            ) from error
+            raise ConfigError.unusable_folder("storage.path", self.folder, error) from error
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._puts.aclose()
         await self._lookups.aclose()
         await asyncio.to_thread(self._close)

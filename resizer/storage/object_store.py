@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
@@ -18,7 +17,7 @@ from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from resizer.config import StorageSettings
-from resizer.errors import ConfigError, StorageFailure, disk_fault
+from resizer.errors import ConfigError, StorageFailure
 from resizer.storage.base import CACHE_CONTROL, NAME, PAGE, content_type_of, disk_failures
 from resizer.support.background import BackgroundTasks
 
@@ -77,19 +76,13 @@ class ObjectStorage:
         try:
             await asyncio.to_thread(self._drafts.mkdir, parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError.of(
-                "data_dir",
-                f"the folder {self._drafts} cannot be used: {disk_fault(error, self._drafts)}",
-                "name a folder that can be created and written to",
-            ) from error
+            raise ConfigError.unusable_folder("data_dir", self._drafts, error) from error
         self._background.begin(self._check_early())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         # the library closes its connections itself
-        await self._background.__aexit__(kind, error, trace)
+        await self._background.__aexit__()
 
     async def _check_early(self) -> None:
         """Log at the start that the store cannot be used; it may be corrected while the service runs."""

@@ -1,1 +1,1 @@
-"""Plumbing with names of the trade."""
+"""Plumbing that knows nothing of images."""

@@ -1,26 +1,23 @@
-"""Have memory that is used again and again kept, and seldom looked through."""
+"""Tune memory: glibc keeps freed memory, and Python collects garbage rarely."""
 
 import ctypes
 import gc
 
-#: numbers in glibc's malloc.h
+#: parameters of mallopt in glibc's malloc.h
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
-#: objects made before Python looks for unused circles among them, and how many such looks before it looks at
-#: older ones too; an image makes some thousand objects and no circles to speak of
-NEW_OBJECTS, LOOKS = 20_000, 20
+#: new objects until a collection of the youngest generation, and such collections until one of the next; an
+#: image makes some thousand objects and hardly any reference cycles
+NEW_OBJECTS, COLLECTIONS = 20_000, 20
 
 
 def keep_freed_memory(most: int, *, one_arena: bool = False) -> None:
-    """Have glibc keep `most` bytes of what this process frees, for what comes next.
+    """Have glibc keep up to `most` freed bytes for reuse; does nothing with another C library.
 
-    With `one_arena` all threads share the first one: each of their own would take 64 MiB of address space,
-    which counts in a process whose threads take turns and whose address space is limited.
-
-    As shipped it gives large pieces back to the kernel, which clears each of their pages before it hands
-    them out again: a fifth of the time of fetching a photo, and 6 ms of compressing it. Another C
-    library is left as it is.
+    By default it returns large blocks to the kernel, which clears their pages before reuse: a fifth of the
+    time to fetch a photo, and 6 ms of its compression. With `one_arena` all threads share the first arena:
+    each further one takes 64 MiB of address space, which may be limited.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -33,10 +30,10 @@ def keep_freed_memory(most: int, *, one_arena: bool = False) -> None:
 
 
 def collect_seldom() -> None:
-    """Have Python look for unused circles of objects seldom, and never among those that are there now.
+    """Collect reference cycles rarely, and never among the objects that exist now.
 
-    As shipped it looks several times an image: a twentieth to a tenth of what that takes of the server.
+    By default Python collects several times for each image: 5 to 10 % of the server's time for it.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(NEW_OBJECTS, LOOKS, LOOKS)
+    gc.set_threshold(NEW_OBJECTS, COLLECTIONS, COLLECTIONS)

@@ -20,7 +20,7 @@ class Coalescer(Generic[T, R]):
 
     An item waits at most `max_wait` seconds for others. It waits no longer once `enough` items wait, or half
     as many as images are in flight: the others may be busy elsewhere. At most `max_batches` are processed
-    concurrently; items beyond them gather meanwhile, up to `max_items` for one batch.
+    concurrently; further items gather, up to `max_items` for one batch.
     """
 
     def __init__(
@@ -66,6 +66,17 @@ class Coalescer(Generic[T, R]):
         while self._gathered or self._batches:
             self._release()
             await asyncio.wait(self._batches)
+
+    async def cancel(self) -> None:
+        """Cancel all items, those of running batches too."""
+        self._stop_timer()
+        for _, result in (*self._gathered, *self._due):
+            result.cancel()
+        self._gathered.clear()
+        self._due.clear()
+        for batch in self._batches:
+            batch.cancel()
+        await asyncio.gather(*self._batches, return_exceptions=True)
 
     def _release(self) -> None:
         self._stop_timer()

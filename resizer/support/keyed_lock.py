@@ -1,4 +1,4 @@
-"""Let those who want the same thing have it one after the other, so that it is made once."""
+"""A lock per key."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,14 +7,14 @@ from weakref import WeakValueDictionary
 
 
 class KeyedLock:
-    """A lock for each key, which takes no memory when nobody holds it."""
+    """Serialises work on the same key; a key that is not locked takes no memory."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def of(self, key: str) -> AsyncIterator[None]:
-        """Be alone with the key."""
+        """Hold the lock of a key."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             yield

@@ -1,35 +1,34 @@
-"""Tie the log lines of one request together by its id."""
+"""Add the id of the current request to log lines."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_tie: ContextVar[str | None] = ContextVar("request_id", default=None)
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 @contextmanager
-def tied_to(request_id: str | None) -> Iterator[None]:
-    """Put this id on every log line within, and on those of tasks and threads begun within; None unties.
+def log_request_id(request_id: str | None) -> Iterator[None]:
+    """Add this id to the log lines of the block, and of tasks and threads started in it; None adds no id.
 
-    What outlives its request, such as a timer for others, is begun untied, or it takes the id along.
+    Start a timer or task that serves other requests too outside of the block, or with None.
     """
-    token = _tie.set(request_id)
+    token = _request_id.set(request_id)
     try:
         yield
     finally:
-        _tie.reset(token)
+        _request_id.reset(token)
 
 
-def tie() -> str | None:
-    """Return the id that log lines are tied to here."""
-    return _tie.get()
+def current_request_id() -> str | None:
+    return _request_id.get()
 
 
-class TieFilter(logging.Filter):
-    """Notes on each record, as `request_id`, what it is tied to; drops none."""
+class RequestIdFilter(logging.Filter):
+    """Sets `request_id` on each log record; drops none."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not hasattr(record, "request_id"):
-            record.request_id = _tie.get()
+            record.request_id = _request_id.get()
         return True

@@ -1,14 +1,14 @@
-"""Limit how often one thing is logged."""
+"""Limit how often a message is logged."""
 
 import time
 
 
 class LogThrottle:
-    """True when called for the first time, and then at most once in `seconds`."""
+    """Returns True at the first call, and then at most once in `seconds`."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         self._seconds = seconds
-        self._next = 0.0  # by the system's clock
+        self._next = 0.0  # of time.monotonic
 
     def __call__(self) -> bool:
         now = time.monotonic()

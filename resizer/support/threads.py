@@ -1,18 +1,18 @@
-"""Threads that run before they are needed, so that a lack of them later holds up no file."""
+"""Start all threads for file access early, so that a later lack of threads holds up no file."""
 
 import asyncio
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-#: as many as asyncio's own
+#: asyncio's default
 THREADS = min(32, (os.cpu_count() or 1) + 4)
 
 
 def start_threads() -> None:
-    """Start all threads in which this loop reads and writes files. Raises `RuntimeError` where it cannot."""
+    """Start the threads in which this loop reads and writes files. Raises `RuntimeError` if it cannot."""
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="files")
-    # one that waits is not given another task, for which another thread is started
+    # each waits at the barrier, so that the next task starts another thread
     together = threading.Barrier(THREADS + 1)
     try:
         for _ in range(THREADS):

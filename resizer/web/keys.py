@@ -7,7 +7,7 @@ from typing import BinaryIO, Protocol
 from aiohttp import web
 
 from resizer.config import Settings
-from resizer.metrics import Metrics, Standing
+from resizer.metrics import Metrics, QueueStats
 from resizer.pipeline.lifecycle import Lifecycle
 from resizer.pipeline.requests import Requests
 from resizer.storage.base import Storage
@@ -39,7 +39,7 @@ LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 STORAGE = web.AppKey("storage", Storage)
 METRICS = web.AppKey("metrics", Metrics)
 #: raises `DatabaseFailure`
-STANDING: web.AppKey[Callable[[], Awaitable[Standing]]] = web.AppKey("standing")
+QUEUE_STATS: web.AppKey[Callable[[], Awaitable[QueueStats]]] = web.AppKey("queue_stats")
 #: downloads an image URL; raises `ImageError`
 ORIGINALS: web.AppKey[Callable[[str], AbstractAsyncContextManager[Original]]] = web.AppKey("originals")
 #: by name of the part; each part adds its own when it opens

@@ -1,1 +1,1 @@
-"""Tell clients by signed HTTP requests that their work is finished."""
+"""Webhooks: signed HTTP requests that report finished work."""

@@ -1,4 +1,4 @@
-"""Receive, verify and list webhooks: the bundled receiver."""
+"""The bundled receiver: receive, verify and list webhooks."""
 
 import asyncio
 import contextlib
@@ -30,8 +30,8 @@ from resizer.webhooks.signing import verify
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY = 1024 * 1024  # bytes; an event of ours has about one thousand
-KEPT = 1000  # ids listed, and known when they come again
+MAX_BODY = 1024 * 1024  # bytes; an event has about one thousand
+KEPT = 1000  # events listed and recognised when they are repeated
 
 _DETAILS: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "there are POST /webhook, GET /ping and GET /events",
@@ -42,15 +42,15 @@ _DETAILS: dict[int, str] = {
 
 @dataclass(kw_only=True, slots=True)
 class Event:
-    """One event, however often it came."""
+    """An event, listed once however often it is received."""
 
     webhook_id: str
     type: str | None
     #: as its sender wrote it
     timestamp: str | None
-    #: ISO 8601 in UTC; when it came first
+    #: ISO 8601 in UTC; of the first time
     received_at: str
-    #: how often it came
+    #: times
     received: int
     data: Any
 
@@ -67,7 +67,7 @@ class Event:
 
 
 class Journal:
-    """The last events by id, and the file that keeps them."""
+    """The last events by id, and the file they are appended to."""
 
     def __init__(self, log: Path | None) -> None:
         self._log = log
@@ -82,7 +82,7 @@ class Journal:
             async with aiofiles.open(self._log, "a+b") as file:
                 await file.seek(0)
                 async for line in file:
-                    # a line can be torn: the machine may have stopped while it was written
+                    # a line may be torn by a crash of the machine
                     with contextlib.suppress(ValueError, TypeError):
                         self._keep(Event(**json.loads(line)))
         except OSError as error:
@@ -93,7 +93,7 @@ class Journal:
             ) from error
 
     async def receive(self, webhook_id: str, payload: dict[str, Any]) -> bool:
-        """Count an event; returns whether it is new. It is in the file before it is listed."""
+        """Count an event; returns whether it is new. It is written to the file before it is listed."""
         async with self._lock:
             known = self._events.get(webhook_id)
             if known is not None:
@@ -117,7 +117,7 @@ class Journal:
             return
         line = json.dumps(asdict(event)).encode()
         async with aiofiles.open(self._log, "a+b") as file:
-            # a line that was torn must not take the next one with it
+            # after a torn line begin a new one
             end = await file.seek(0, 2)
             if end:
                 await file.seek(end - 1)
@@ -154,9 +154,9 @@ async def events(request: web.Request) -> web.Response:
 
 
 def refuse_other_sites(hosts: AllowedHosts) -> Middleware:
-    """Return the middleware that keeps pages of other sites from reading events.
+    """Return middleware that keeps pages of other sites from reading events.
 
-    An event is authenticated by its signature, so its sender may use any name for the receiver.
+    A webhook is authenticated by its signature, so its sender may use any name of the receiver.
     """
 
     @web.middleware
@@ -168,7 +168,7 @@ def refuse_other_sites(hosts: AllowedHosts) -> Middleware:
         elif asked is not None or request.version >= HttpVersion11:
             authority = Authority.of(asked or "")
             if authority is None:
-                return _problem(HTTPStatus.BAD_REQUEST, "the Host header is no host name")
+                return _problem(HTTPStatus.BAD_REQUEST, "the Host header is not a host name")
             if not hosts.allow(authority.host, _local_address(request)):
                 return _problem(
                     HTTPStatus.MISDIRECTED_REQUEST,
@@ -186,14 +186,14 @@ def _local_address(request: web.Request) -> str:
 
 
 async def name_server(request: web.Request, response: web.StreamResponse) -> None:
-    """Say what answers, without the versions that aiohttp would add."""
+    """Set the Server header, without the versions that aiohttp would add."""
     del request
     response.headers[hdrs.SERVER] = SERVER
 
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every failure as application/problem+json."""
+    """Respond to every error with application/problem+json."""
     try:
         return await handler(request)
     except SignatureError as error:
@@ -205,8 +205,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.RequestPayloadError as error:
         return _problem(HTTPStatus.BAD_REQUEST, f"the body cannot be read: {error}")
     except Exception:
-        logger.exception("%s %s failed", request.method, request.path)
-        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an internal fault; the log tells more")
+        logger.exception("cannot respond to %s %s", request.method, request.path)
+        return _problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error; the receiver's log has the details"
+        )
 
 
 def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> web.Response:
@@ -221,13 +223,13 @@ def _problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = N
 def create_receiver(
     secret: str, log: Path | None = None, *, hosts: AllowedHosts | None = None
 ) -> web.Application:
-    """Return the receiver; new events are appended to `log` as lines of JSON.
+    """Return the receiver; it appends new events to `log` as lines of JSON.
 
-    It may be asked for `hosts`; unless said, for those of a server on loopback.
-    Raises `ConfigError` where the secret is none; so does its start where the log cannot be used.
+    It answers for `hosts`, by default those of a server on loopback. Raises `ConfigError` for a malformed
+    secret, and at its start if the log cannot be used.
     """
     if not is_signing_secret(secret):
-        raise ConfigError.of("--secret", "it is no signing secret", "give whsec_ and base64")
+        raise ConfigError.of("--secret", "it is not a signing secret", "give whsec_ and base64")
     guard = refuse_other_sites(hosts or AllowedHosts("127.0.0.1"))
     app = web.Application(middlewares=[problems, guard], client_max_size=MAX_BODY)
     app.on_response_prepare.append(name_server)

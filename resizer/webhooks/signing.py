@@ -1,4 +1,4 @@
-"""Sign and verify webhooks as Standard Webhooks 1.0 says."""
+"""Sign and verify webhooks by Standard Webhooks 1.0."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ PREFIX = "whsec_"
 SECRET_SIZE = 32  # bytes; Standard Webhooks asks for 24 to 64
 SIGNED_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
-#: the library's messages in words that say what to look at
+#: the library's messages, reworded with what to check
 _REASONS = {
     "Message timestamp too old": "it is older than 5 minutes; if not, check the clocks of both machines",
     "Message timestamp too new": "it is from more than 5 minutes ahead; check the clocks of both machines",
@@ -29,9 +29,9 @@ _REASONS = {
 
 
 def load_secret(settings: WebhookSettings, data_folder: Path) -> str:
-    """Return the secret of the configuration, or that of the data folder, made there if there is none.
+    """Return the configured secret, else the one in the data folder, which is created at the first start.
 
-    Raises `ConfigError` where the file cannot be made, read or used.
+    Raises `ConfigError` if the file cannot be created, read or used.
     """
     configured = settings.secret.get_secret_value()
     if configured:
@@ -44,7 +44,7 @@ def load_secret(settings: WebhookSettings, data_folder: Path) -> str:
     except OSError as error:
         raise ConfigError.of(
             "webhook.secret",
-            f"{path} cannot be made or read: {disk_fault(error, path.parent)}",
+            f"{path} cannot be created or read: {disk_fault(error, path.parent)}",
             "correct that, or set webhook.secret",
         ) from error
     except UnicodeDecodeError:
@@ -53,15 +53,15 @@ def load_secret(settings: WebhookSettings, data_folder: Path) -> str:
         raise ConfigError.of(
             "webhook.secret",
             f"{path} holds no signing secret",
-            "put back what stood there (whsec_ and base64), or delete the file: a new secret is made at the "
-            "next start, which every receiver then needs",
+            "restore its content (whsec_ and base64), or delete the file: the next start creates a new "
+            "secret, which every receiver then needs",
         )
     return text
 
 
 def sign(secret: str, webhook_id: str, timestamp: int, body: str) -> dict[str, str]:
     """Return the three headers for a body; `timestamp` in seconds since the epoch."""
-    # the library takes any datetime's digits for UTC, so it gets none that is not
+    # the library reads the digits of any datetime as UTC
     moment = datetime.fromtimestamp(timestamp, tz=UTC)
     signature = Webhook(secret).sign(webhook_id, moment, body)
     return {
@@ -75,21 +75,21 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes) -> dict[str, An
     """Return the payload of a webhook. Raises `SignatureError`."""
     signed = _signed_headers(headers)
     timestamp = signed["webhook-timestamp"]
-    # the library reads "1e9" and "1_000.5" too, and signs another text than the one that was sent
+    # the library reads "1e9" and "1_000.5" too, and verifies another text than the one sent
     if not (timestamp.isascii() and timestamp.isdigit()):
-        raise SignatureError("webhook-timestamp is no whole number of seconds")
+        raise SignatureError("webhook-timestamp is not a whole number of seconds")
     try:
         Webhook(secret).verify(body, signed, json_parse=False)
     except WebhookVerificationError as error:
         raise SignatureError(_REASONS.get(str(error), str(error))) from error
-    except ValueError as error:  # no comma, no base64, no ASCII, a body that is no UTF-8
+    except ValueError as error:  # no comma, not base64, not ASCII, or a body that is not UTF-8
         raise SignatureError("webhook-signature or the body is malformed") from error
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise SignatureError("its body is no JSON") from error
+        raise SignatureError("its body is not JSON") from error
     if not isinstance(payload, dict):
-        raise SignatureError("its body is no JSON object")
+        raise SignatureError("its body is not a JSON object")
     return payload
 
 
@@ -99,9 +99,9 @@ def _signed_headers(headers: Mapping[str, str]) -> dict[str, str]:
         key = name.lower()
         if key not in SIGNED_HEADERS:
             continue
-        # a second webhook-id would let one be verified and the other be counted
+        # with two webhook-ids one would be verified and the other counted
         if key in signed:
-            raise SignatureError(f"the header {key} came more than once")
+            raise SignatureError(f"the header {key} is repeated")
         signed[key] = value
     for key in SIGNED_HEADERS:
         if not signed.get(key):

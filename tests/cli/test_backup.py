@@ -221,7 +221,7 @@ async def test_backup_replaces_nothing_but_a_file(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     code, _, log = await ran("backup", pipe, "--data-dir", data)
     assert code == 1
-    assert "no file that could be replaced" in log
+    assert "not a file that could be replaced" in log
     assert pipe.is_fifo()
 
 

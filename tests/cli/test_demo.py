@@ -18,7 +18,7 @@ async def test_demo_shows_all_of_it_and_ends(tmp_path: Path) -> None:
     async with Process("demo", "--once", variables={"TMPDIR": str(tmp_path)}) as process:
         code, output = await process.ended()
     assert code == 0, process.log
-    assert "10 photos of 6 pieces" in output
+    assert "ceramics.csv: 6 products, 10 images" in output
     assert "10 of 10 images compressed, 0 failed" in output
     assert "webhook received, signature good: request.completed" in output
     left = await asyncio.to_thread(lambda: [*tmp_path.glob("resizer-demo*")])
@@ -55,7 +55,7 @@ async def test_demo_leaves_the_page_open_until_it_is_interrupted(tmp_path: Path)
 
 async def test_demo_that_is_interrupted_at_once_leaves_nothing(tmp_path: Path) -> None:
     async with Process("demo", variables={"TMPDIR": str(tmp_path)}) as process:
-        # photos are to be taken
+        # the compressing processes start before the first image is fetched
         while not kin.descendants(process.process.pid):  # noqa: ASYNC110 - in another process
             await asyncio.sleep(0.01)
         process.signal(signal.SIGINT)

@@ -138,7 +138,7 @@ async def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     async with server(tmp_path) as process:
         code, _ = await process.ended()
     assert code == 2
-    assert any("resizer.db" in line and "cannot be used" in line for line in process.log)
+    assert any("cannot use the database" in line and "resizer.db" in line for line in process.log)
     assert not any("Traceback" in line for line in process.log)
 
 

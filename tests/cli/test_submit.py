@@ -131,7 +131,7 @@ async def test_refused_csv_ends_with_2_and_its_places(tmp_path: Path) -> None:
         (("{csv}", "--server", "http://a..b"), "http://HOST:PORT"),
         (("--resume", "", "--wait"), "--resume is empty"),
         (("{csv}", "--wait", "--output", "/nowhere/o.csv"), "/nowhere cannot be used"),
-        (("{csv}", "--wait", "--output", "/dev/null"), "no file that could be replaced"),
+        (("{csv}", "--wait", "--output", "/dev/null"), "not a file that could be replaced"),
         (("{csv}", "--token", "two words"), "RESIZER_TOKEN"),
     ],
 )

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from process import Process
-from resizer.app import check_available
 from resizer.errors import ConfigError
+from resizer.implementations import check_available
 from service import settings_for
 
 CELERY = {"RESIZER_ENGINE__KIND": "celery"}
@@ -35,7 +35,9 @@ async def test_configuration_that_leaves_nothing_to_do_is_refused(
 def test_engine_that_is_not_installed_is_refused_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resizer.app.find_spec", lambda name: None if name == "celery" else object())
+    monkeypatch.setattr(
+        "resizer.implementations.find_spec", lambda name: None if name == "celery" else object()
+    )
     with pytest.raises(ConfigError, match=r"pip install 'resizer\[celery\]'"):
         check_available(settings_for(tmp_path, engine={"kind": "celery"}))
     check_available(settings_for(tmp_path))

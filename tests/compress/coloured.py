@@ -1,4 +1,4 @@
-"""Pictures of patches whose colours are told in every way there is."""
+"""Pictures of patches whose colour space is stated in every way there is."""
 
 import struct
 import zlib

@@ -15,13 +15,13 @@ from resizer.models import OutputFormat, Recipe
 #: values that a size, a count or an offset is set to
 EXTREMES = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0xFFFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-LARGEST = 2**20  # bytes of what is repeated
+LARGEST = 2**20  # bytes of a repeated part
 WIDTH = 20  # pixels asked for, where fewer are asked for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Damaged:
-    """One file of the corpus, and what is asked of the codec with it."""
+    """One file of the corpus, and the recipe for it."""
 
     name: str
     data: bytes
@@ -62,7 +62,7 @@ def originals() -> dict[str, bytes]:
 
 
 def corpus(seed: int, count: int) -> Iterator[Damaged]:
-    """Give so many damaged files; every original comes about equally often."""
+    """Yield so many damaged files; every original is used about equally often."""
     luck = random.Random(seed)
     files = originals()
     names = list(files)
@@ -90,7 +90,7 @@ def cut_off(data: bytes, luck: random.Random) -> bytes:
 
 
 def edit_number(data: bytes, luck: random.Random) -> bytes:
-    """Set what may be a size, a count, a length or an offset to what it should not be."""
+    """Set bytes that may be a size, a count, a length or an offset to an invalid value."""
     changed = bytearray(data)
     for _ in range(luck.choice((1, 1, 2, 5))):
         size = luck.choice((1, 2, 2, 4, 4, 8))
@@ -153,7 +153,7 @@ WAYS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 
 
 def split(data: bytes) -> list[bytes]:
-    """Cut a file into its head and its chunks, segments, boxes or blocks; what is odd stays in one piece."""
+    """Cut a file into its head and its chunks, segments, boxes or blocks; an odd part stays in one piece."""
     if data.startswith(PNG_MAGIC):
         return _cut(data, 8, lambda at: 12 + int.from_bytes(data[at : at + 4]))
     if data.startswith(b"RIFF"):

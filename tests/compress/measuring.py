@@ -9,13 +9,13 @@ from pathlib import Path
 from PIL import Image
 
 from resizer.compress.codec import compress_file
-from resizer.compress.codec.decoding import silent
+from resizer.compress.codec.pillow import libtiff_silenced
 from resizer.containers.formats import Format
 from resizer.errors import ImageError
 from resizer.models import Recipe
 
 PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
-#: what follows their first picture is none of its frames, and nobody looks at it
+#: pictures behind the first one are not its frames, and are not checked
 PAGED = {"TIFF", "MPO"}
 
 
@@ -29,7 +29,7 @@ def peak(pid: int) -> int:
 
 
 def measured(source: str, target: str, *, recipe: Recipe, max_pixels: int) -> tuple[str, str, int]:
-    """Compress; returns how it ended, what was said, and by how much the process grew at most."""
+    """Compress; returns the outcome, the message, and the peak growth of the process."""
     before = peak(os.getpid())
     try:
         compress_file(source, target, stem="0" * 32, recipe=recipe, max_pixels=max_pixels)
@@ -41,9 +41,9 @@ def measured(source: str, target: str, *, recipe: Recipe, max_pixels: int) -> tu
 def look_through(path: str) -> tuple[int, str, int, int]:
     """Open a result as anyone would, every frame of it; in a child, since it is made of hostile bytes."""
     data = Path(path).read_bytes()
-    with warnings.catch_warnings(), silent(Format.TIFF):
+    with warnings.catch_warnings(), libtiff_silenced(Format.TIFF):
         warnings.simplefilter("ignore")
-        # from memory, since Pillow makes room for what a chunk of a file claims to hold
+        # from memory, since Pillow allocates what a chunk of a file claims to contain
         with Image.open(BytesIO(data)) as image:
             size = image.size
             frames = 1 if image.format in PAGED else getattr(image, "n_frames", 1)

@@ -24,7 +24,7 @@ def photo(width: int = 96, height: int = 64, seed: int = 1) -> Image.Image:
 
 
 def smooth(width: int = 96, height: int = 64) -> Image.Image:
-    """Gradients alone: what survives any codec nearly unchanged."""
+    """Gradients alone, which survive any codec nearly unchanged."""
     y, x = np.mgrid[0:height, 0:width]
     bands = [255 * x / width, 255 * y / height, 255 - 255 * x / width]
     return Image.fromarray(np.stack(bands, -1).astype("u1"))
@@ -125,7 +125,7 @@ def linear_grey() -> bytes:
 
 
 def red_cyan_cmyk() -> bytes:
-    """Say that cyan ink prints red, so that it can be told whether the profile was heeded."""
+    """State that cyan ink prints red, which shows whether the profile was applied."""
     straight = bytes(range(256))
     nodes = b""
     for node in range(16):

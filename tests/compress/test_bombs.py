@@ -14,7 +14,7 @@ from measuring import measured
 from pictures import animated, photo, saved, srgb
 from PIL import Image
 
-from resizer.compress.child import Child, in_child
+from resizer.compress.child import Child, run_calls
 from resizer.compress.codec import compress_file
 from resizer.compress.memory import memory_limit
 from resizer.compress.pool import CompressPool
@@ -32,11 +32,11 @@ RECIPE = Recipe(quality=50, format=OutputFormat.KEEP)
 MB = 2**20
 HUGE = 256 * MB  # unpacked
 END = chunk(b"IEND", b"")
-#: bytes that a child may take, beyond the file itself, for what its head alone refuses
+#: bytes that a child may take, beyond the file itself, for a file refused by its header
 FOR_A_HEAD = 8 * MB
 #: and for anything else here, a sixth of what a child may have: a comment of 4 bytes takes Pillow 80
 FOR_A_BOMB = 400 * MB
-#: seconds; compress.timeout would end what takes that long, on a machine that is not slow
+#: seconds; compress.timeout would end an image that takes that long, on a machine that is not slow
 PATIENCE = 100
 
 
@@ -46,11 +46,11 @@ def set_off(data: bytes, folder: Path, max_pixels: int = SETTINGS.max_pixels) ->
     child = Child.start(memory_limit(SETTINGS))
     try:
         call = partial(measured, str(source), str(folder / "target"), recipe=RECIPE, max_pixels=max_pixels)
-        (end,), _ = child.executor.submit(in_child, 1, [call]).result(PATIENCE)
+        (end,), _ = child.executor.submit(run_calls, 1, [call]).result(PATIENCE)
         if end.error is not None:
             raise end.error
-        told: tuple[str, str, int] = end.result
-        return told
+        reported: tuple[str, str, int] = end.result
+        return reported
     finally:
         child.end()
 
@@ -143,7 +143,7 @@ def exif_in_circles() -> bytes:
 
 
 @pytest.mark.parametrize(
-    "make, code, told",
+    "make, code, reported",
     [
         pytest.param(
             lambda: png_head(30000, 30000, chunk(b"IDAT", zeros(3751 * 30000)), END, depth=1, colours=0),
@@ -187,11 +187,13 @@ def exif_in_circles() -> bytes:
         pytest.param(lambda: tiff_counting(2**32 - 1), "corrupt_image", "", id="tiff-strips"),
     ],
 )
-def test_bomb_is_refused_by_its_head(make: Callable[[], bytes], code: str, told: str, tmp_path: Path) -> None:
+def test_bomb_is_refused_by_its_head(
+    make: Callable[[], bytes], code: str, reported: str, tmp_path: Path
+) -> None:
     data = make()
     ended, message, grown = set_off(data, tmp_path)
     assert ended == code
-    assert told in message
+    assert reported in message
     assert grown < FOR_A_HEAD + len(data), f"{grown / MB:.0f} MB"
 
 

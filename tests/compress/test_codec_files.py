@@ -33,12 +33,12 @@ def run(place: Path, recipe: Recipe = RECIPE) -> Compressed:
 
 
 def test_file_is_what_compress_returns(place: Path) -> None:
-    told = run(place)
+    result = run(place)
     data = (place / "source").read_bytes()
     written = (place / "target").read_bytes()
     assert written == codec.compress(data, recipe=RECIPE, max_pixels=10**6).data
-    assert (told.input_bytes, told.output_bytes) == (len(data), len(written))
-    assert (told.format, told.width, told.height) == ("jpeg", 96, 64)
+    assert (result.input_bytes, result.output_bytes) == (len(data), len(written))
+    assert (result.format, result.width, result.height) == ("jpeg", 96, 64)
 
 
 def test_name_is_made_of_bytes_and_recipe(place: Path) -> None:
@@ -92,8 +92,8 @@ def test_it_runs_in_a_pool_and_its_errors_come_back(place: Path) -> None:
 
 
 def test_results_survive_pickling(place: Path) -> None:
-    told = run(place)
-    assert pickle.loads(pickle.dumps(told)) == told
+    result = run(place)
+    assert pickle.loads(pickle.dumps(result)) == result
     encoded = pressed((place / "source").read_bytes())
     assert pickle.loads(pickle.dumps(encoded)) == encoded
 
@@ -106,8 +106,8 @@ def test_a_disk_that_fails_is_no_corrupt_image(place: Path) -> None:
         work(str(place / "source"), str(place / "a/b"))
 
 
-def test_memory_that_runs_out_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is wrong with the image then, so it must not be told to be damaged."""
+def test_lack_of_memory_is_not_reported_as_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image is intact, so the error must not blame it."""
 
     def exhausted(*_: object) -> None:
         raise OSError("out of memory")

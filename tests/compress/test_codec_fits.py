@@ -1,4 +1,4 @@
-"""Crop and pad: what is where, in which colour, in every format."""
+"""Crop and pad: positions and colours in every format."""
 
 from functools import cache
 from io import BytesIO
@@ -46,7 +46,7 @@ def near(colour: tuple[int, ...], other: tuple[int, ...], tolerance: int = 3) ->
 
 
 def reference(picture: Image.Image, fit: str, box: Size, background: str) -> Image.Image:
-    """Make what a person would make with Pillow's own functions."""
+    """Make the expected picture with Pillow's own functions."""
     if fit == "cover":
         scale = min(picture.width / box[0], picture.height / box[1])
         if scale >= 1:

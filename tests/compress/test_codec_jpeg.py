@@ -28,7 +28,7 @@ SOURCES: dict[str, tuple[Image.Image, dict[str, Any]]] = {
     "one pixel": (photo(1, 1), {}),
     "narrow": (photo(3, 200), {}),
 }
-#: what reaches the encoder by another way than those
+#: images that reach the encoder by another way
 OTHERS: dict[str, bytes] = {
     "CMYK": saved(photo().convert("CMYK"), "JPEG", quality=95),
     "RGB": saved(photo(), "JPEG", quality=95, keep_rgb=True),
@@ -50,7 +50,7 @@ def decoded(data: bytes) -> Image.Image | None:
 
 
 def error(data: bytes, source: bytes) -> float:
-    """Return the mean square of what it differs by, over luma and chroma."""
+    """Return the mean square difference over luma and chroma."""
     one, other = (np.asarray(opened(each).convert("YCbCr"), dtype=float) for each in (data, source))
     return float(((one - other) ** 2).mean())
 
@@ -193,7 +193,7 @@ def test_small_looks_no_worse_than_pillow(quality: int) -> None:
     gains, sizes = [], []
     for seed, size in ((2, (600, 450)), (3, (450, 600))):
         source = photo(*size, seed=seed)
-        # what comes from a camera has less noise than our photo
+        # camera files have less noise than our photo
         source = opened(saved(source.resize((300, 300)).resize(size), "JPEG", quality=95))
         data = saved(source, "JPEG", quality=98)
         ours = pressed(data, quality=quality, effort=Effort.SMALL).data
@@ -228,7 +228,7 @@ def test_red_letters_keep_their_colour(source: str, effort: Effort) -> None:
 
 
 @pytest.mark.parametrize("effort", EFFORTS)
-def test_chroma_is_halved_where_nobody_sees_it(effort: Effort) -> None:
+def test_chroma_is_halved_if_that_is_not_seen(effort: Effort) -> None:
     black = Image.new("RGB", (200, 100), "white")
     ImageDraw.Draw(black).text((5, 5), "Oak chair", fill="black", font=ImageFont.load_default(30))
     for data in (
@@ -237,7 +237,7 @@ def test_chroma_is_halved_where_nobody_sees_it(effort: Effort) -> None:
         saved(black, "PNG"),
     ):
         assert opened(pressed(data, "jpeg", effort=effort).data).layer[0][1:3] == (2, 2)
-    # halved once, it cannot be told from what it was
+    # halved once, it equals the original
     halved = saved(opened(RED_TEXT), "JPEG", quality=95, subsampling=2)
     assert opened(pressed(halved, effort=effort).data).layer[0][1:3] == (2, 2)
 

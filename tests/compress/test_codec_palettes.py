@@ -1,4 +1,4 @@
-"""Palettes of PNG: what an image of many colours becomes below quality 100."""
+"""Palettes of PNG: images of many colours below quality 100."""
 
 from pathlib import Path
 

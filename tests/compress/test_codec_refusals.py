@@ -30,7 +30,7 @@ def test_truncated_image_is_corrupt_or_whole_never_anything_else(name: str) -> N
             encoded = pressed(cut)
         except CorruptImage:
             continue
-        # a frame or a tail may be missing from what is still a whole file to its readers
+        # readers may accept a file that lacks a frame or its tail
         assert part > 2
         assert encoded.data
 
@@ -87,7 +87,7 @@ def test_image_without_area_is_corrupt(width: int, height: int) -> None:
     ],
 )
 def test_too_many_pixels_are_seen_in_the_header_alone(data: bytes, facts: tuple[int, int, int]) -> None:
-    """There is no picture behind these headers: what tried to decode would find them corrupt."""
+    """There is no picture behind these headers: an attempt to decode would find them corrupt."""
     tracemalloc.start()
     with pytest.raises(TooManyPixels) as refusal:
         pressed(data)
@@ -209,7 +209,7 @@ else:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="asks the kernel how large a process is")
 @pytest.mark.parametrize("wanted", ["png", "webp", "avif"])
 def test_lack_of_memory_is_not_taken_for_damage(tmp_path: Path, wanted: str) -> None:
-    """It is enough to decode, not to write: what gives up then are libraries that raise all kinds."""
+    """It is enough to decode, not to write: the libraries raise errors of all kinds."""
     ramp = Image.linear_gradient("L").resize((3000, 3000))
     bands = ramp, ramp.transpose(Image.Transpose.ROTATE_90), ramp.transpose(Image.Transpose.ROTATE_180)
     source = tmp_path / "source"

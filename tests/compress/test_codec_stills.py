@@ -42,7 +42,7 @@ def test_keep_keeps_the_format_but_for_bmp_and_tiff(source: str, expected: str) 
     assert opened(result.data).format == expected.upper()
 
 
-def test_tiff_becomes_png_only_where_something_can_be_seen_through() -> None:
+def test_tiff_becomes_png_only_if_it_is_transparent() -> None:
     opaque = photo().convert("RGBA")
     assert pressed(saved(opaque, "TIFF")).format == "jpeg"
     result = pressed(saved(disc(), "TIFF"))
@@ -58,7 +58,7 @@ def bmp_with_alpha(picture: Image.Image) -> bytes:
     return b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + 108) + head + picture.tobytes("raw", "BGRA")
 
 
-def test_bmp_becomes_png_only_where_something_can_be_seen_through() -> None:
+def test_bmp_becomes_png_only_if_it_is_transparent() -> None:
     assert opened(bmp_with_alpha(disc())).mode == "RGBA"
     result = pressed(bmp_with_alpha(disc()))
     assert result.format == "png"
@@ -151,7 +151,7 @@ def test_shrinking_draws_no_dark_rim() -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
-def test_jpeg_stands_on_white(mode: str) -> None:
+def test_jpeg_has_a_white_background(mode: str) -> None:
     picture = disc()
     data = saved(picture.convert("LA"), "TIFF") if mode == "LA" else saved(picture, "PNG")
     if mode == "PA":

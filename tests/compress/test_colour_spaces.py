@@ -1,4 +1,4 @@
-"""What tells colours besides ICC: read from containers, built into profiles, tone-mapped, kept."""
+"""Colour spaces stated without ICC: read from containers, built into profiles, tone-mapped, kept."""
 
 import struct
 from io import BytesIO
@@ -59,7 +59,7 @@ def test_profiles_are_small_and_always_the_same() -> None:
     ],
 )
 def test_primaries_that_span_nothing_make_no_profile(primaries: Primaries) -> None:
-    with pytest.raises(ValueError, match=r"line|light|none|large"):
+    with pytest.raises(ValueError, match=r"line|light|visible|large"):
         rgb_profile(primaries, SRGB_CURVE)
 
 
@@ -73,11 +73,11 @@ def test_srgb_needs_no_profile(name: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     "data", [png(cicp(12, 13)), avif(12, 13), png(gama(1))], ids=["cICP", "nclx", "gAMA"]
 )
-def test_source_that_is_kept_keeps_what_tells_its_colours(data: bytes) -> None:
+def test_source_that_is_kept_keeps_its_colour_space(data: bytes) -> None:
     kept = pressed(data, quality=100).data
     assert len(kept) <= len(data)
-    told = boxes.nclx(data) or [data[at : at + 12] for at in (data.find(b"cICP"), data.find(b"gAMA"))]
-    assert told == (
+    stated = boxes.nclx(data) or [data[at : at + 12] for at in (data.find(b"cICP"), data.find(b"gAMA"))]
+    assert stated == (
         boxes.nclx(kept) or [kept[at : at + 12] for at in (kept.find(b"cICP"), kept.find(b"gAMA"))]
     )
     kind = Format.PNG if data.startswith(b"\x89") else Format.AVIF

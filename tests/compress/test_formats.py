@@ -24,14 +24,14 @@ def directory(*entries: tuple[int, int, int]) -> bytes:
 
 
 @pytest.mark.parametrize("name, data", every_format().items(), ids=every_format())
-def test_each_supported_format_is_told_by_its_bytes(name: str, data: bytes) -> None:
+def test_each_supported_format_is_recognized_by_its_bytes(name: str, data: bytes) -> None:
     expected = {"progressive": "jpeg", "cmyk": "jpeg", "apng": "png"}.get(
         name, name.split("_", maxsplit=1)[0]
     )
     assert sniff(data) == Format(expected)
 
 
-def test_avif_is_told_by_any_of_its_brands() -> None:
+def test_avif_is_recognized_by_any_of_its_brands() -> None:
     assert sniff(ftyp(b"mif1", b"miaf", b"avif")) is Format.AVIF
 
 
@@ -123,7 +123,7 @@ def test_markup_that_never_ends_is_looked_at_once(text: str) -> None:
         sniff(text.encode())
 
 
-def test_a_cut_off_supported_format_is_still_told() -> None:
+def test_a_cut_off_supported_format_is_still_recognized() -> None:
     assert sniff(b"\xff\xd8\xff") is Format.JPEG
     assert sniff(b"BM\x36\0\0\0\0\0") is Format.BMP
     assert sniff(b"MM\0*") is Format.TIFF

@@ -31,7 +31,7 @@ SETTINGS = CompressSettings(processes=2, timeout=30, max_pixels=1_000_000)
 #: bytes of memory that no process may ever have taken; 60 MB of them are Python and the libraries
 CHILD_BOUND = 200 * 2**20
 SERVER_BOUND = 250 * 2**20
-#: codes that say what is wrong with an image; anything else is a fault of ours
+#: codes that blame the image; any other is a fault of ours
 ABOUT_THE_IMAGE = {
     ErrorCode.NOT_AN_IMAGE,
     ErrorCode.UNSUPPORTED_FORMAT,
@@ -52,7 +52,7 @@ async def press(pool: CompressPool, each: Damaged, folder: Path, tally: Tally, n
     source, target = folder / f"{number}.source", folder / f"{number}.target"
     source.write_bytes(each.data)
     try:
-        told = await pool.run(
+        result = await pool.run(
             compress_file,
             str(source),
             str(target),
@@ -63,7 +63,7 @@ async def press(pool: CompressPool, each: Damaged, folder: Path, tally: Tally, n
     except ImageError as error:
         tally.ends[error.code] += 1
     else:
-        await check(pool, each, told, target)
+        await check(pool, each, result, target)
         tally.ends["completed"] += 1
     finally:
         for pid in pool.pids:
@@ -72,21 +72,21 @@ async def press(pool: CompressPool, each: Damaged, folder: Path, tally: Tally, n
         target.unlink(missing_ok=True)
 
 
-async def check(pool: CompressPool, each: Damaged, told: Compressed, target: Path) -> None:
-    facts = (each.name, each.recipe, told)
+async def check(pool: CompressPool, each: Damaged, result: Compressed, target: Path) -> None:
+    facts = (each.name, each.recipe, result)
     size, kind, width, height = await pool.run(look_through, str(target))
-    assert size == told.output_bytes, facts
-    assert kind.lower().replace("mpo", "jpeg") == told.format, facts
+    assert size == result.output_bytes, facts
+    assert kind.lower().replace("mpo", "jpeg") == result.format, facts
     # a source that is kept may lie on its side, as its orientation says
-    kept = told.format == sniff(each.data) and told.output_bytes <= told.input_bytes
-    assert (width, height) == (told.width, told.height) or (
-        kept and (height, width) == (told.width, told.height)
+    kept = result.format == sniff(each.data) and result.output_bytes <= result.input_bytes
+    assert (width, height) == (result.width, result.height) or (
+        kept and (height, width) == (result.width, result.height)
     ), (facts, width, height)
     assert width * height <= SETTINGS.max_pixels, facts
     if each.recipe.max_width:
-        assert told.width <= each.recipe.max_width, facts
+        assert result.width <= each.recipe.max_width, facts
     elif each.recipe.format is OutputFormat.KEEP and sniff(each.data) is not Format.HEIF:
-        assert told.output_bytes <= told.input_bytes, facts
+        assert result.output_bytes <= result.input_bytes, facts
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks the kernel how large a process is")

@@ -37,7 +37,7 @@ def near(found: Sequence[tuple[int, ...]], expected: Sequence[tuple[int, ...]]) 
     )
 
 
-def test_heic_is_told_by_its_brands() -> None:
+def test_heic_is_recognized_by_its_brands() -> None:
     assert all(sniff(data) is Format.HEIF for data in FILES.values())
 
 
@@ -78,7 +78,7 @@ def test_transparency_becomes_png() -> None:
 
 @needs_extra
 @pytest.mark.parametrize("name", ["icc_p3", "nclx_p3"])
-def test_colours_are_told_on(name: str) -> None:
+def test_colours_are_kept(name: str) -> None:
     assert opened(pressed(FILES[name]).data).info["icc_profile"]
     assert "icc_profile" not in opened(pressed(FILES["plain"]).data).info
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from resizer.compress.codec.layout import Layout, middle
+from resizer.compress.codec.layout import Layout, margins
 from resizer.recipe import Fit, OutputFormat, Recipe
 
 ENDLESS = 10**9
@@ -39,7 +39,7 @@ def laid_out(source: Size, fit: str, box: Size, longest: int = ENDLESS) -> Layou
         ((600, 40), "cover", (300, 300), (40, 40), (40, 40)),
         ((600, 40), "pad", (300, 300), (300, 20), (300, 300)),
         ((600, 300), "cover", (300, 300), (300, 300), (300, 300)),
-        # so flat that a side comes down to nothing
+        # so flat that a side would become zero
         ((1000, 2), "pad", (100, 100), (100, 1), (100, 100)),
         ((10, 1000), "cover", (1000, 1), (10, 1), (10, 1)),
         ((1, 1), "cover", (3, 5), (1, 1), (1, 1)),
@@ -78,10 +78,10 @@ def test_box_that_is_too_long_for_a_format_keeps_its_aspect(fit: str, size: Size
 
 
 def test_fit_without_both_limits_is_inside() -> None:
-    """A recipe that says so is refused before; one that comes all the same does no harm."""
+    """Such a recipe is refused before; here it does no harm."""
     for box in ((0, 0), (300, 0), (0, 300)):
         assert laid_out((600, 600), "cover", box) == laid_out((600, 600), "inside", box)
 
 
 def test_odd_pixel_is_left_over_at_the_right_and_below() -> None:
-    assert middle((4, 4), (9, 10)) == (2, 3)
+    assert margins((4, 4), (9, 10)) == (2, 3)

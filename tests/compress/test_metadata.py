@@ -116,7 +116,7 @@ def test_kept_source_keeps_its_colour_profile(kind: str) -> None:
 
 
 def test_source_that_is_smaller_without_metadata_is_not_spoilt() -> None:
-    """Written anew it would be smaller than it came, but larger than what is left without metadata."""
+    """Encoded again it is smaller than the source, but larger than the source without metadata."""
     picture = photo(128, 96)
     data = saved(picture, "JPEG", quality=45, optimize=True, comment=SECRET * 20)
     bare = saved(picture, "JPEG", quality=45, optimize=True)
@@ -155,7 +155,7 @@ def test_jpeg_may_fill_before_a_marker() -> None:
     assert result == data
 
 
-def test_jpeg_thumbnail_of_jfif_goes() -> None:
+def test_jpeg_thumbnail_of_jfif_is_removed() -> None:
     data = saved(photo(), "JPEG")
     assert data[2:4] == b"\xff\xe0"
     thumbnail = bytes(3 * 4 * 4)
@@ -263,7 +263,7 @@ def test_dates_of_32_bits_are_blanked_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF"])
-def test_odd_structure_is_told_or_survived(kind: str) -> None:
+def test_odd_structure_is_reported_or_survived(kind: str) -> None:
     luck = random.Random(5)
     whole = tight(kind)
     for _ in range(300):

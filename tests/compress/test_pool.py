@@ -17,16 +17,16 @@ from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings
 from resizer.errors import CompressCrash, CompressTimeout, HttpStatusError
 
-LANES = 2
+SLOTS = 2
 
 
-def settings(*, processes: int = LANES, timeout: float = 20) -> CompressSettings:
+def settings(*, processes: int = SLOTS, timeout: float = 20) -> CompressSettings:
     return CompressSettings(processes=processes, timeout=timeout)
 
 
 @pytest.fixture
 async def pool() -> AsyncIterator[CompressPool]:
-    """Each image goes by itself; test_pool_bundles has several together."""
+    """Each image is sent alone; test_pool_bundles sends several together."""
     async with CompressPool(settings(), bundle_seconds=0) as pool:
         yield pool
 
@@ -43,7 +43,7 @@ async def test_each_result_belongs_to_its_input(pool: CompressPool) -> None:
 
 
 async def test_all_processes_are_up_once_it_is_entered(pool: CompressPool) -> None:
-    assert len(set(pool.pids)) == LANES
+    assert len(set(pool.pids)) == SLOTS
     for pid in pool.pids:
         os.kill(pid, 0)
     assert set(await asyncio.gather(*(pool.run(os.getpid) for _ in range(50)))) == set(pool.pids)
@@ -56,12 +56,18 @@ async def test_child_keeps_the_memory_of_one_image_for_the_next() -> None:
         assert await pool.run(child.pages_taken, 20_000_000) < 100
 
 
+async def test_child_asks_for_huge_pages() -> None:
+    """glibc reads this when a process is executed; a kernel that has no such pages ignores it."""
+    async with CompressPool(settings(processes=1)) as pool:
+        assert await pool.run(os.getenv, "GLIBC_TUNABLES") == "glibc.malloc.hugetlb=1"
+
+
 async def test_zero_processes_are_one_a_core() -> None:
     async with CompressPool(settings(processes=0)) as pool:
         assert len(pool.pids) == len(os.sched_getaffinity(0))
 
 
-async def test_an_error_comes_out_as_it_was_raised(pool: CompressPool) -> None:
+async def test_an_error_is_raised_as_in_the_child(pool: CompressPool) -> None:
     with pytest.raises(HttpStatusError) as caught:
         await pool.run(child.fail, 503)
     assert (caught.value.http_status, caught.value.retry_after, caught.value.attempts) == (503, 3.0, 4)
@@ -81,7 +87,7 @@ async def test_an_error_that_cannot_travel_harms_no_one(pool: CompressPool, func
 
 
 async def test_arguments_that_cannot_be_pickled_fail_alone(pool: CompressPool, tmp_path: Path) -> None:
-    gates = [(tmp_path / f"started{lane}", tmp_path / "gate") for lane in range(LANES)]
+    gates = [(tmp_path / f"started{slot}", tmp_path / "gate") for slot in range(SLOTS)]
     first = [asyncio.create_task(pool.run(child.wait_for, *gate)) for gate in gates]
     await until_there(*(started for started, _ in gates))
     with pytest.raises(TypeError, match="pickle"):
@@ -300,12 +306,12 @@ async def test_a_process_that_cannot_be_started_for_now_is_started_later(
             kill_and_wait(pid)
         waiting = pool.submit(os.getpid)
         async with asyncio.timeout(PATIENCE):
-            while caplog.text.count("cannot be started") < 3:  # noqa: ASYNC110 - the pool brings it about
+            while caplog.text.count("cannot start a compressing process") < 3:  # noqa: ASYNC110 - the pool brings it about
                 await asyncio.sleep(0.01)
         assert not waiting.done()
     assert await waiting in pool.pids
-    told = [record.exc_info[1] for record in caplog.records if record.exc_info]
-    assert all(each is error for each in told)
+    errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert all(each is error for each in errors)
 
 
 def open_files() -> int:

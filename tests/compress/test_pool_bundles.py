@@ -1,4 +1,4 @@
-"""Images that wait go to a child together; what happens to one of them is still its own affair."""
+"""Waiting images are sent to a child together; the fate of one does not affect the others."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ from resizer.compress.pool import MOST_IN_BUNDLE, CompressPool
 from resizer.config import CompressSettings
 from resizer.errors import CompressCrash, CompressTimeout
 
-#: seconds; what the hanging image takes, and nothing else here
+#: seconds; only the hanging image takes them
 TIMEOUT = 4.0
 
 
@@ -26,7 +26,7 @@ async def pool() -> AsyncIterator[CompressPool]:
 
 
 async def together(pool: CompressPool, folder: Path, *calls: Callable[[], Awaitable[Any]]) -> list[Any]:
-    """Have these wait behind another, so that they go in one bundle; returns what became of each."""
+    """Have these wait behind another, so that one bundle carries them; returns their outcomes."""
     first = asyncio.create_task(pool.run(child.wait_for, folder / "started", folder / "gate"))
     while not (folder / "started").exists():  # noqa: ASYNC110  another process makes it
         await asyncio.sleep(0.005)
@@ -42,8 +42,10 @@ def tries(folder: Path, number: int) -> int:
     return len((folder / str(number)).read_text().splitlines())
 
 
-async def test_only_what_a_child_was_at_is_blamed_for_its_end(pool: CompressPool, tmp_path: Path) -> None:
-    """Those before it are done again, as their outcomes went with it; those behind it had not begun."""
+async def test_only_the_running_job_is_blamed_for_the_end_of_a_child(
+    pool: CompressPool, tmp_path: Path
+) -> None:
+    """Jobs before it run again, as their outcomes are lost; jobs behind it had not begun."""
     ends = await together(
         pool,
         tmp_path,
@@ -57,20 +59,20 @@ async def test_only_what_a_child_was_at_is_blamed_for_its_end(pool: CompressPool
 
 
 async def amid_others(pool: CompressPool, folder: Path, call: Callable[[], Awaitable[Any]]) -> Any:
-    """Have this go in the middle of a bundle; returns what became of it, the others must succeed."""
+    """Send this in the middle of a bundle; returns its outcome, the others must succeed."""
     doubles = [lambda number=number: pool.run(child.double, number) for number in range(3)]
     *before, end, fifth, sixth, seventh = await together(pool, folder, *doubles, call, *doubles)
     assert before == [fifth, sixth, seventh] == [0, 2, 4]
     return end
 
 
-async def test_what_kills_twice_fails_alone(pool: CompressPool, tmp_path: Path) -> None:
+async def test_a_job_that_kills_twice_fails_alone(pool: CompressPool, tmp_path: Path) -> None:
     end = await amid_others(pool, tmp_path, lambda: pool.run(child.leave, 1))
     assert isinstance(end, CompressCrash)
     assert pool.restarts == 2
 
 
-async def test_what_hangs_times_out_alone(pool: CompressPool, tmp_path: Path) -> None:
+async def test_a_job_that_hangs_times_out_alone(pool: CompressPool, tmp_path: Path) -> None:
     end = await amid_others(pool, tmp_path, lambda: pool.run(child.hang, tmp_path / "hanging"))
     assert isinstance(end, CompressTimeout)
     assert pool.restarts == 1
@@ -95,7 +97,7 @@ async def test_arguments_that_cannot_be_sent_keep_no_other_back(pool: CompressPo
 
 
 async def test_results_that_cannot_be_sent_keep_no_other_back(pool: CompressPool, tmp_path: Path) -> None:
-    """A child has no memory left for them, say. Who is to blame for its end afterwards is still known."""
+    """For example without memory to pickle them. The job to blame for a later death is still known."""
     end = await amid_others(pool, tmp_path, lambda: pool.run(child.make_unsendable))
     assert isinstance(end, MemoryError)
     async with asyncio.timeout(10):
@@ -103,11 +105,11 @@ async def test_results_that_cannot_be_sent_keep_no_other_back(pool: CompressPool
     assert pool.restarts == 1
 
 
-async def test_a_bundle_goes_to_a_child_at_work_once_it_is_full(tmp_path: Path) -> None:
+async def test_a_busy_child_gets_a_bundle_once_it_is_full(tmp_path: Path) -> None:
     """The first of them waited for others; that these have come one by one makes no difference."""
     async with CompressPool(CompressSettings(processes=1)) as pool:
         for number in range(40):
-            await pool.run(child.double, number)  # so that it knows that they are small
+            await pool.run(child.double, number)  # so that it estimates them as small
         gate = pool.submit(child.wait_for, tmp_path / "started", tmp_path / "gate")
         while not (tmp_path / "started").exists():  # noqa: ASYNC110  another process makes it
             await asyncio.sleep(0.005)
@@ -121,7 +123,7 @@ async def test_a_bundle_goes_to_a_child_at_work_once_it_is_full(tmp_path: Path) 
         await gate
 
 
-async def test_what_is_cancelled_while_it_waits_is_not_begun(pool: CompressPool, tmp_path: Path) -> None:
+async def test_a_job_cancelled_while_it_waits_does_not_begin(pool: CompressPool, tmp_path: Path) -> None:
     first = asyncio.create_task(pool.run(child.wait_for, tmp_path / "started", tmp_path / "gate"))
     while not (tmp_path / "started").exists():  # noqa: ASYNC110  another process makes it
         await asyncio.sleep(0.005)

@@ -29,7 +29,7 @@ from service import catalogue, form
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT = 15.0  # seconds; what hangs takes them, and nothing else does on any machine
+TIMEOUT = 15.0  # seconds; only a hanging image takes them, on any machine
 MEMORY = 1 << 30  # bytes of address space
 
 
@@ -152,8 +152,8 @@ async def test_exactly_the_images_in_killed_children_are_tried_again(
     assert len(sizes) == 1
 
 
-async def test_the_pool_gets_over_the_loss_of_its_fork_server(tmp_path: Path) -> None:
-    """It takes its children along: they end by themselves, and another one starts others."""
+async def test_the_pool_survives_the_death_of_its_fork_server(tmp_path: Path) -> None:
+    """Its children end with it, and another fork server starts others."""
     async with CompressPool(CompressSettings(processes=2, timeout=60)) as pool:
         before = {pid: os.pidfd_open(pid) for pid in pool.pids}
         gates = [(tmp_path / f"begun{number}", tmp_path / "gate") for number in range(2)]
@@ -170,7 +170,7 @@ async def test_the_pool_gets_over_the_loss_of_its_fork_server(tmp_path: Path) ->
             await end_of(handle)
 
 
-async def test_a_lane_is_not_lost_where_its_child_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slot_is_not_lost_if_its_child_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the reason: the system's, or Python's own, which warns that it had to repair something."""
     faults = [OSError(errno.EAGAIN, "no more processes"), MemoryError(), UserWarning("relaunching")]
     start = Child.start
@@ -189,7 +189,7 @@ async def test_a_lane_is_not_lost_where_its_child_cannot_be_started(monkeypatch:
         assert not faults
 
 
-async def test_images_of_a_lane_that_stays_empty_go_to_another(
+async def test_images_of_an_empty_slot_run_in_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_memory(_: int | None) -> Child:
@@ -203,8 +203,8 @@ async def test_images_of_a_lane_that_stays_empty_go_to_another(
         assert len(pool.pids) == 1
 
 
-async def test_a_child_that_nobody_knows_ends_with_its_fork_server() -> None:
-    """Its executor takes it for dead, and whoever started it may never have learnt its number."""
+async def test_an_unknown_child_ends_with_its_fork_server() -> None:
+    """Its executor takes it for dead, and may not know its pid."""
     started = await asyncio.to_thread(Child.start, None)
     forkserver = parent_of(started.pid)
     handle = os.pidfd_open(started.pid)
@@ -228,7 +228,7 @@ async def test_a_process_that_got_the_number_of_a_dead_child_lives() -> None:
 
 
 def choose(server_pid: int, luck: random.Random) -> tuple[int, str]:
-    """Choose a process below the server: mostly a child of its pool, now and then what starts them."""
+    """Choose a process below the server: a child of its pool, or sometimes their parent."""
     below = descendants(server_pid)
     starter = next(pid for pid in named("forkserver", below) if parent_of(pid) == server_pid)
     workers = [pid for pid in below if parent_of(pid) == starter]
@@ -251,7 +251,7 @@ def choose(server_pid: int, luck: random.Random) -> tuple[int, str]:
 async def test_the_service_completes_every_image_though_its_processes_are_killed(
     count: int, seed: int, tmp_path: Path, origin: Origin
 ) -> None:
-    """No image is hit twice: the next kill comes when whatever was under way at the last is through."""
+    """No image is hit twice: the next kill waits for all that ran at the last."""
     luck, workers = random.Random(seed), 4
     rows = [
         (f"P{n}", origin.add(f"/{n}.jpg", Answer(body=photos.jpeg(seed=n, width=480, height=360))))

@@ -45,7 +45,7 @@ def url(data: bytes, kind: str) -> str:
 
 
 def results() -> list[Result]:
-    # as near as each codec comes: what is compared is colours
+    # as near as each codec gets; the test compares colours
     return [
         Result(name, wanted, pressed(data, wanted, quality=100))
         for name, data in sources().items()

@@ -47,9 +47,9 @@ class Layout:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        told = [self.photometric, self.kind, str(self.count), self.planar, *self.extra]
-        told += [f"{name}={value}" for name, value in self.options.items()]
-        return " ".join([*told, *([f"{self.bits} bits"] if self.bits else [])])
+        words = [self.photometric, self.kind, str(self.count), self.planar, *self.extra]
+        words += [f"{name}={value}" for name, value in self.options.items()]
+        return " ".join([*words, *([f"{self.bits} bits"] if self.bits else [])])
 
     def write(self) -> bytes:
         pixels = samples(self.kind, self.count)
@@ -162,7 +162,7 @@ REFUSED = [
 ]
 
 
-#: what may be packed in any way
+#: layouts that any compression may pack
 PLAIN = [
     Layout(count=1, photometric="minisblack"),
     Layout(count=1, photometric="miniswhite"),
@@ -226,7 +226,7 @@ def test_cmyk_is_read_as_the_second_reader_reads_it(kind: str, planar: str) -> N
 
 
 def of_few_bits(bits: int, photometric: int, *, deflated: bool) -> tuple[bytes, Array]:
-    """Write by hand what the second reader does not write; returns its palette, too."""
+    """Write a layout that the second reader cannot write; returns its palette, too."""
     table = np.random.default_rng(1).integers(0, 256, (3, 1 << bits)).astype("<u2") * 257
     numbers = (np.arange(HEIGHT * WIDTH) % (1 << bits)).reshape(HEIGHT, WIDTH).astype("u1")
     planes = np.unpackbits(numbers[..., None], axis=-1)[..., -bits:]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from programs import DEPLOY, output_of, program
 
-from resizer.metrics import IMAGE_OUTCOMES, REUSES, WEBHOOK_OUTCOMES, Metrics, Standing
+from resizer.metrics import IMAGE_OUTCOMES, REUSES, WEBHOOK_OUTCOMES, Metrics, QueueStats
 from resizer.models import BatchStatus
 from scrape import OPENMETRICS, families
 
@@ -32,7 +32,7 @@ def told() -> set[str]:
     """Every series that the service has, by name."""
     metrics = Metrics()
     metrics.http_answered("/readyz", "GET", 200, 0.01)
-    standing = Standing(requests={BatchStatus.PENDING: 1}, waiting=0, in_flight=0)
+    standing = QueueStats(requests={BatchStatus.PENDING: 1}, waiting=0, in_flight=0)
     found = set()
     # the two formats name what they hold alike
     for accept in ("", OPENMETRICS):

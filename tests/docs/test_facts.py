@@ -10,7 +10,7 @@ from documents import ROOT, Document, documents, read
 from resizer.cli import COMMANDS
 from resizer.config import Settings
 from resizer.errors import ErrorCode
-from resizer.metrics import Metrics, Standing
+from resizer.metrics import Metrics, QueueStats
 from resizer.models import BatchStatus
 from resizer.web.problems import PROBLEMS
 
@@ -33,7 +33,7 @@ def doc(name: str) -> str:
 
 @every_document
 def test_metrics_exist(document: Document) -> None:
-    standing = Standing(requests={}, waiting=0, in_flight=0)
+    standing = QueueStats(requests={}, waiting=0, in_flight=0)
     # histograms are named without the suffixes of their series
     exposed = {*SERIES.findall(Metrics().expose(standing)[0].decode())}
     named = {*SERIES.findall(document.text)}

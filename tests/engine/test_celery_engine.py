@@ -1,4 +1,4 @@
-"""The distributed engine with a real Redis and workers as processes: nothing is lost, nothing is doubled."""
+"""The distributed engine with a real Redis and worker processes: no image is lost or processed twice."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ Rows = list[tuple[str, ...]]
 
 
 def fill(origin: Origin, count: int, *, delay: float = 0.05) -> Rows:
-    """A catalogue whose images are slow enough to be caught in the act; each tenth is not there."""
+    """Return a catalogue of images that take a while; every tenth is missing."""
     rows: Rows = []
     for number in range(count):
         name = f"{number}.jpg"
@@ -62,7 +62,7 @@ async def settled_at_least(count: int, session: aiohttp.ClientSession, url: str,
 async def check_end(
     session: aiohttp.ClientSession, url: str, request_id: str, rows: Rows, origin: Origin, *, folder: Path
 ) -> None:
-    """Every image has ended once, as it should, and the counts are right."""
+    """Check that each image has its outcome, once, and that the counts are right."""
     while not (status := await get_json(session, f"{url}/status/{request_id}", Prefer="wait=60"))["done"]:
         pass
     count = len(rows)
@@ -107,7 +107,7 @@ async def test_workers_killed_at_random_moments_lose_and_double_nothing(
         url = await process.url()
         request_id = await submit(session, url, rows, webhook_url=inbox.url)
         for number in range(kills):
-            # so far on as makes the kills spread over the batch, and then in the midst of its work
+            # spread over the batch, and while the workers are busy
             await settled_at_least(number * (count - 20) // kills, session, url, request_id)
             victim = moments.choice(running.workers)
             await victim.said(READY)
@@ -149,7 +149,7 @@ async def test_broker_that_is_killed_in_the_midst_of_work_is_got_over(
             async with session.get(f"{url}/readyz") as response:
                 assert response.status == 503
                 assert (await response.json())["failing"] == ["workers"]
-            # the server answers as ever
+            # the server still responds
             assert (await get_json(session, f"{url}/healthz")) == {"status": "ok"}
             await running.broker.start()
         await check_end(session, url, request_id, rows, origin, folder=folder)
@@ -215,11 +215,13 @@ async def test_worker_that_may_wait_no_longer_gives_its_images_to_another(
 
 async def test_outcome_that_came_before_a_cancellation_is_told(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, engine={"kind": "celery"})
-    engine = CeleryEngine(settings, LocalStorage(settings.storage_folder, InFlight()), FileClaims(), Events())
+    in_flight = InFlight()
+    storage = LocalStorage(settings.storage_folder, in_flight)
+    engine = CeleryEngine(settings, storage, FileClaims(), Events(), in_flight)
     task = Task(batch_id=1, seq=0, url="http://x/a.jpg", recipe=settings.compress.recipe())
     running = asyncio.create_task(engine.run(task, NoProgress()))
     await asyncio.sleep(0)
-    ((task_id, flight),) = engine.flights.items()
+    task_id, flight = engine.flights.popitem()
     outcome = done(1, 0)
     flight.answer.set_result(Result(task_id=task_id, status="SUCCESS", result=message_of(outcome)))
     running.cancel()
@@ -271,7 +273,7 @@ async def test_without_workers_the_service_waits_and_says_why(
 async def test_strangers_messages_stop_nobody(
     tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
 ) -> None:
-    """Whoever may write to the broker may write nonsense; the server passes it over, also at its start."""
+    """The server ignores unknown messages in the broker, also at its start."""
     folder = tmp_path / "data"
     rows = fill(origin, 10)
     async with cluster(folder, workers=0) as running, running.broker.client() as client:
@@ -283,22 +285,22 @@ async def test_strangers_messages_stop_nobody(
             url = await process.url()
             request_id = await submit(session, url, rows)
 
-            async def sent() -> bool:  # as many as go out while nobody takes them
+            async def sent() -> bool:  # without a worker the tasks stay in the queue
                 return bool(await client.llen(QUEUE) > 3)
 
             await until(sent)
-            # what Celery's own reader does with them is its own; here it is to find images alone
+            # Celery's own consumer is not under test
             for stranger in ("not json", "{}", '{"headers": {}}'):
                 await client.lrem(QUEUE, 1, stranger)
             await running.start_worker()
             await check_end(session, url, request_id, rows, origin, folder=folder)
-            assert not [line for line in process.log if "met a fault" in line]
+            assert not [line for line in process.log if "cannot reach the broker" in line]
 
 
 async def test_worker_with_another_storage_fails_images_and_says_so(
     tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
 ) -> None:
-    """Or they would be completed, and nowhere."""
+    """Otherwise they would be completed without a file."""
     folder = tmp_path / "data"
     rows = fill(origin, 3)
     elsewhere = {"RESIZER_STORAGE__PATH": str(tmp_path / "elsewhere")}
@@ -314,7 +316,7 @@ async def test_worker_with_another_storage_fails_images_and_says_so(
             assert {image["error"]["code"] for image in images["data"]} == {"storage"}
             assert "storage.path" in images["data"][0]["error"]["message"]
             await worker.said("another storage than the server")
-        # once it is put right they can be tried again
+        # with the right storage they can be retried
         await running.start_worker()
         async with session.post(f"{url}/requests/{request_id}/retry") as response:
             assert response.status == 202
@@ -324,7 +326,7 @@ async def test_worker_with_another_storage_fails_images_and_says_so(
 async def test_deleted_request_leaves_no_file_wherever_its_tasks_were(
     tmp_path: Path, origin: Origin, session: aiohttp.ClientSession
 ) -> None:
-    """In the queue, being fetched, or stored just then: again and again, at other moments."""
+    """Queued, being fetched, or just stored: repeated with other moments."""
     folder = tmp_path / "data"
     async with cluster(folder) as running, serving(running) as process:
         url = await process.url()
@@ -370,7 +372,7 @@ async def test_outcome_of_a_deleted_request_of_an_earlier_run_leaves_no_file(
             async def gone() -> bool:
                 return not await stored()
 
-            # it hears of the outcome when the file has been seen, since it would be quick to remove it
+            # stopped until the test has seen the file, which the server would remove quickly
             second.signal(signal.SIGSTOP)
             gate.set()
             await until(stored)
@@ -409,7 +411,7 @@ async def test_broker_that_hung_is_got_over(
         request_id = await submit(session, url, rows)
         await settled_at_least(3, session, url, request_id)
         running.broker.freeze()
-        # longer than an answer of the broker is waited for
-        await process.said("the broker is away")
+        # longer than the timeout of a response
+        await process.said("cannot reach the broker")
         running.broker.thaw()
         await check_end(session, url, request_id, rows, origin, folder=folder)

@@ -8,9 +8,8 @@ import redis.exceptions
 from outcomes import done
 from resizer.engine.celery.broker import celery_app
 from resizer.engine.celery.messages import (
+    Heartbeat,
     Result,
-    Sign,
-    held_id_of,
     id_of,
     message_of,
     outcome_from,
@@ -55,7 +54,7 @@ def test_recipe_of_an_earlier_version_has_the_defaults() -> None:
 
 
 def test_message_that_cannot_be_read_is_not_repeated() -> None:
-    """Its URL may hold a password, and what is said goes to logs."""
+    """Its URL may hold a password, and errors are logged."""
     message = {**message_of(TASK), "seq": "http://user:word@h/?token=hush"}
     with pytest.raises(ValueError, match="seq") as caught:
         task_from(message)
@@ -69,15 +68,19 @@ def test_message_that_cannot_be_read_is_not_repeated() -> None:
 )
 def test_stranger_in_the_queue_has_no_id(raw: str) -> None:
     assert id_of(raw) is None
-    assert held_id_of(raw) is None
-    assert held_id_of(f"[{raw or 0}]") is None
-    assert Sign.from_json(raw) is None
+    assert id_of(f"[{raw or 0}]") is None
+    assert Heartbeat.from_json(raw) is None
     assert Result.from_json(raw) is None
 
 
-def test_sign_of_life_comes_as_it_went() -> None:
-    sign = Sign(slots=4, held=("a", "b"))
-    assert Sign.from_json(sign.to_json()) == sign
+@pytest.mark.parametrize("raw", ['{"headers": {"id": "a"}}', '[{"headers": {"id": "a"}}, "", "resizer"]'])
+def test_task_in_the_queue_or_unacknowledged_has_its_id(raw: str) -> None:
+    assert id_of(raw) == "a"
+
+
+def test_heartbeat_comes_as_it_went() -> None:
+    beat = Heartbeat(slots=4, held=("a", "b"))
+    assert Heartbeat.from_json(beat.to_json()) == beat
 
 
 def test_result_of_a_task_that_goes_on_is_none() -> None:

@@ -25,7 +25,7 @@ async def test_message_of_a_lost_connection_cannot_be_acknowledged_and_ends_noth
 ) -> None:
     settings = settings_for(tmp_path, engine={"kind": "celery", "broker_url": broker.url})
     with celery_app(settings, keeps_results=True).connection_for_read() as connection:
-        assert connection.transport_cls == "redis"  # what logs call it
+        assert connection.transport_cls == "redis"  # its name in logs
         queue: Any = connection.SimpleQueue("resizer")
         queue.put({})
         message = queue.get(block=False)

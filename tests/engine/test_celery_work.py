@@ -1,4 +1,4 @@
-"""What a worker is at, without a broker: a loop in a thread, an engine that waits, threads as Celery has."""
+"""A worker's tasks without a broker: a loop in a thread, an engine that waits, and threads as Celery's."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ TASK = Task(batch_id=1, seq=0, url="http://h/a.jpg", recipe=Recipe(quality=50, f
 
 
 class Waiting:
-    """An engine that is at its task until it is let go; with `stores` a cancellation comes too late."""
+    """An engine that works until `go` is set; with `stores` a cancellation arrives too late."""
 
     workers = 1
 
@@ -61,7 +61,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 def begun(
     work: Work, engine: Waiting, loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor
 ) -> Future[Outcome]:
-    work.taken("a")
+    work.received("a")
     return threads.submit(work.process, "a", TASK, engine, loop)
 
 
@@ -74,11 +74,11 @@ def test_task_that_comes_twice_is_done_once(
     second = begun(work, engine, loop, threads)
     while work.waiting < 2:
         pass
-    work.done("a")
+    work.finished("a")
     assert work.held == ["a"]
     loop.call_soon_threadsafe(engine.go.set)
     assert first.result() == second.result() == done(1, 0)
-    work.done("a")
+    work.finished("a")
     assert (work.held, work.in_flight, engine.runs) == ([], 0, 1)
 
 
@@ -92,18 +92,18 @@ def test_cancelled_task_has_no_outcome(loop: asyncio.AbstractEventLoop, threads:
     assert work.in_flight == 0
 
 
-@pytest.mark.parametrize("why", ["cancel", "give_back"])
+@pytest.mark.parametrize("why", ["cancel", "return"])
 def test_file_that_was_stored_is_told_though_its_task_was_ended(
     why: str, loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor
 ) -> None:
-    """Or nobody would know of it, and it would stay for ever."""
+    """Otherwise no request would know the file, and it would never be deleted."""
     work, engine = Work(), Waiting(stores=True)
     running = begun(work, engine, loop, threads)
     engine.begun.wait()
     if why == "cancel":
         work.cancel(["a"], loop)
     else:
-        work.give_back(loop)
+        work.return_all(loop)
     assert running.result() == done(1, 0)
 
 
@@ -113,6 +113,6 @@ def test_stopping_worker_gives_back_what_it_is_at(
     work, engine = Work(), Waiting()
     running = begun(work, engine, loop, threads)
     engine.begun.wait()
-    work.give_back(loop)
+    work.return_all(loop)
     with pytest.raises(Stopping):
         running.result()

@@ -1,1 +1,1 @@
-"""Tests of the page; a package, to distinguish its conftest from the one of all tests."""
+"""Tests of the page: a package, so that its conftest does not clash with the one of all tests."""

@@ -1,4 +1,4 @@
-"""Fixtures of page tests, on the event loop of the browser that all of them share."""
+"""Fixtures of the page tests, on the event loop of the browser."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

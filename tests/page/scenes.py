@@ -1,4 +1,4 @@
-"""Actions of users on the page, and the catalogues for them."""
+"""Actions on the page, and catalogues for them."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ def write_catalogue(folder: Path, rows: Sequence[Sequence[str]], *, name: str = 
 
 
 def serve_photos(origin: Origin, count: int, *, gate: asyncio.Event | None = None) -> list[str]:
-    """Serve this many photos, all but the first only after the gate opens; returns their URLs."""
+    """Serve photos, all but the first behind the gate; returns their URLs."""
     return [
         origin.add(f"/{number}.jpg", Answer(body=photos.jpeg(seed=number), gate=gate if number else None))
         for number in range(count)
@@ -37,7 +37,7 @@ async def choose(page: Page, address: str, file: Path) -> None:
 
 
 async def send(page: Page, address: str, file: Path) -> str:
-    """Send a file with the default options, and wait for the request's view; returns the request's id."""
+    """Send a file with default options; returns the request's id, with its view open."""
     await choose(page, address, file)
     await page.get_by_role("button", name=re.compile("^Compress ")).click()
     await page.wait_for_url(REQUEST)
@@ -45,7 +45,7 @@ async def send(page: Page, address: str, file: Path) -> str:
 
 
 def standing(page: Page) -> Locator:
-    """The request's status in words."""
+    """Return the label with the request's status."""
     return page.locator("main .title .pill").first
 
 

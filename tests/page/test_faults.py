@@ -1,4 +1,4 @@
-"""Lost and late responses, views left early, unusual files."""
+"""Faults: lost and late responses, views left early, unusual files."""
 
 import asyncio
 import io
@@ -15,7 +15,7 @@ from service import Serve, catalogue, settled, upload
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_upload_whose_response_is_lost_is_accepted_once(
+async def test_upload_whose_answer_is_lost_is_accepted_once(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -101,7 +101,7 @@ async def test_buttons_keep_the_focus_and_say_what_they_do(
     await expect(page.get_by_role("heading", name="products.csv")).to_be_focused()
 
 
-async def test_request_deleted_while_it_is_shown_is_reported(
+async def test_request_deleted_while_in_view_is_reported_missing(
     serve: Serve, page: Page, origin: Origin
 ) -> None:
     client = await serve()
@@ -117,7 +117,7 @@ async def test_request_deleted_while_it_is_shown_is_reported(
     await expect(page.get_by_role("heading", name="There is no such request")).to_be_visible()
 
 
-async def test_page_works_without_local_storage(serve: Serve, page: Page) -> None:
+async def test_page_works_without_storage_in_the_browser(serve: Serve, page: Page) -> None:
     client = await serve(server={"api_tokens": ["correct-horse"]})
     await page.add_init_script(
         """Object.defineProperty(window, 'localStorage', {
@@ -131,7 +131,7 @@ async def test_page_works_without_local_storage(serve: Serve, page: Page) -> Non
     await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
 
 
-async def test_concurrently_refused_calls_ask_for_the_token_once(serve: Serve, page: Page) -> None:
+async def test_calls_that_are_refused_together_ask_for_the_token_once(serve: Serve, page: Page) -> None:
     client = await serve(server={"api_tokens": ["correct-horse"]})
     late = asyncio.Event()
     asked: list[Request] = []
@@ -183,7 +183,7 @@ ODD = {
 }
 
 
-async def test_unusual_files_are_accepted_or_refused_as_by_the_service(
+async def test_odd_files_are_judged_as_the_service_judges_them(
     serve: Serve, page: Page, tmp_path: Path
 ) -> None:
     client = await serve()

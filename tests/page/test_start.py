@@ -1,4 +1,4 @@
-"""Choose a CSV, check it, and send it."""
+"""Choose a CSV, check its content, and send it."""
 
 import asyncio
 import base64
@@ -66,7 +66,7 @@ async def test_dropped_csv_is_read_and_options_are_sent(
     assert (image["format"], image["width"], image["height"]) == ("webp", 100, 75)
 
 
-async def test_background_field_appears_only_if_it_matters_and_a_box_needs_both_limits(
+async def test_background_is_asked_for_only_where_it_is_seen_and_a_box_needs_both_limits(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -90,13 +90,13 @@ async def test_background_field_appears_only_if_it_matters_and_a_box_needs_both_
     await page.get_by_label("Largest width").fill("120")
     button = page.get_by_role("button", name="Compress 1 image")
     await button.click()
-    # the browser points at what is missing, and nothing is sent
+    # the browser focuses the missing field and sends nothing
     await expect(height).to_be_focused()
     await height.fill("150")
     await height.press("Enter")
     await expect(standing(page)).to_have_text("Completed")
-    told = "quality 50 · PNG · effort fast · padded to 120 × 150 px · background #20c060"
-    await expect(page.locator("main").get_by_text(told)).to_be_visible()
+    options = "quality 50 · PNG · effort fast · padded to 120 × 150 px · background #20c060"
+    await expect(page.locator("main").get_by_text(options)).to_be_visible()
     (image,) = await images(client, page.url.rpartition("/")[2])
     assert (image["format"], image["width"], image["height"]) == ("png", 120, 150)
 
@@ -126,9 +126,7 @@ BAD = {
 }
 
 
-async def test_problems_of_a_csv_are_shown_with_their_lines_and_it_is_not_sent(
-    serve: Serve, page: Page, tmp_path: Path
-) -> None:
+async def test_bad_csv_is_shown_with_its_line_and_not_sent(serve: Serve, page: Page, tmp_path: Path) -> None:
     client = await serve()
     await page.goto(str(client.make_url("/")))
     for name, (data, line, words) in BAD.items():
@@ -156,16 +154,14 @@ async def test_csv_is_read_in_its_encoding_and_with_its_delimiter(
     await expect(page.get_by_role("cell", name='Stühle; "groß" und schön')).to_be_visible()
 
 
-async def test_refusal_of_the_service_is_shown_beside_the_file(
-    serve: Serve, page: Page, tmp_path: Path
-) -> None:
+async def test_refusal_of_the_service_is_shown_in_place(serve: Serve, page: Page, tmp_path: Path) -> None:
     """Only the service knows which webhooks are allowed."""
     client = await serve(webhook={"allow_networks": []})
     file = write_catalogue(tmp_path, [("Chair", "https://a.example/1.jpg")])
     await choose(page, str(client.make_url("/")), file)
     await page.get_by_label("Webhook").fill("ftp://a.example/hook")
     await page.get_by_role("button", name="Compress 1 image").click()
-    await expect(page.get_by_role("alert")).to_contain_text("Nothing was sent.")
+    await expect(page.get_by_role("alert")).to_contain_text("The service refused the upload")
     await expect(page.get_by_role("alert")).to_contain_text("webhook_url")
 
 
@@ -184,7 +180,7 @@ async def test_unreachable_service_loses_nothing(
     await expect(standing(page)).to_have_text("Completed")
 
 
-async def test_page_accepts_the_sample_csv(serve: Serve, page: Page, tmp_path: Path) -> None:
+async def test_page_accepts_its_sample_csv(serve: Serve, page: Page, tmp_path: Path) -> None:
     client = await serve()
     await page.goto(str(client.make_url("/")))
     async with page.expect_download() as waiting:

@@ -1,4 +1,4 @@
-"""Every view in both themes and sizes, and its accessibility."""
+"""Every view is accessible, in both themes and sizes."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def is_well(page: Page, *, dark: bool) -> None:
-    """Assert that nothing is inaccessible or cut off, and that the theme is the system's."""
+    """Assert that the page is accessible, fits the window, and has the system's theme."""
     assert await violations(page) == []
     wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wider <= 0, f"{page.url} is wider than the window by {wider} px"
@@ -118,7 +118,7 @@ async def test_page_works_by_keyboard(serve: Serve, page: Page, origin: Origin, 
     await expect(page.locator("main")).to_be_focused()
 
 
-async def test_list_shows_status_counts_and_savings_and_links_to_each(
+async def test_list_shows_status_counts_and_savings_and_leads_to_each(
     serve: Serve, page: Page, origin: Origin
 ) -> None:
     client = await serve()
@@ -143,7 +143,7 @@ async def test_list_shows_status_counts_and_savings_and_links_to_each(
     await expect(fact(page, "Compressed")).to_have_text("2 of 2")
 
 
-async def test_page_recovers_from_a_restart_of_the_server(page: Page, origin: Origin, tmp_path: Path) -> None:
+async def test_page_survives_a_restart_of_the_server(page: Page, origin: Origin, tmp_path: Path) -> None:
     gate = asyncio.Event()
     urls = serve_photos(origin, 3, gate=gate)
     data = tmp_path / "data"

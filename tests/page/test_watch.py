@@ -44,7 +44,7 @@ async def test_progress_is_live_to_the_end(serve: Serve, page: Page, origin: Ori
     await expect(row.locator("img")).to_have_count(2)
 
 
-async def test_failures_show_their_cause_and_can_be_retried(
+async def test_failures_say_why_and_can_be_tried_again(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -117,7 +117,7 @@ async def test_missing_original_is_reported(serve: Serve, page: Page, origin: Or
     await expect(page.get_by_role("slider")).to_be_disabled()
 
 
-async def test_downloads_equal_the_responses_of_the_service(
+async def test_downloads_are_the_service_s_own(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -172,9 +172,7 @@ async def test_cancelling_and_deleting_ask_first(
         assert response.status == 404
 
 
-async def test_reload_resumes_where_it_left_off(
-    serve: Serve, page: Page, origin: Origin, tmp_path: Path
-) -> None:
+async def test_reload_resumes_progress(serve: Serve, page: Page, origin: Origin, tmp_path: Path) -> None:
     client = await serve()
     gate = asyncio.Event()
     urls = serve_photos(origin, 3, gate=gate)
@@ -186,7 +184,7 @@ async def test_reload_resumes_where_it_left_off(
     await expect(standing(page)).to_have_text("Completed")
 
 
-async def test_progress_is_polled_if_streams_are_blocked(
+async def test_progress_is_polled_where_streams_are_blocked(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -200,7 +198,7 @@ async def test_progress_is_polled_if_streams_are_blocked(
     await expect(page.locator("#connection")).to_be_hidden()
 
 
-async def test_page_contains_only_the_visible_rows_of_ten_thousand_images(
+async def test_only_what_can_be_seen_of_ten_thousand_images_is_in_the_page(
     serve: Serve, page: Page, origin: Origin
 ) -> None:
     client = await serve()

@@ -117,7 +117,7 @@ async def test_small_batch_is_not_stuck_behind_a_large_one(
         await ends.until(2)
     assert ends.order == [small.id, large.id]
     last_of_small = max(place for place, task in enumerate(bench.begun) if task.batch_id == small.id)
-    assert last_of_small <= 16  # they took turns
+    assert last_of_small <= 24  # of 400: they took turns
     assert len(bench.begun) == 403
 
 

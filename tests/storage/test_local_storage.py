@@ -23,7 +23,7 @@ from resizer.support.in_flight import InFlight
 
 NAME = "0123456789abcdef0123456789abcdef.jpg"
 
-#: opens the storage, leaves a draft, says so and dies when its standard input ends
+#: opens the storage, leaves a draft, prints its path, and exits when standard input ends
 OWNER = """
 import asyncio, os, sys
 from pathlib import Path
@@ -45,7 +45,7 @@ asyncio.run(main())
 
 @contextmanager
 def owner(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Run another process on the folder; hand out its draft."""
+    """Run another process on the folder; yields its draft."""
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -165,7 +165,7 @@ async def test_a_file_is_synced_then_named_then_its_folder_synced(
 async def test_puts_of_the_same_time_share_a_sync_of_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It comes after all of them have their names; who comes while it runs is not held up by it."""
+    """The sync follows all renames of its batch, and puts that arrive while it runs do not wait for it."""
     running, gate, syncs = threading.Event(), threading.Event(), []
 
     def slow(folder: Path) -> None:
@@ -212,7 +212,7 @@ async def test_a_folder_that_cannot_be_synced_fails_all_that_are_new_in_it(
 async def test_file_waits_for_a_descriptor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
-    """Where only the folder could not be synced the file has its name already."""
+    """If only the sync of the folder failed, the file has its name already."""
     real: Callable[[Any], None] = sync if before != "os.fsync" else os.fsync
     refused = iter(range(3))
 
@@ -272,7 +272,7 @@ async def test_a_folder_sync_that_fails_fails_the_put(
 
     async with LocalStorage(tmp_path, InFlight()) as storage:
         monkeypatch.setattr(local, "sync", fail)
-        with pytest.raises(StorageFailure, match="reports faults"):
+        with pytest.raises(StorageFailure, match="reports errors"):
             await storage.put(written(storage), NAME)
         monkeypatch.undo()
         await storage.put(written(storage), NAME)
@@ -308,7 +308,7 @@ async def test_a_foreign_name_never_reaches_the_disk(tmp_path: Path, monkeypatch
 
 
 async def test_what_the_disk_does_not_let_see_is_not_there(tmp_path: Path) -> None:
-    """A path that is too long stands for a network disk that is gone: what is no such error, Python hides."""
+    """A path that is too long raises an error as a lost network disk does; Python hides most others."""
     storage = LocalStorage(tmp_path / ("long" * 100), InFlight())
     assert not any(await asyncio.gather(storage.find(NAME), storage.find(NAME)))
 
@@ -341,7 +341,7 @@ async def test_drafts_need_an_open_storage(tmp_path: Path) -> None:
 
 
 async def test_a_listing_that_is_cancelled_leaves_no_folder_open(tmp_path: Path) -> None:
-    """What stays open is a warning, and so an error here."""
+    """A folder left open is a warning, and so an error here."""
     async with LocalStorage(tmp_path, InFlight()) as storage:
 
         async def list_all() -> None:

@@ -1,4 +1,4 @@
-"""What only an object store does; what every storage promises is tested in test_storage_contract."""
+"""Claims of the object store alone; those of every storage are in test_storage_contract."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -116,7 +116,7 @@ async def test_store_that_is_away_is_a_failure_until_it_is_back(
 
 
 async def test_passing_faults_are_tried_again(s3: S3Server, s3_settings: S3Settings, tmp_path: Path) -> None:
-    """A store that answers 503 at first, as S3 does when it is asked for much at once."""
+    """A store that responds with 503 at first, as S3 does under load."""
     async with FaultyStore(s3.endpoint) as between:
         settings = StorageSettings(**{**s3_settings, "endpoint": between.url})
         async with ObjectStorage(settings, drafts=tmp_path) as storage:

@@ -1,4 +1,4 @@
-"""What every storage promises; a new implementation is one more line in STORAGES."""
+"""Claims of every storage; a new implementation is one more line in STORAGES."""
 
 import asyncio
 import time
@@ -84,7 +84,7 @@ async def test_a_file_has_the_age_of_its_put(storage: Storage) -> None:
     began = time.time()
     await storage.put(written(storage, b"bytes"), NAME)
     (page,) = [page async for page in storage.files() if page]
-    # stores tell whole seconds
+    # stores return whole seconds
     assert began - 2 < page[NAME] <= time.time()
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the pool run in its children."""
+"""Functions that the tests of the pool run in its children."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Never
 
-from resizer.compress.calls import Made
+from resizer.compress.calls import CompressResult
 from resizer.compress.codec import compress_file
 from resizer.errors import HttpStatusError, StorageFailure
 from resizer.models import Compressed, OutputFormat, Recipe
@@ -50,7 +50,7 @@ def hang(started: Path) -> None:
 
 
 def wait_for(started: Path, gate: Path) -> int:
-    """Say that it began, then run until it is let through."""
+    """Report the start, then run until the gate opens."""
     started.touch()
     while not gate.exists():
         time.sleep(0.005)
@@ -90,7 +90,7 @@ def signals_survived() -> int:
     return os.getpid()
 
 
-def write_when_let(started: Path, gate: Path, source: str, target: str, **_: object) -> Made:
+def write_when_let(started: Path, gate: Path, source: str, target: str, **_: object) -> CompressResult:
     """Stand in for the codec: keep the source, once the gate is open."""
     content = Path(source).read_bytes()
     wait_for(started, gate)
@@ -103,15 +103,15 @@ def write_when_let(started: Path, gate: Path, source: str, target: str, **_: obj
         input_bytes=len(content),
         output_bytes=len(content),
     )
-    return Made(compressed=compressed)
+    return CompressResult(compressed=compressed)
 
 
-def write_half_and_die(source: str, target: str, **_: object) -> Made:
+def write_half_and_die(source: str, target: str, **_: object) -> CompressResult:
     Path(target).write_bytes(Path(source).read_bytes()[:10])
     os._exit(1)
 
 
-def write_half_and_find_no_space(source: str, target: str, **_: object) -> Made:
+def write_half_and_find_no_space(source: str, target: str, **_: object) -> CompressResult:
     Path(target).write_bytes(Path(source).read_bytes()[:10])
     raise StorageFailure("no space left on device")
 
@@ -123,7 +123,7 @@ def _count(file: Path) -> int:
 
 
 def meet_its_fate(number: int, fate: str, source: Path, folder: Path) -> int:
-    """Compress, or do not get through: whoever watches for the mark kills this process."""
+    """Compress, or hang until the test that watches for the mark kills this process."""
     with (folder / f"{number}.begun").open("a") as lines:
         lines.write(f"{os.getpid()}\n")
     tries = len((folder / f"{number}.begun").read_text().splitlines())

@@ -16,7 +16,7 @@ import photos
 from origin import Answer, Origin
 from process import PATIENCE, environment
 from resizer.storage import local
-from resizer.support.atomic_file import atomic_write, create_once
+from resizer.support.atomic_file import DRAFT, atomic_write, create_once
 from resizer.webhooks.signing import SECRET_FILE
 from service import Client, catalogue, settled, upload
 
@@ -85,11 +85,12 @@ async def test_run_syncs_content_then_name_before_it_goes_on(tmp_path: Path, ori
         steps
     )
 
-    (temporary,) = (path for verb, path in steps if verb == "sync" and f".{SECRET_FILE}-" in path)
-    assert follow(steps, ("sync", temporary), ("name", data / SECRET_FILE), ("sync", data)), steps
-
-    result = out / "result.csv"
-    assert follow(steps, ("sync", out / ".result.csv.draft"), ("name", result), ("sync", out)), steps
+    for target in (data / SECRET_FILE, out / "result.csv"):
+        named = steps.index(("name", str(target)))
+        verb, draft = steps[named - 1]
+        assert verb == "sync"
+        assert DRAFT.fullmatch(Path(draft).name)
+        assert follow(steps[named:], ("name", target), ("sync", target.parent)), steps
     assert steps[-1] == ("sync", str(out))  # and only then it is reported
     assert {path.name for path in out.iterdir()} == {".resizer", "compressed", "result.csv"}
 

@@ -11,7 +11,7 @@ FOREVER = 3600.0  # seconds
 
 
 class Calls:
-    """Counts its calls; each raises or returns what is next in `results`, the last one again and again."""
+    """Raises or returns the next of `results` at each call, and repeats the last one."""
 
     def __init__(self, results: Sequence[float | Exception]) -> None:
         self._results = list(results)

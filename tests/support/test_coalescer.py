@@ -7,14 +7,14 @@ import pytest
 
 from resizer.support.coalescer import Coalescer
 from resizer.support.in_flight import InFlight
-from resizer.support.log_context import tie, tied_to
+from resizer.support.log_context import current_request_id, log_request_id
 
-#: seconds that no test waits for: an item that waits so long is released by something else
+#: seconds; an item that may wait so long is released for another reason
 FOREVER = 3600.0
 
 
 class Doubler:
-    """Doubles numbers in batches; a gate holds them up, an exception in place of a number is returned."""
+    """Doubles numbers in batches once its gate is open; returns exceptions as they are."""
 
     def __init__(self) -> None:
         self.batches: list[Sequence[int | Exception]] = []
@@ -192,7 +192,7 @@ async def test_closing_processes_all_that_waits() -> None:
 
 
 async def test_callers_are_cancelled_with_the_batch() -> None:
-    """As at the end of `asyncio.run`, which cancels all tasks: no caller waits for ever."""
+    """As `asyncio.run` does at its end: no caller waits for ever."""
 
     doubler = Doubler()
     doubler.gate.clear()
@@ -211,8 +211,8 @@ async def test_callers_are_cancelled_with_the_batch() -> None:
 
 async def test_the_log_lines_of_a_batch_belong_to_no_callers_request() -> None:
     async def process(items: Sequence[int]) -> list[str | None]:
-        return [tie() for _ in items]
+        return [current_request_id() for _ in items]
 
-    with tied_to("a-request"):
-        assert tie() == "a-request"
+    with log_request_id("a-request"):
+        assert current_request_id() == "a-request"
         assert await Coalescer(process, in_flight=InFlight(), max_items=1).submit(1) is None

@@ -285,7 +285,7 @@ async def test_wrong_failpoint_stops_the_start(tmp_path: Path) -> None:
         code, _ = await process.ended()
     text = "\n".join(process.log)
     assert code == 2
-    assert "'nowhere' is no failpoint" in text
+    assert "'nowhere' is not a failpoint" in text
     assert all(point in text for point in Point)
     assert "Traceback" not in text
     assert not (tmp_path / "data").exists()

@@ -14,7 +14,7 @@ import photos
 from origin import Answer, Origin
 from resizer.app import stop
 from resizer.errors import DatabaseFailure
-from resizer.pipeline.following import PACE
+from resizer.pipeline.watchers import PACE
 from resizer.web.api import event_stream as events
 from resizer.web.keys import REQUESTS
 from service import Client, catalogue, problem, settled, upload

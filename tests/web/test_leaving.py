@@ -114,7 +114,7 @@ async def test_who_takes_no_events_is_ended_and_no_events_pile_up(
 ) -> None:
     """Each status is huge and changes all the time; the client never reads."""
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("resizer.pipeline.following.PACE", 0)
+    monkeypatch.setattr("resizer.pipeline.watchers.PACE", 0)
     async with service(tmp_path, request_timeout=0.4) as (port, app):
         request_id = await uploaded(port, origin)
         batch = await app[REQUESTS].batch(request_id)

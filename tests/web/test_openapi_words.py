@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from aiohttp import hdrs
 import resizer
 from resizer.config import load_settings
 from resizer.web.openapi import describe
+from resizer.web.openapi.examples import LINKS
+from service import Client
 
+Serve = Callable[..., Awaitable[Client]]
 ROOT = Path(resizer.__file__).parent
 DESCRIPTIONS = ROOT / "web" / "openapi"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,}")
@@ -119,3 +122,26 @@ def test_every_path_in_a_text_is_one_of_the_service(document: dict[str, Any]) ->
     }
     assert named
     assert named <= set(document["paths"])
+
+
+async def test_every_metric_in_a_text_is_exposed(document: dict[str, Any], serve: Serve) -> None:
+    metric = re.compile(r"\bresizer_[a-z0-9_]+")
+    named = {name for text in texts_of(document) for name in metric.findall(text)}
+    assert named
+    client = await serve()
+    async with client.get("/metrics") as response:
+        assert named <= set(metric.findall(await response.text()))
+
+
+async def test_every_url_of_the_service_in_an_example_is_routed(
+    document: dict[str, Any], serve: Serve
+) -> None:
+    own = re.compile(re.escape(LINKS.origin) + r"(/[^\s\",]+)")
+    paths = {path for text in texts_of(document) for path in own.findall(text)}
+    assert len(paths) > 4
+    client = await serve()
+    routes = [
+        re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(resource.canonical)))
+        for resource in client.app.router.resources()
+    ]
+    assert not [path for path in paths if not any(route.fullmatch(path) for route in routes)]

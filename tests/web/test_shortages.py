@@ -167,7 +167,7 @@ async def test_service_that_can_start_no_thread_goes_on_when_it_can(tmp_path: Pa
             os.kill(child, signal.SIGKILL)
             request_id = await uploaded(session, url, rows)
             await process.said("images wait until there is room: .*ulimit -u")
-            await process.said("a process for compressing cannot be started.*ulimit -u")
+            await process.said("cannot start a compressing process.*ulimit -u")
             for path in ("/ping", f"/status/{request_id}", "/requests"):
                 await get_json(session, f"{url}{path}")
         status = await get_json(session, f"{url}/status/{request_id}", Prefer="wait=60")

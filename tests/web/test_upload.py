@@ -104,7 +104,7 @@ async def test_fit_without_a_box_that_can_be_is_refused(
     for call in calls:
         async with client.post("/upload", **call) as response:
             detail = (await problem(response, 422))["detail"]
-        assert detail.startswith(f"fit = {options['fit']!r} is not possible; ")
+        assert detail.startswith(f"fit = {options['fit']!r} is invalid; ")
         assert remedy in detail
     async with client.get("/requests") as response:
         assert (await response.json())["data"] == []

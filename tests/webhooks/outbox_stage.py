@@ -1,4 +1,4 @@
-"""A real database with deliveries, receivers that answer as told, and an outbox between them."""
+"""A real database with deliveries, scripted receivers, and an outbox between them."""
 
 import asyncio
 import time
@@ -17,6 +17,7 @@ from databases import opened_database
 from resizer.config import WebhookSettings
 from resizer.database import Database, Deliveries, NewBatch, NewDelivery
 from resizer.errors import ErrorCode
+from resizer.metrics import Metrics
 from resizer.models import (
     Attempt,
     Batch,
@@ -32,13 +33,13 @@ from resizer.webhooks.outbox import DeliveryStore, Outbox, receiver_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = '{"type": "request.completed", "timestamp": "2026-01-31T12:00:00Z", "data": {}}'
-PATIENCE = 15.0  # seconds; how long a test waits for what has to happen
+PATIENCE = 15.0  # seconds until a test fails
 
 Record = tuple[Attempt, DeliveryStatus, float | None]
 
 
 class Watched:
-    """The deliveries of the real database, and what the outbox does with them."""
+    """The deliveries of the real database, and the outbox's operations on them."""
 
     def __init__(self, deliveries: Deliveries, database: Database, planned: list[NewDelivery]) -> None:
         self.deliveries = deliveries
@@ -73,14 +74,14 @@ class Watched:
         return await asyncio.wait_for(self.recorded.get(), PATIENCE)
 
     async def looks(self, times: int) -> None:
-        """Wait until the outbox has looked so often from now on."""
+        """Wait for this many further looks of the outbox."""
         while not self.looked.empty():
             self.looked.get_nowait()
         for _ in range(times):
             await asyncio.wait_for(self.looked.get(), PATIENCE)
 
     async def add(self, *urls: str, first: int = 1, due_in: float = 0.0) -> int:
-        """Finish a batch that is announced at these URLs with the ids msg_1, msg_2, …; returns its id."""
+        """Finish a batch with webhooks to these URLs, with the ids msg_1, msg_2, …; returns its id."""
         self.planned[:] = [
             NewDelivery(
                 webhook_id=f"msg_{number}",
@@ -131,13 +132,13 @@ async def store(tmp_path: Path) -> AsyncIterator[Watched]:
 
 
 class Hook:
-    """A receiver that answers as told and remembers what it was sent."""
+    """A receiver with scripted responses that records its requests."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[dict[str, str], bytes]] = []
         self.called = asyncio.Semaphore(0)
         self.answers: list[web.Response] = []
-        #: answers are held back while it is not set
+        #: responses wait until it is set
         self.gate = asyncio.Event()
         self.gate.set()
         self.inside = 0
@@ -194,5 +195,7 @@ async def running(
     **settings: Any,
 ) -> AsyncIterator[Outbox]:
     allowed = tuple(ip_network(network) for network in networks)
-    async with Outbox(store, WebhookSettings(allow_networks=allowed, **settings), secret) as outbox:
+    async with Outbox(
+        store, WebhookSettings(allow_networks=allowed, **settings), secret, metrics=Metrics()
+    ) as outbox:
         yield outbox

@@ -1,4 +1,4 @@
-"""What is due is sent, once at a time, and to everyone."""
+"""Due events are sent, once at a time, to every receiver."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from resizer.webhooks.outbox import PAGE, TRIES_PER_HOST
 from resizer.webhooks.receiver import create_receiver
 from resizer.webhooks.signing import verify
 
-# fixtures are found among a module's names
+# pytest finds fixtures among a module's names
 store, new_hook = outbox_stage.store, outbox_stage.new_hook
 
 DELIVERED, PENDING = DeliveryStatus.DELIVERED, DeliveryStatus.PENDING
@@ -105,7 +105,7 @@ async def test_event_that_falls_due_is_sent_while_another_hangs(new_hook: NewHoo
 async def test_database_is_not_asked_without_pause_while_a_receiver_hangs(
     new_hook: NewHook, store: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The earliest due time is then in the past for as long as the try lasts."""
+    """The earliest due time is in the past for as long as the try lasts."""
     monkeypatch.setattr(module, "LOOK", 0.2)
     hook = await new_hook()
     hook.gate.clear()
@@ -122,7 +122,7 @@ async def test_database_is_not_asked_without_pause_while_a_receiver_hangs(
 
 
 async def test_receiver_that_hangs_holds_up_no_other(new_hook: NewHook, store: Watched) -> None:
-    """Not even with more events waiting for it than are looked at in one go."""
+    """Not even with more events for it than one look reads."""
     hanging, living = await new_hook(), await new_hook()
     hanging.gate.clear()
     await store.add(*[hanging.url] * (PAGE + 20))

@@ -1,4 +1,4 @@
-"""What fell due while the service was down is sent at the start: all of it, once, and few at a time."""
+"""Events that fell due while the service was down are sent at the start: all, once, and few at a time."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from resizer.models import Attempt, DeliveryStatus
 from resizer.webhooks import outbox as module
 from resizer.webhooks.outbox import TRIES, TRIES_PER_HOST, receiver_of
 
-# fixtures are found among a module's names
+# pytest finds fixtures among a module's names
 store, new_hook = outbox_stage.store, outbox_stage.new_hook
 
 DELIVERED, PENDING = DeliveryStatus.DELIVERED, DeliveryStatus.PENDING
@@ -25,7 +25,7 @@ HOUR = 3600.0
 
 @contextlib.asynccontextmanager
 async def receivers(number: int) -> AsyncIterator[tuple[Hook, list[str]]]:
-    """One hook behind many ports, each of which is a receiver of its own."""
+    """One hook behind many ports; each port is a receiver of its own."""
     hook = Hook()
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", hook.handle)
@@ -64,7 +64,7 @@ async def test_all_that_is_due_at_many_receivers_keeps_within_the_bound(store: W
             await hook.wait_for_calls(TRIES)
             for _ in range(3):
                 outbox.wake()
-                await asyncio.sleep(0.01)  # to be caught if it sent more
+                await asyncio.sleep(0.01)  # time in which it could send more
             assert hook.inside == TRIES
             hook.gate.set()
             for _ in range(300):
@@ -77,7 +77,7 @@ async def test_all_that_is_due_at_many_receivers_keeps_within_the_bound(store: W
 async def test_thousands_of_events_of_a_receiver_that_hangs_hold_up_no_other(
     new_hook: NewHook, store: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All of them are older than the one behind them, and all have been due since before the start."""
+    """All are older than the other receiver's event, and were due before the start."""
     monkeypatch.setattr(module, "LOOK", 600)  # the first look finds it
     hanging, living = await new_hook(), await new_hook()
     hanging.gate.clear()
@@ -115,7 +115,7 @@ def test_receivers_are_told_apart() -> None:
 async def test_event_of_a_clock_that_was_ahead_is_sent_at_the_next_start(
     new_hook: NewHook, store: Watched
 ) -> None:
-    """Written in a future that was none: it would be due when that comes."""
+    """Written by a clock years ahead, it would be due only then."""
     hook = await new_hook()
     await store.add(hook.url, due_in=TEN_YEARS)
 
@@ -135,7 +135,7 @@ async def test_retry_of_a_clock_that_was_ahead_is_made_at_the_next_start(
     for at in (
         time.time() - HOUR,
         time.time() + TEN_YEARS,
-    ):  # put forward between the tries, and back after them
+    ):  # set forward between the tries, and back after them
         attempt = Attempt(at=at, http_status=500, error="it failed", seconds=0.1)
         await store.deliveries.record_attempt(delivery, attempt, status=PENDING, next_attempt_at=at + HOUR)
 

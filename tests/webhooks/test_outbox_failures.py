@@ -1,4 +1,4 @@
-"""What fails is tried again as the schedule says, and every try is recorded."""
+"""Failed deliveries are retried on schedule, and every try is recorded."""
 
 import socket
 import sqlite3
@@ -19,7 +19,7 @@ from resizer.webhooks import outbox as module
 from resizer.webhooks.outbox import LONGEST_RETRY_AFTER
 from resizer.webhooks.signing import verify
 
-# fixtures are found among a module's names
+# pytest finds fixtures among a module's names
 store, new_hook = outbox_stage.store, outbox_stage.new_hook
 
 DELIVERED, PENDING, FAILED = DeliveryStatus.DELIVERED, DeliveryStatus.PENDING, DeliveryStatus.FAILED
@@ -182,13 +182,13 @@ async def test_faults_of_the_connection_are_recorded_and_tried_again(
     assert "the connection to 127.0.0.1 failed" in messages[nobody]
     assert "TLS" in messages[no_tls]
     for url in ("http://", "ftp://example.com/", "nonsense"):
-        assert "not a URL" in messages[url]
+        assert "not a valid URL" in messages[url]
 
 
 async def test_fault_of_our_own_counts_as_a_try(
     new_hook: NewHook, store: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else the delivery would come back at once, for ever."""
+    """Otherwise the delivery would be due again at once, for ever."""
     hook = await new_hook()
     await store.add(hook.url)
 
@@ -196,8 +196,8 @@ async def test_fault_of_our_own_counts_as_a_try(
         records = [await store.record() for _ in range(2)]
 
     assert [state for _, state, _ in records] == [PENDING, FAILED]
-    assert records[0][0].error == "an internal fault; the log tells more"
-    assert caplog.text.count("event msg_1 could not be sent") == 2
+    assert records[0][0].error == "an internal error; the server's log has the details"
+    assert caplog.text.count("cannot send event msg_1") == 2
     assert hook.calls == []
 
 
@@ -228,7 +228,7 @@ async def test_try_that_cannot_be_recorded_is_kept_and_recorded_later(
         await full.record()
 
     assert hook.ids == ["msg_1"]
-    assert caplog.text.count("could not be recorded and will be again: database or disk is full") == 2
+    assert caplog.text.count("cannot record a webhook try: database or disk is full; retrying") == 2
     (delivery,) = await full.of_batches(batch)
     assert (delivery.status, len(delivery.attempts)) == (DELIVERED, 1)
 
@@ -254,7 +254,7 @@ async def test_database_that_cannot_be_read_is_asked_again(
         await unreadable.record()
 
     assert hook.ids == ["msg_1"]
-    assert caplog.text.count("cannot be read") == 2
+    assert caplog.text.count("cannot read the due webhook events") == 2
 
 
 async def test_delivery_that_is_deleted_under_way_does_no_harm(new_hook: NewHook, store: Watched) -> None:

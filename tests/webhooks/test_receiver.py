@@ -1,4 +1,4 @@
-"""The bundled receiver, spoken to over real connections."""
+"""The bundled receiver, over real connections."""
 
 import asyncio
 import io
@@ -89,7 +89,7 @@ async def test_wrong_signature_is_refused_as_a_problem(
     age: int | None, changed: dict[str, str], detail: str, aiohttp_client: AiohttpClient
 ) -> None:
     client = await aiohttp_client(create_receiver(SECRET))
-    # signed here: where the cases stand it may be long before
+    # signed here: the cases are evaluated long before
     signed = {} if age is None else sign(SECRET, "msg_1", int(time.time()) - age, event())
     headers = {**signed, **changed}
 
@@ -198,7 +198,7 @@ async def test_torn_line_in_the_log_costs_that_line_only(
 async def test_event_that_cannot_be_logged_is_not_counted(
     aiohttp_client: AiohttpClient, tmp_path: Path
 ) -> None:
-    """The sender gets 500 and sends it again."""
+    """The sender gets 500 and retries."""
     log = tmp_path / "events.jsonl"
     client = await aiohttp_client(create_receiver(SECRET, log))
     log.unlink()

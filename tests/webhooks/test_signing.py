@@ -1,4 +1,4 @@
-"""Sign and verify webhooks as Standard Webhooks 1.0 says."""
+"""Signatures follow Standard Webhooks 1.0."""
 
 import base64
 import stat
@@ -79,11 +79,11 @@ def test_verify_refuses_a_timestamp_that_was_not_signed() -> None:
         ({"webhook-signature": ""}, "header webhook-signature is missing"),
         ({"webhook-id": "msg_2"}, "does not match"),
         ({"webhook-id": "msg_\udcff"}, "malformed"),
-        ({"webhook-timestamp": "yesterday"}, "no whole number"),
-        ({"webhook-timestamp": "1e9"}, "no whole number"),
-        ({"webhook-timestamp": "-1"}, "no whole number"),
-        ({"webhook-timestamp": "nan"}, "no whole number"),
-        ({"webhook-timestamp": "²"}, "no whole number"),
+        ({"webhook-timestamp": "yesterday"}, "not a whole number"),
+        ({"webhook-timestamp": "1e9"}, "not a whole number"),
+        ({"webhook-timestamp": "-1"}, "not a whole number"),
+        ({"webhook-timestamp": "nan"}, "not a whole number"),
+        ({"webhook-timestamp": "²"}, "not a whole number"),
         ({"webhook-timestamp": "9" * 400}, "Invalid Signature Headers"),
         ({"webhook-signature": "v1"}, "malformed"),
         ({"webhook-signature": "v1,a,b"}, "malformed"),
@@ -125,7 +125,7 @@ def test_verify_refuses_a_changed_body(body: bytes, message: str) -> None:
 
 @pytest.mark.parametrize(
     "body, message",
-    [(b"", "no JSON$"), (b"{", "no JSON$"), (b"[" * 100_000, "no JSON$"), (b"[1]", "no JSON object")],
+    [(b"", "not JSON$"), (b"{", "not JSON$"), (b"[" * 100_000, "not JSON$"), (b"[1]", "not a JSON object")],
 )
 def test_verify_refuses_what_is_signed_but_no_event(body: bytes, message: str) -> None:
     with pytest.raises(SignatureError, match=message):
@@ -149,10 +149,10 @@ def test_verify_refuses_another_secret() -> None:
 
 
 def test_verify_refuses_a_second_id_beside_the_signed_one() -> None:
-    """Else a message caught on its way could be counted again under an id of one's own."""
+    """Otherwise an intercepted message could be counted again under another id."""
     headers = CIMultiDict([("webhook-id", "mine"), *signed().items()])
 
-    with pytest.raises(SignatureError, match="webhook-id came more than once"):
+    with pytest.raises(SignatureError, match="webhook-id is repeated"):
         verify(SECRET, headers, BODY)
 
 
@@ -223,12 +223,12 @@ def test_broken_secret_file_is_named_and_kept(content: bytes, tmp_path: Path) ->
 def test_unreadable_secret_file_is_named(tmp_path: Path) -> None:
     (tmp_path / SECRET_FILE).mkdir()
 
-    with pytest.raises(ConfigError, match="cannot be made or read: Is a directory"):
+    with pytest.raises(ConfigError, match="cannot be created or read: Is a directory"):
         load_secret(WebhookSettings(), tmp_path)
 
 
 def test_data_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
 
-    with pytest.raises(ConfigError, match="cannot be made or read"):
+    with pytest.raises(ConfigError, match="cannot be created or read"):
         load_secret(WebhookSettings(), tmp_path / "data")

@@ -1,8 +1,8 @@
-"""Compress one image: bytes and a recipe in, bytes out; runs in a pool child, and alone knows Pillow.
+"""Compress one image: bytes and a recipe in, bytes out. Runs in a pool child; only it imports Pillow.
 
-The road of an image: `reader` opens it and counts its pixels, the plan says what is to become of it,
-`pixels`, `colours` and `ground` bring it into a form that can be written, `writer` and `animation` write it
-as hard as `effort` says; `compressing` leads.
+`pillow` opens the image and counts its pixels, `plan` decides what it becomes, `pixels`, `colours` and
+`background` convert it, and `encoding` and `animation` write it with the settings of `effort`; `compressing`
+calls them.
 """
 
 from resizer.compress.codec.compressing import Encoded, compress, compress_file, describe_file

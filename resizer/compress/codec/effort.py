@@ -1,4 +1,4 @@
-"""The settings of encoders for each effort, and the sizes from which a faster one is taken."""
+"""The encoder settings of each effort, and the image sizes from which a faster setting is taken."""
 
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
@@ -9,18 +9,18 @@ from resizer.recipe import Effort
 
 UNLIMITED: Final = float("inf")
 EFFORTS: Final = tuple(Effort)  # from the fastest to the slowest
-#: alpha without loss: the only way to keep its ends, and with soft edges no larger than WebP's
+#: lossless alpha alone keeps 0 and 255 exact; with soft edges it is no larger than WebP's
 EXACT_ALPHA: Final = {"a:lossless": "1"}
 
 
 class Jpeg(IntEnum):
-    """How a JPEG is coded."""
+    """Ways to encode a JPEG."""
 
     #: the standard's Huffman tables
     PLAIN = 0
-    #: tables of its own for the same coefficients
+    #: Huffman tables of its own for the same coefficients
     OPTIMIZED = 1
-    #: coefficients chosen by what they cost
+    #: coefficients chosen by their cost in bytes
     TRELLIS = 2
 
 
@@ -28,20 +28,20 @@ OCTREE: Final = 0  # for PNG, in place of an effort of libvips's quantiser
 
 
 class Step(NamedTuple):
-    """One setting of an encoder, and up to how many pixels it is taken."""
+    """One setting of an encoder, and the largest images that take it."""
 
     effort: Effort
     setting: int
     #: pixels of a still image
     still: float
-    #: pixels of an animation, all its frames counted: of each frame several candidates are encoded
+    #: pixels of all frames of an animation; several candidates of each frame are encoded
     animated: float
-    #: pixels of a still image with transparency, where that takes longer
+    #: pixels of a still image with transparency, if that takes longer
     clear: float = UNLIMITED
 
 
-# A setting is taken up to where the worst image, noise, takes it some 14 s of CPU, which is half of the
-# default of compress.timeout. CPU seconds at quality 50, of a photo and of noise:
+# A setting is taken up to the size at which noise, the worst image, takes 14 s of CPU, half of the default of
+# compress.timeout. CPU seconds at quality 50, of a photo and of noise:
 #
 #   WebP, method   12 MP        25 MP        50 MP        24 frames, 9.6 MP together
 #     2            0.4   1.7    0.9   3.0    2.0   5.1    0.6   1.5
@@ -61,8 +61,8 @@ class Step(NamedTuple):
 #     1                             4.5  19         38
 #     octree                                    3.9   4.0
 #
-# WebP starts over and over where one part of the file outgrows a limit of the format, and at method 6 tries
-# every way there is to pack alpha. Frames of an animation get alpha also where they repeat the one before.
+# WebP starts again whenever one part of the file exceeds a limit of the format, and method 6 tries every way
+# to pack alpha. Frames of an animation get alpha also for pixels that repeat the frame before.
 #: from the slowest to the fastest
 STEPS: Final[dict[Format, tuple[Step, ...]]] = {
     Format.JPEG: (
@@ -89,7 +89,7 @@ STEPS: Final[dict[Format, tuple[Step, ...]]] = {
 
 
 def setting_for(target: Format, effort: Effort, pixels: int, *, frames: int = 1, clear: bool = False) -> int:
-    """Return the encoder's setting for an image of so many pixels a frame; `clear`: with transparency."""
+    """Return the encoder's setting for an image; `pixels` is per frame, `clear` with transparency."""
     fast_enough = EFFORTS[: EFFORTS.index(effort) + 1]
     return next(
         step.setting
@@ -99,7 +99,7 @@ def setting_for(target: Format, effort: Effort, pixels: int, *, frames: int = 1,
 
 
 def options_for(plan: Plan, *, frames: int = 1, clear: bool = False) -> dict[str, Any]:
-    """Return what Pillow's encoder of WebP or AVIF takes; nothing for another target."""
+    """Return the options of Pillow's encoder of WebP or AVIF; none for another target."""
     if plan.target not in (Format.WEBP, Format.AVIF):
         return {}
     pixels = plan.size[0] * plan.size[1]

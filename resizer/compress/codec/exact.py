@@ -1,7 +1,7 @@
-"""Make exact in a palette what an eye would miss: transparency's ends, and the colours of flat areas.
+"""Restore in a palette what quantisers blur: full and no transparency, and the colours of flat areas.
 
-Quantisers give each pixel the nearest entry, and an entry the mean of its pixels. Opaque pixels become
-translucent and clear ones a veil, which shows on another ground; white around a product is no longer white.
+They give each pixel the nearest entry, and an entry the mean of its pixels. Opaque pixels become translucent
+and clear ones a veil, which shows on another background; white around a product is no longer white.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from PIL import Image
 from resizer.compress.codec.pixels import OPAQUE, PALETTE
 
 CLEAR: Final = 0
-NEAR: Final = 4  # steps of alpha that nobody sees: an entry so near to an end may be moved there
-SAMPLES: Final = 1 << 16  # pixels among which flat colours are looked for
-FLAT: Final = 0.01  # share of them that makes one
-BLOCK: Final = 1 << 14  # colours compared with all entries at once, in 16 MiB
+NEAR: Final = 4  # steps of alpha that are not seen: an entry so near to 0 or 255 may be moved there
+SAMPLES: Final = 1 << 16  # pixels searched for flat colours
+FLAT: Final = 0.01  # share of the samples that makes a colour flat
+BLOCK: Final = 1 << 14  # colours compared with all entries at once; takes 16 MiB
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 
-def made_exact(image: Image.Image, reduced: Image.Image) -> Image.Image:
-    """Return the palette image made of an RGB or RGBA one, exact where that is flat, clear or opaque."""
+def restore_exact(image: Image.Image, reduced: Image.Image) -> Image.Image:
+    """Return `reduced`, made of an RGB or RGBA image, exact wherever that is flat, clear or opaque."""
     colours = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
     palette = _Palette.of(reduced)
     palette.set_flat(colours)
@@ -43,9 +43,9 @@ def made_exact(image: Image.Image, reduced: Image.Image) -> Image.Image:
 
 @dataclass
 class _Palette:
-    #: of each pixel's entry; height × width
+    #: number of each pixel's entry; height × width
     numbers: Bytes
-    #: RGBA of each
+    #: RGBA
     entries: Bytes
 
     @classmethod
@@ -56,7 +56,7 @@ class _Palette:
         return cls(numbers, entries[: int(numbers.max()) + 1])
 
     def set_flat(self, colours: Bytes) -> None:
-        """Give entries that stand mostly for one colour of the picture that very colour."""
+        """Set entries used mostly for one flat colour to that colour."""
         step = max(1, self.numbers.size // SAMPLES)
         numbers = self.numbers.ravel()[::step]
         sample = colours.reshape(-1, 4).view(np.uint32)[::step, 0]
@@ -69,7 +69,7 @@ class _Palette:
                 self.entries[entry] = np.array([colour], np.uint32).view(np.uint8)
 
     def set_end(self, end: int, where: Flags, colours: Bytes) -> None:
-        """Give the pixels there entries of exactly this alpha."""
+        """Give the pixels at `where` entries of exactly this alpha, 0 or 255."""
         count = len(self.entries)
         mine = np.bincount(self.numbers[where], minlength=count)
         others = np.bincount(self.numbers[~where], minlength=count)
@@ -90,11 +90,11 @@ class _Palette:
             self.numbers[wrong] = choice[_nearest(colours[:, :3], self.entries[choice, :3])]
 
     def _add(self, entry: npt.NDArray[np.float64]) -> None:
-        """Add an entry, in place of the one that is used least if there is no room."""
+        """Add an entry; in a full palette it replaces the one that is used least."""
         if len(self.entries) < PALETTE:
             self.entries = np.vstack([self.entries, entry.astype(np.uint8)])
             return
-        # an end that is in use stays
+        # Entries of alpha 0 or 255 stay.
         uses = np.bincount(self.numbers.ravel(), minlength=PALETTE)
         between = (self.entries[:, 3] != CLEAR) & (self.entries[:, 3] != OPAQUE)
         least = int(np.where(between, uses, uses.sum() + 1).argmin())
@@ -112,7 +112,7 @@ def _nearest(colours: Bytes, entries: Bytes) -> npt.NDArray[np.intp]:
     found = np.empty(len(colours), np.intp)
     for at in range(0, len(colours), BLOCK):
         block = slice(at, at + BLOCK)
-        # not by @, which has a library start threads
+        # Not by @, whose library starts threads.
         products = np.einsum("ij,kj->ik", colours[block].astype(np.float32), table)
         found[block] = (half - products).argmin(axis=1)
     return found

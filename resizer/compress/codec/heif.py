@@ -1,6 +1,6 @@
-"""Open HEIC by pi-heif, which the extra `resizer[heif]` brings: libheif and libde265 (LGPL), and no encoder.
+"""Open HEIC by pi-heif, which the extra `resizer[heif]` installs: libheif and libde265 (LGPL), no encoder.
 
-Its sibling pillow-heif holds the encoder x265 as well, which is under the GPL.
+Its sibling pillow-heif also contains the encoder x265, which is under the GPL.
 """
 
 from io import BytesIO
@@ -16,20 +16,20 @@ try:
 except ImportError:
     pi_heif = None
 else:
-    # a child for each core: threads of a decoder would only take turns
+    # There is a child for each core: threads of a decoder would only take turns.
     pi_heif.options.DECODE_THREADS = 1
-    # the picture alone is of use, and a hostile file may hold thousands of the others
+    # Only the picture is used, and a hostile file may hold thousands of the others.
     pi_heif.options.THUMBNAILS = pi_heif.options.DEPTH_IMAGES = pi_heif.options.AUX_IMAGES = False
 
 #: whether the extra is installed
 AVAILABLE: Final = pi_heif is not None
 EXTRA: Final = "the server reads it after pip install 'resizer[heif]'"
-#: HEVC, and what is put together or turned from it
+#: HEVC, and images composed of it or turned
 KINDS: Final = frozenset({b"hvc1", b"grid", b"iden", b"iovl"})
 
 
 def open_heif(data: bytes) -> ImageFile.ImageFile:
-    """Open the primary picture, upright, without decoding a pixel; raises `UnsupportedFormat`."""
+    """Open the primary picture, upright, without decoding a pixel. Raises `UnsupportedFormat`."""
     if not AVAILABLE:
         raise UnsupportedFormat("HEIC", EXTRA)
     kind = boxes.primary_kind(data)
@@ -37,16 +37,11 @@ def open_heif(data: bytes) -> ImageFile.ImageFile:
         raise UnsupportedFormat("a HEIF sequence without a still picture")
     if kind is not None and kind not in KINDS:
         raise UnsupportedFormat(f"a HEIF of {kind.decode('ascii', 'replace')!r}")
-    if not all(map(_is_text, boxes.item_texts(data))):
-        # pi-heif 1.4 ends the process at one
-        raise CorruptImage("the name of a part is no text")
+    try:
+        for text in boxes.item_texts(data):
+            text.decode()
+    except UnicodeDecodeError as error:
+        # Text that is not UTF-8 makes pi-heif 1.4 end the process.
+        raise CorruptImage("the name of a part is not UTF-8") from error
     image: ImageFile.ImageFile = pi_heif.HeifImageFile(BytesIO(data))
     return image
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

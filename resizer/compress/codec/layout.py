@@ -1,7 +1,7 @@
-"""The geometry of a result: which part of a picture is drawn, how large, and on how large a canvas."""
+"""The geometry of a result: the part of the picture that is drawn, its size, and the size of the canvas."""
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
 from resizer.recipe import Fit, Recipe
 
@@ -9,23 +9,21 @@ Size = tuple[int, int]
 #: left, top, right, bottom
 Extent = tuple[float, float, float, float]
 
-MIDDLE: Final = 2  # what is left over is halved
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
     """Widths and heights as a viewer sees them."""
 
-    #: of the part in the middle of the source that is drawn; fractions of pixels where it is shrunk
+    #: of the part in the middle of the source that is drawn; fractions of pixels if it is shrunk
     part: tuple[float, float]
     #: of that part in the result
     drawn: Size
-    #: of the result, in whose middle it is drawn
+    #: of the result; the part is drawn in its middle
     size: Size
 
     @classmethod
     def of(cls, source: Size, recipe: Recipe, longest: int) -> Self:
-        """Lay a source out as the recipe asks; no side of the result is longer than `longest`."""
+        """Lay out a source as the recipe asks; no side of the result is longer than `longest`."""
         if recipe.box is None:
             fitted = _fit(source, recipe.max_width or longest, recipe.max_height or longest, longest)
             return cls(part=source, drawn=fitted, size=fitted)
@@ -37,7 +35,7 @@ class Layout:
         part = min(box[0] * scale, source[0]), min(box[1] * scale, source[1])
         if scale > 1:
             return cls(part=part, drawn=box, size=box)
-        # smaller than the box, and never enlarged: nothing but its aspect becomes that of the box
+        # A source smaller than the box is never enlarged: only its aspect becomes that of the box.
         whole = max(round(part[0]), 1), max(round(part[1]), 1)
         return cls(part=whole, drawn=whole, size=whole)
 
@@ -50,16 +48,16 @@ class Layout:
         return self.drawn != self.size
 
 
-def middle(part: Size, whole: Size) -> Size:
-    """Return left and top of a part in the middle of the whole."""
-    return (whole[0] - part[0]) // MIDDLE, (whole[1] - part[1]) // MIDDLE
+def margins(part: Size, whole: Size) -> Size:
+    """Return the left and top margin of a part in the middle of the whole."""
+    return (whole[0] - part[0]) // 2, (whole[1] - part[1]) // 2
 
 
-def _fit(size: Size, widest: int, highest: int, longest: int) -> Size:
+def _fit(size: Size, max_width: int, max_height: int, longest: int) -> Size:
     width, height = size
-    widest, highest = min(widest, longest), min(highest, longest)
-    scale = min(widest / width, highest / height)
+    max_width, max_height = min(max_width, longest), min(max_height, longest)
+    scale = min(max_width / width, max_height / height)
     if scale >= 1:
         return size
-    # rounding must not push a side over its limit, nor down to nothing
-    return min(max(round(width * scale), 1), widest), min(max(round(height * scale), 1), highest)
+    # Rounding must not push a side over its limit, nor down to nothing.
+    return min(max(round(width * scale), 1), max_width), min(max(round(height * scale), 1), max_height)

@@ -1,4 +1,4 @@
-"""Decide what is to become of an image: its format, its size, and whether its source may be given back."""
+"""Decide what an image becomes: its format and size, and whether the source may be returned."""
 
 from dataclasses import dataclass
 from typing import Final, Self
@@ -8,13 +8,14 @@ from resizer.containers.formats import Format
 from resizer.containers.metadata import FIRST_SIDEWAYS
 from resizer.recipe import NONE, WHITE, Effort, OutputFormat, Recipe
 
-BEST: Final = 100  # quality from which on PNG is lossless
+KEEP_SOURCE: Final = b""  # in place of a result: only the source will do
+BEST: Final = 100  # quality from which PNG is lossless
 
-#: never written: JPEG or PNG stand in their place
+#: formats never written; JPEG or PNG replaces them
 REPLACED: Final = frozenset({Format.BMP, Format.TIFF, Format.HEIF})
-#: pages of a TIFF and further pictures of a JPEG are no frames
+#: further pages of a TIFF and pictures of a JPEG are not frames
 ANIMATED: Final = frozenset({Format.GIF, Format.WEBP, Format.AVIF, Format.PNG})
-#: pixels that each encoder takes at most on one side; larger images are fitted into it
+#: pixels of the longest side that each encoder writes; larger images are shrunk to it
 LONGEST_SIDE: Final = {
     Format.JPEG: 65500,
     Format.WEBP: 16383,
@@ -26,22 +27,22 @@ LONGEST_SIDE: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What is to become of one image."""
+    """The decisions about one image."""
 
     kind: Format
     target: Format
     quality: int
     effort: Effort
-    #: the source's EXIF orientation
+    #: EXIF orientation of the source
     turn: int
     #: width and height of the source as a viewer shows it
     upright: Size
     layout: Layout
     #: white, none or #rrggbb
     background: str
-    #: nothing but smaller bytes was asked for
+    #: nothing but fewer bytes is asked for, so the source may be returned
     may_keep: bool
-    #: JPEG was not asked for by name: what is transparent becomes PNG
+    #: JPEG was not asked for by name, so a transparent image becomes PNG
     may_be_png: bool
 
     @classmethod
@@ -71,7 +72,7 @@ class Plan:
 
     @property
     def only_recompresses(self) -> bool:
-        """Whether a JPEG stays one of the same size; it may be turned upright."""
+        """Whether a JPEG becomes a JPEG of the same size; it may be turned upright."""
         return self.kind is self.target is Format.JPEG and self.size == self.upright
 
     @property
@@ -80,13 +81,13 @@ class Plan:
 
     @property
     def whole_before_turn(self) -> tuple[float, float]:
-        """Size at which the whole source would be drawn, of which a part may be."""
-        shares = self._shares
+        """Size of the whole source at the scale at which a part of it is drawn."""
         width, height = self.drawn_before_turn
-        return width / shares[0], height / shares[1]
+        across, down = self._shares
+        return width / across, height / down
 
     def part_of(self, extent: Extent) -> Extent:
-        """Return the part that is drawn of a source, before its turn, that lies at this extent."""
+        """Return the part that is drawn of a source that covers this extent, before its turn."""
         left, top, right, bottom = extent
         across, down = self._shares
         x, y = (right - left) * (1 - across) / 2, (bottom - top) * (1 - down) / 2
@@ -99,7 +100,7 @@ class Plan:
 
     @property
     def ground(self) -> str | None:
-        """Colour around and behind the picture; None where that is transparent."""
+        """Colour around and behind the picture; None if transparent."""
         if self.background != NONE:
             return self.background
         return WHITE if self.target is Format.JPEG else None
@@ -110,6 +111,6 @@ class Plan:
 
     @property
     def keeps_frames(self) -> bool:
-        # who asks for PNG wants a picture; only an animated PNG stays one
+        # PNG asked for by name is a still picture; only an animated PNG stays one.
         animates = self.target in (Format.GIF, Format.WEBP, Format.AVIF) or self.target is self.kind
         return self.kind in ANIMATED and animates

@@ -1,4 +1,4 @@
-"""Write a PNG: exactly where it has few colours, else with a palette that the quality decides."""
+"""Write a PNG: exactly if it has few colours, else with a palette as good as the quality asks."""
 
 from typing import Final
 
@@ -7,48 +7,48 @@ from PIL import Image
 
 from resizer.compress.codec import vips
 from resizer.compress.codec.effort import OCTREE, STEPS, setting_for
-from resizer.compress.codec.exact import made_exact
-from resizer.compress.codec.palettes import few_colours, octree
+from resizer.compress.codec.exact import restore_exact
+from resizer.compress.codec.palettes import exact_palette, octree
+from resizer.compress.codec.pillow import save
 from resizer.compress.codec.pixels import PALETTE
 from resizer.compress.codec.plan import Plan
-from resizer.compress.codec.saving import saved
 from resizer.containers.formats import Format
 
-#: quality, and libimagequant's; from its 70 on soft shadows look smooth, and at 75 no photo of a product on
-#: white that was measured looks worse than by octree
+#: Quality → libimagequant's. From its 70 on soft shadows look smooth; at 75 none of the measured photos of
+#: products on white looks worse than by octree.
 QUALITIES: Final = {1: 10, 50: 75, 99: 100}
-#: its slowest search finds palettes as good for less
+#: its slowest search finds palettes as good at a lower quality
 QUALITIES_OF_SLOWEST: Final = {1: 10, 50: 70, 99: 100}
-DITHER: Final = 0.0  # with it, edges look frayed and files are a sixth larger
+DITHER: Final = 0.0  # with dithering, edges look frayed and files are a sixth larger
 SLOWEST: Final = STEPS[Format.PNG][0].setting
 SLOWEST_DEFLATE: Final = 9  # level of zlib
 USUAL_DEFLATE: Final = 6
 
 
 def write(image: Image.Image, profile: bytes | None, plan: Plan, source_size: int) -> bytes:
-    """Return the file; `source_size` is the number of bytes of the source."""
+    """Return the file; `source_size` is in bytes."""
     if image.mode == "LA" and not plan.lossless_png:
         image = image.convert("RGBA")
     setting = setting_for(plan.target, plan.effort, image.width * image.height)
     level = SLOWEST_DEFLATE if setting == SLOWEST else USUAL_DEFLATE
     if image.mode in ("RGB", "RGBA"):
-        if few := few_colours(image):
-            image = few
+        if exact := exact_palette(image):
+            image = exact
         elif not plan.lossless_png:
-            result = saved(_reduced(image, plan.quality, setting), Format.PNG, profile, compress_level=level)
-            # Lossless takes three times as long and is seldom the smaller one. Where even the reduced one
-            # takes half of the source, it may be: in drawings with smooth shades.
+            result = save(_reduce(image, plan.quality, setting), Format.PNG, profile, compress_level=level)
+            # Lossless takes three times as long and is seldom smaller. It may be where even the reduced image
+            # takes half of the source's bytes: in drawings with smooth shades.
             if not plan.may_keep or 2 * len(result) < source_size:
                 return result
-            return min(result, saved(image, Format.PNG, profile, compress_level=level), key=len)
-    return saved(image, Format.PNG, profile, compress_level=level)
+            return min(result, save(image, Format.PNG, profile, compress_level=level), key=len)
+    return save(image, Format.PNG, profile, compress_level=level)
 
 
-def _reduced(image: Image.Image, quality: int, setting: int) -> Image.Image:
+def _reduce(image: Image.Image, quality: int, setting: int) -> Image.Image:
     if setting == OCTREE or vips.MISSING:
         palette = octree(image, PALETTE)
     else:
         qualities = QUALITIES_OF_SLOWEST if setting == SLOWEST else QUALITIES
-        sought = round(float(np.interp(quality, [*qualities], [*qualities.values()])))
-        palette = vips.quantized(image, quality=sought, effort=setting, dither=DITHER)
-    return made_exact(image, palette)
+        wanted = round(float(np.interp(quality, [*qualities], [*qualities.values()])))
+        palette = vips.quantize(image, quality=wanted, effort=setting, dither=DITHER)
+    return restore_exact(image, palette)

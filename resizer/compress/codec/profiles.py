@@ -1,7 +1,7 @@
 """Build the ICC profile of an RGB or grey space: ICC.1:2022, a matrix and a curve (annex F.3).
 
-Sources name their space by numbers (cICP, nclx) or by chromaticities and a gamma (cHRM, gAMA). Every format
-written here takes an ICC profile, as every browser does, so all of them become one.
+Sources name their space by numbers (cICP, nclx) or by chromaticities and a gamma (cHRM, gAMA). All of these
+become ICC profiles, which every browser and every format written here supports.
 """
 
 import struct
@@ -17,16 +17,15 @@ Point = tuple[float, float]
 
 D50: Final = (0.9642, 1.0, 0.8249)  # ICC's white; XYZ
 D65: Final = (0.3127, 0.3290)
-#: cone responses of the Bradford transform, as ICC prescribes (annex E)
+#: matrix of the Bradford transform to cone responses, as ICC prescribes (annex E)
 BRADFORD: Final = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]], dtype=np.float64
 )
 VERSION: Final = 0x04400000
-MADE: Final = (2024, 1, 1, 0, 0, 0)  # the same for ever: the same image gives the same bytes
+CREATED: Final = (2024, 1, 1, 0, 0, 0)  # constant, so that the same image gives the same bytes
 TEXT: Final = "resizer"
-SAME: Final = (
-    0.0005  # chromaticities that differ by less are the same; cHRM has five digits, writers use three
-)
+#: chromaticities that differ by less are equal; cHRM has five digits, writers use three
+SAME: Final = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Primaries:
         return self.red, self.green, self.blue, self.white
 
     def to_xyz(self) -> Matrix:
-        """Return the matrix from linear RGB to XYZ; raises `ValueError` where there is none."""
+        """Return the matrix from linear RGB to XYZ. Raises `ValueError` if there is none."""
         columns = np.array([_xyz(point) for point in self.points[:3]]).T
         try:
             shares = np.linalg.solve(columns, _xyz(self.white))
@@ -69,12 +68,10 @@ class Curve:
 
 BT709: Final = Primaries((0.640, 0.330), (0.300, 0.600), (0.150, 0.060))
 SRGB_CURVE: Final = Curve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-#: inverse of the camera's curve; BT.2020 has the same with more digits
-BT709_CURVE: Final = Curve(1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 
 
 def rgb_profile(primaries: Primaries, curve: Curve) -> bytes:
-    """Return the profile; raises `ValueError` for primaries that span nothing."""
+    """Return the profile. Raises `ValueError` for primaries that span no area."""
     white = _xyz(primaries.white)
     chad = _adaptation(white)
     columns = (chad @ primaries.to_xyz()).T
@@ -90,7 +87,7 @@ def grey_profile(curve: Curve) -> bytes:
 
 @cache
 def to_d50(primaries: Primaries) -> Matrix:
-    """Return the matrix from linear RGB to XYZ as ICC connects profiles by."""
+    """Return the matrix from linear RGB to XYZ under D50, the space that connects ICC profiles."""
     matrix: Matrix = _adaptation(_xyz(primaries.white)) @ primaries.to_xyz()
     return matrix
 
@@ -103,10 +100,10 @@ def _xyz(point: Point) -> Matrix:
 
 
 def _adaptation(white: Matrix) -> Matrix:
-    """Return the matrix that brings colours seen beside this white to D50."""
+    """Return the matrix that adapts colours from this white to D50."""
     cones = BRADFORD @ white
     if not (cones > 0).all():
-        raise ValueError("a white that is none")
+        raise ValueError("a white point that is not visible")
     return np.linalg.inv(BRADFORD) @ np.diag(BRADFORD @ np.array(D50) / cones) @ BRADFORD
 
 
@@ -119,12 +116,12 @@ def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     table, body = b"", b""
     for name, value in tags.items():
         if value not in places:
-            # tags may share what they hold
+            # Tags may share a value.
             places[value] = at + len(body)
             body += value + bytes(-len(value) % 4)
         table += name + struct.pack(">II", places[value], len(value))
     head = struct.pack(
-        ">I4sI4s4s4s6H4s", at + len(body), bytes(4), VERSION, b"mntr", space, b"XYZ ", *MADE, b"acsp"
+        ">I4sI4s4s4s6H4s", at + len(body), bytes(4), VERSION, b"mntr", space, b"XYZ ", *CREATED, b"acsp"
     )
     head = head.ljust(68, b"\0") + _fixed(*D50)
     return head.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body
@@ -142,7 +139,7 @@ def _curve_tag(curve: Curve) -> bytes:
 
 
 def _fixed(*values: float) -> bytes:
-    """Write numbers with 16 bits behind the point."""
+    """Encode numbers with 16 fractional bits."""
     numbers = [round(float(value) * 65536) for value in values]
     if any(abs(number) >= 2**31 for number in numbers):
         raise ValueError("a number too large for a profile")

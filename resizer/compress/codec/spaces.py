@@ -1,7 +1,6 @@
-"""Find out what the numbers of a source mean: its colour space, whatever tells it.
+"""Find the colour space of a source, in whichever way its format states it.
 
-Where formats leave a choice, what Chromium shows counts;
-tests/compress/test_rendered_colours.py compares both.
+Where formats leave a choice, Chromium decides; tests/compress/test_rendered_colours.py compares the results.
 """
 
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Final
 
 from PIL import Image
 
-from resizer.compress.codec.icc import GREY_MODES, is_usable, without_padding
+from resizer.compress.codec.icc import GREY_MODES, open_profile, without_padding
 from resizer.compress.codec.profiles import (
     BT709,
     SRGB_CURVE,
@@ -23,7 +22,7 @@ from resizer.containers import boxes
 from resizer.containers import png_chunks as png
 from resizer.containers.formats import Format
 
-#: ITU-T H.273, table 2; 5 and 6 and 7 are the television of PAL and NTSC, 22 that of EBU's monitors
+#: ITU-T H.273, table 2; 5 is PAL television, 6 and 7 are NTSC, 22 is EBU's monitors
 PRIMARIES: Final = {
     1: BT709,
     4: Primaries((0.67, 0.33), (0.21, 0.71), (0.14, 0.08), (0.310, 0.316)),
@@ -37,10 +36,10 @@ PRIMARIES: Final = {
     12: Primaries((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
     22: Primaries((0.630, 0.340), (0.295, 0.605), (0.155, 0.077)),
 }
-#: cameras of BT.709, BT.601 and BT.2020, whose numbers are made for a display of gamma 2.4 (BT.1886)
+#: cameras of BT.709, BT.601 and BT.2020; their values are meant for a display of gamma 2.4 (BT.1886)
 VIDEO: Final = frozenset({1, 6, 14, 15})
 BT1886: Final = Curve(2.4)
-#: table 3 without them, PQ (16) and HLG (18)
+#: ITU-T H.273, table 3, without those, PQ (16) and HLG (18)
 CURVES: Final = {
     4: Curve(2.2),
     5: Curve(2.8),
@@ -49,25 +48,24 @@ CURVES: Final = {
     13: SRGB_CURVE,
     17: Curve(2.6, (52.37 / 48) ** (1 / 2.6)),
 }
-#: gAMA of pictures made for sRGB
-USUAL_GAMMA: Final = 0.45455
-CLOSE: Final = 0.0005
+USUAL_GAMMA: Final = 0.45455  # gAMA of pictures made for sRGB
+CLOSE: Final = 0.0005  # difference of gammas taken for equal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Space:
-    """A colour space; sRGB where nothing else is known."""
+    """A colour space; sRGB unless something else is known."""
 
-    #: an ICC profile that came with the source
+    #: ICC profile of the source
     icc: bytes | None = None
-    #: one that is told by numbers
+    #: of a space given by numbers
     primaries: Primaries = BT709
     curve: Curve = SRGB_CURVE
-    #: PQ or HLG: brighter than any screen for which the formats written here are made
+    #: PQ or HLG: brighter than the formats written here can express
     hdr: int | None = None
 
     def profile(self, mode: str) -> bytes | None:
-        """Return the ICC profile for a mode of Pillow's; None for sRGB, and for what is tone-mapped."""
+        """Return the ICC profile for a mode of Pillow's; None for sRGB and for HDR, which is tone-mapped."""
         if self.icc or self.hdr:
             return self.icc
         if mode in GREY_MODES:
@@ -81,22 +79,22 @@ class Space:
 
 
 def space_of(image: Image.Image, data: bytes, kind: Format) -> Space:
-    """Return the space; the more exact statement counts where a source holds several."""
+    """Return the space; if a source states several, the most exact one counts."""
     icc = without_padding(image.info.get("icc_profile") or b"") or None
     if kind is Format.PNG:
-        told = png.colours(data)
-        if told.cicp and (space := _of_cicp(*told.cicp)):
+        stated = png.colours(data)
+        if stated.cicp and (space := _of_cicp(*stated.cicp)):
             return space
-        if icc and is_usable(icc):
+        if open_profile(icc):
             return Space(icc=icc)
-        return Space() if told.srgb else _of_gamma(told)
+        return Space() if stated.srgb else _of_gamma(stated)
     if kind in (Format.AVIF, Format.HEIF) and not icc and (numbers := boxes.nclx(data)):
         return _of_nclx(*numbers)
     return Space(icc=icc)
 
 
 def _of_cicp(primaries: int, transfer: int) -> Space | None:
-    """Return the space; None where one of both is unknown, so that the next statement counts."""
+    """Return the space; None if one of both numbers is unknown, so that another statement counts."""
     where = PRIMARIES.get(primaries)
     if where is None:
         return None
@@ -107,24 +105,24 @@ def _of_cicp(primaries: int, transfer: int) -> Space | None:
 
 
 def _of_nclx(primaries: int, transfer: int) -> Space:
-    """Return the space; browsers take an unknown curve of a still, and that of video, for sRGB's."""
+    """Return the space; browsers use sRGB's curve for an unknown one and for video's."""
     where = PRIMARIES.get(primaries, BT709)
     if transfer in (PQ, HLG):
         return Space(primaries=where, hdr=transfer)
     return Space(primaries=where, curve=CURVES.get(transfer, SRGB_CURVE))
 
 
-def _of_gamma(told: png.Colours) -> Space:
-    """Return the space; chromaticities count beside a gamma alone, with which 0.45455 is no longer sRGB."""
-    if told.gamma is None:
+def _of_gamma(stated: png.Colours) -> Space:
+    """Return the space; chromaticities count only beside a gamma, and beside them 0.45455 is not sRGB."""
+    if stated.gamma is None:
         return Space()
-    if told.chromaticities is None:
-        usual = abs(told.gamma - USUAL_GAMMA) < CLOSE
-        return Space() if usual else Space(curve=Curve(1 / told.gamma))
-    white, red, green, blue = zip(told.chromaticities[::2], told.chromaticities[1::2], strict=True)
-    primaries = Primaries(red, green, blue, white)
+    if stated.chromaticities is None:
+        usual = abs(stated.gamma - USUAL_GAMMA) < CLOSE
+        return Space() if usual else Space(curve=Curve(1 / stated.gamma))
+    white, red, green, blue = zip(stated.chromaticities[::2], stated.chromaticities[1::2], strict=True)
+    space = Space(primaries=Primaries(red, green, blue, white), curve=Curve(1 / stated.gamma))
     try:
-        rgb_profile(primaries, Curve(1 / told.gamma))
+        rgb_profile(space.primaries, space.curve)
     except ValueError:
         return Space()
-    return Space(primaries=primaries, curve=Curve(1 / told.gamma))
+    return space

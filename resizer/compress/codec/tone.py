@@ -1,8 +1,8 @@
-"""Bring HDR (PQ and HLG) down to what an sRGB screen shows, as Chromium does it there.
+"""Tone-map HDR (PQ and HLG) to sRGB as Chromium does.
 
 Values are light relative to reference white, 203 cd/m² (ITU-R BT.2408). The curve is the reference-white tone
-mapping of SMPTE ST 2094-50 for content of 1000 cd/m²: reference white becomes half as bright, which leaves
-room for brighter light, bent into it along a parabola. All channels are scaled alike, so hues stay.
+mapping of SMPTE ST 2094-50 for content of 1000 cd/m²: reference white becomes half as bright, and brighter
+light is compressed into the rest along a parabola. All channels are scaled alike, which keeps hues.
 """
 
 from functools import cache
@@ -18,25 +18,25 @@ Values = npt.NDArray[np.float64]
 
 PQ, HLG = 16, 18  # numbers of ITU-T H.273
 WHITE: Final = 203.0  # cd/m²
-PEAK: Final = 1000.0 / WHITE  # of content that says nothing of its own; it is HLG's nominal one
-DIMMED: Final = 0.5  # what becomes of reference white
-BEND: Final = 0.65  # how far the parabola's middle point lies along the straight line
+PEAK: Final = 1000.0 / WHITE  # of content that does not state its own; HLG's nominal peak
+DIMMED: Final = 0.5  # reference white in the result
+BEND: Final = 0.65  # position of the parabola's middle point along the straight line
 BT2020: Final = Primaries((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 LUMINANCE: Final = np.array([0.2627, 0.6780, 0.0593])  # of BT.2020
 HLG_SYSTEM_GAMMA: Final = 1.2
 SRGB_START: Final = 0.0031308  # linear; below it sRGB is a straight line
 HLG_START: Final = 0.5  # encoded; above it HLG is logarithmic
-NODES: Final = 65  # of the table, on each side: as many as Pillow takes
+NODES: Final = 65  # of the table on each side; Pillow's maximum
 
 
 def to_sdr(image: Image.Image, primaries: Primaries, transfer: int) -> Image.Image:
-    """Return an RGB or RGBA image in sRGB; transparency stays as it is."""
+    """Return an RGB or RGBA image in sRGB; its transparency is unchanged."""
     return image.filter(_table(primaries, transfer))
 
 
 @cache
 def _table(primaries: Primaries, transfer: int) -> ImageFilter.Color3DLUT:
-    # between nodes it is interpolated in PQ or HLG, in which equal steps look equal
+    # Pillow interpolates between nodes in PQ or HLG, in which equal steps look equal.
     steps = np.linspace(0, 1, NODES)
     blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
     shown = _shown(np.stack([red, green, blue], -1).reshape(-1, 3), primaries, transfer)
@@ -44,7 +44,7 @@ def _table(primaries: Primaries, transfer: int) -> ImageFilter.Color3DLUT:
 
 
 def _shown(encoded: Values, primaries: Primaries, transfer: int) -> Values:
-    """Return sRGB values from 0 to 1, a row for each colour."""
+    """Return sRGB values from 0 to 1, one row per colour."""
     light = _from_pq(encoded) if transfer == PQ else _from_hlg(encoded)
     light = light @ _between(primaries, BT2020).T
     if transfer == HLG:
@@ -79,6 +79,6 @@ def _from_pq(encoded: Values) -> Values:
 
 
 def _from_hlg(encoded: Values) -> Values:
-    """Invert the camera's curve of ITU-R BT.2100."""
+    """Invert the camera curve of ITU-R BT.2100."""
     low, high = encoded**2 / 3, (np.exp((encoded - 0.55991073) / 0.17883277) + 0.28466892) / 12
     return np.where(encoded <= HLG_START, low, high)

@@ -1,5 +1,5 @@
 """Process images on other machines: Celery tasks over Redis.
 
-`broker` sets Celery up and names what stands in Redis, `messages` says what travels, `engine` hands tasks
-out and takes outcomes in, `losses` finds the tasks that nobody is at any more, `node` is a worker.
+`broker` configures Celery and names the keys in Redis, `messages` defines the messages, `engine` is the
+server's side, with `sending` and `losses`; `node` is a worker, with its tasks in `work`.
 """

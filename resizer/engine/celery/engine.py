@@ -1,75 +1,56 @@
-"""Hand images to Celery workers, and take their outcomes in."""
+"""Process images on Celery workers: send tasks, receive outcomes, recover lost tasks."""
 
 import asyncio
 import itertools
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Self, cast
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import NoReturn, Self, cast
 
 from celery.states import SUCCESS
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from resizer.config import Settings
 from resizer.engine.base import Progress
-from resizer.engine.celery.broker import BEAT, CANCEL, RESULT, TASK, celery_app, redis_client
+from resizer.engine.celery.broker import BEAT, BROKER_ERRORS, RESULT, celery_app, redis_client
 from resizer.engine.celery.losses import Losses
-from resizer.engine.celery.messages import Message, Result, message_of, outcome_from
-from resizer.errors import BrokerDown, ConfigError, NoWorkers, TaskFailed, disk_fault
+from resizer.engine.celery.messages import Result, message_of, outcome_from
+from resizer.engine.celery.sending import MOST_SENT, Flight, TaskSender
+from resizer.errors import BrokerDown, ConfigError, NoWorkers, TaskFailed
 from resizer.events import Events, FilesUnused
 from resizer.models import Outcome, Task
 from resizer.storage.base import Storage
 from resizer.storage.claims import FileClaims, stem_of_name
 from resizer.support.atomic_file import create_once
+from resizer.support.background import FailureLog, Periodic
+from resizer.support.in_flight import InFlight
 
 logger = logging.getLogger(__name__)
 
-#: file of the data folder by whose name tasks are known as this server's
+#: file of the data folder with the id that this server's tasks begin with
 NAME_FILE = "server-id"
-#: seconds for which tasks wait for others to be sent with them, in one trip to a thread
-GATHER = 0.005
 #: seconds between tries to reach the broker
 PAUSE = 1.0
-#: tasks handed out for each that the workers can be at, so that none of them waits for the server
+#: tasks sent for each that the workers can process, so that no worker waits for the server
 AHEAD = 1.25
-#: tasks handed out in all, however many workers there are
-MOST_OUT = 20_000
-#: faults of workers with one task until that is the end of it
+#: failures of workers with one task until it fails
 MOST_FAILURES = 4
-#: results read or deleted at once
-AT_ONCE = 500
-
-
-@dataclass(eq=False, slots=True)
-class Flight:
-    """A task that was handed out and has not come back."""
-
-    task_id: str
-    message: Message
-    #: it has reached the broker
-    sent: bool = False
-    answer: asyncio.Future[Result] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    #: nobody waits for it any more
-    abandoned: bool = False
-    #: how often a worker met a fault with it that is none of the image
-    failures: int = 0
-    #: the last failure as it came; it comes twice, published and looked up
-    failure: str = ""
+#: results read or deleted by one command
+PAGE = 500
 
 
 class CeleryEngine:
-    """Hands each image to a worker, and finds the ones that were lost on the way.
+    """Sends each image to a worker, and sends it again if it was lost.
 
-    Entering raises `ConfigError`, `StorageFailure`.
-
-    The file of an outcome that no image waits for any more is reported as unused.
+    The file of an outcome whose caller was cancelled is reported as unused. Entering raises `ConfigError`,
+    `StorageFailure`.
     """
 
-    def __init__(self, settings: Settings, storage: Storage, claims: FileClaims, events: Events) -> None:
+    def __init__(
+        self, settings: Settings, storage: Storage, claims: FileClaims, events: Events, in_flight: InFlight
+    ) -> None:
         self._storage = storage
         self._claims = claims
         self._events = events
@@ -77,62 +58,59 @@ class CeleryEngine:
         self._celery = celery_app(settings, keeps_results=False)
         self._redis = redis_client(settings)
         self._name_file = settings.data_folder / NAME_FILE
-        #: before the ids of this server's tasks, and of those of this run of it
+        #: prefixes of the ids of this server's tasks, and of those of this run
         self._server = self._run = ""
-        #: of the storage; a worker that sees another one is to say so
+        #: identity of the storage
         self._identity = ""
         self._numbers = itertools.count(1)
-        #: handed out and not back, by the task's id
+        #: by the task's id
         self.flights: dict[str, Flight] = {}
         self._losses = Losses(self._redis, self._celery)
-        self._to_send: list[Flight] = []
-        self._to_revoke: list[str] = []
-        self._woken = asyncio.Event()
-        #: ids of results that have been read
+        #: ids of results to delete
         self._read: list[str] = []
-        #: what an earlier run of this server left in the queue is not there any more
-        self._withdrawn = False
-        #: the broker could not be reached when it was last needed
-        self._away = False
-        self._chores: list[asyncio.Task[None]] = []
+        #: the queue holds no more tasks of an earlier run
+        self._is_withdrawn = False
+        self._failures = FailureLog("reach the broker", retry=PAUSE, temporary=BROKER_ERRORS)
+        self._sender = TaskSender(self._celery, self.flights, self._failures, in_flight)
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         try:
-            # known again after a restart, on whatever machine, and no other server's
+            # the same after a restart, on whatever machine, and different for each server
             name = await asyncio.to_thread(create_once, self._name_file, secrets.token_hex(8))
         except OSError as error:
-            raise ConfigError.of(
-                "data_dir",
-                f"{self._name_file} cannot be used: {disk_fault(error, self._name_file.parent)}",
-                "name a folder that can be created and written to",
-            ) from error
+            raise ConfigError.unusable_folder("data_dir", self._name_file.parent, error) from error
         self._server = f"resizer-{name}-"
         self._run = f"{self._server}{secrets.token_hex(4)}-"
         self._identity = await self._storage.identity()
-        self._chores = [
-            asyncio.create_task(self._again_and_again(each))
-            for each in (self._send_gathered, self._listen, self._watch)
-        ]
+        self._stack.push_async_callback(asyncio.to_thread, self._celery.close)
+        self._stack.push_async_callback(self._redis.aclose)
+        self._stack.push_async_callback(self._sender.aclose)
+        await self._stack.enter_async_context(Periodic(self._listen, self._failures))
+        await self._stack.enter_async_context(Periodic(self._watch, self._failures))
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._chores, return_exceptions=True)
-        await self._redis.aclose()
-        await asyncio.to_thread(self._celery.close)
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
 
     @property
     def workers(self) -> int:
-        return max(self._configured, min(math.ceil(AHEAD * self._losses.slots), MOST_OUT))
+        return max(self._configured, min(math.ceil(AHEAD * self._losses.slots), MOST_SENT))
 
     async def room(self) -> None:
         """Return at once: tasks wait in the broker's queue."""
 
+    async def check(self) -> None:
+        """Raise `NoWorkers` if no worker sends heartbeats, `BrokerDown` if the broker cannot be reached."""
+        try:
+            await self._losses.read_heartbeats()
+        except BROKER_ERRORS as error:
+            raise BrokerDown(str(error)) from error
+        if not self._losses.slots:
+            raise NoWorkers
+
     async def run(self, task: Task, progress: Progress) -> Outcome:
-        """Have a worker process one image. Raises `TaskFailed` where the worker met a fault of ours."""
+        """Process one image on a worker. Raises `TaskFailed` for a fault that is the worker's own."""
         while True:
             deletions = self._claims.deletions
             outcome = await self._process(task)
@@ -147,176 +125,106 @@ class CeleryEngine:
             task = replace(task, known=None)
 
     async def _process(self, task: Task) -> Outcome:
-        flight = Flight(f"{self._run}{next(self._numbers)}", message_of(task))
+        flight = Flight(f"{self._run}{next(self._numbers)}", message_of(task), self._identity)
         self.flights[flight.task_id] = flight
-        self._to_send.append(flight)
-        self._woken.set()
+        self._sender.update(flight)
         try:
-            result = await asyncio.shield(flight.answer)
+            return _outcome(await asyncio.shield(flight.answer))
         except asyncio.CancelledError:
             if flight.answer.done():
-                # it came just before: who cancels is to know of its file
+                # it arrived just before: the caller has to know of its file
                 return _outcome(flight.answer.result())
             flight.abandoned = True
-            self._to_revoke.append(flight.task_id)
-            self._woken.set()
-            raise
-        return _outcome(result)
-
-    async def check(self) -> None:
-        """Raise `NoWorkers` where no worker has given a sign of life, `BrokerDown` where none can."""
-        try:
-            await self._losses.look_at_nodes()
-        except (RedisError, OSError) as error:
-            raise BrokerDown(str(error)) from error
-        if not self._losses.slots:
-            raise NoWorkers
-
-    async def _again_and_again(self, chore: Callable[[], Awaitable[None]]) -> None:
-        """Do this all the time; a broker that is away is waited for."""
-        while True:
-            try:
-                await chore()
-                if self._away:
-                    logger.info("the broker is back")
-                self._away = False
-            except (OperationalError, RedisError, OSError) as error:
-                if not self._away:
-                    logger.warning("the broker is away; it is tried again each %g s: %s", PAUSE, error)
-                self._away = True
-                await asyncio.sleep(PAUSE)
-            except Exception:
-                # a chore that ends would be missed by nobody, while images wait for ever
-                logger.exception("the engine met a fault of the service; going on")
-                await asyncio.sleep(PAUSE)
-
-    async def _send_gathered(self) -> None:
-        """Send what has come together, tasks and cancellations."""
-        await self._woken.wait()
-        await asyncio.sleep(GATHER)
-        self._woken.clear()
-        flights, self._to_send = [each for each in self._to_send if self._is_wanted(each)], []
-        revoked, self._to_revoke = self._to_revoke, []
-        try:
-            if not self._withdrawn:
-                await self._losses.withdraw(self._server, but=self._run)
-                self._withdrawn = True
-            await asyncio.to_thread(self._publish, flights, revoked)
-        except Exception:
-            self._to_send = [each for each in flights if not each.sent] + self._to_send
-            self._to_revoke = revoked + self._to_revoke
-            self._woken.set()
+            self._sender.update(flight)
             raise
 
-    def _is_wanted(self, flight: Flight) -> bool:
-        """Tell whether a task is still to be sent; one that was given up before is forgotten."""
-        if flight.abandoned and not flight.sent:
-            self.flights.pop(flight.task_id, None)
-        return flight.task_id in self.flights
-
-    def _publish(self, flights: Sequence[Flight], revoked: Sequence[str]) -> None:
-        with self._celery.producer_pool.acquire(block=True) as producer:
-            for flight in flights:
-                self._celery.send_task(
-                    TASK,
-                    args=(flight.message, self._identity),
-                    task_id=flight.task_id,
-                    producer=producer,
-                    retry=False,
-                )
-                flight.sent = True
-            if revoked:
-                control, ids = self._celery.control, [*revoked]
-                control.revoke(ids, connection=producer.connection)
-                control.broadcast(CANCEL, arguments={"ids": ids}, connection=producer.connection)
-
-    async def _listen(self) -> None:
-        """Take results in as they are published; what was missed meanwhile is looked up."""
+    async def _listen(self) -> NoReturn:
+        """Receive results as they are published, after a look-up of those published earlier."""
         async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-            # of earlier runs too: what they left with workers is to be known, though nobody waits for it
+            # of earlier runs too: their workers may have stored files that no caller waits for
             await channel.psubscribe(f"{RESULT}{self._server}*")
-            earlier = [key async for key in self._redis.scan_iter(f"{RESULT}{self._server}*", count=AT_ONCE)]
-            await self._catch_up({*self.flights, *(key.removeprefix(RESULT) for key in earlier)})
+            earlier = [key async for key in self._redis.scan_iter(f"{RESULT}{self._server}*", count=PAGE)]
+            await self._look_up({*self.flights, *(key.removeprefix(RESULT) for key in earlier)})
             while True:
                 message = await channel.get_message(timeout=BEAT)
                 if message is not None:
-                    self._take(message["data"])
+                    self._receive(message["data"])
 
-    async def _catch_up(self, task_ids: Collection[str]) -> None:
-        """Look for results of which nobody told."""
-        ids = [*task_ids]
-        for start in range(0, len(ids), AT_ONCE):
-            keys = [f"{RESULT}{each}" for each in ids[start : start + AT_ONCE]]
-            for found in await self._redis.mget(keys):
+    async def _look_up(self, task_ids: Collection[str]) -> None:
+        """Read results that were not received as they were published."""
+        for ids in _pages([*task_ids]):
+            for found in await self._redis.mget([f"{RESULT}{each}" for each in ids]):
                 if found is not None:
-                    self._take(cast("str", found))
+                    self._receive(cast("str", found))
 
-    def _take(self, data: str) -> None:
+    def _receive(self, data: str) -> None:
         result = Result.from_json(data)
         if result is None:
             return
         self._read.append(result.task_id)
         flight = self.flights.get(result.task_id)
         if flight is None:
-            # it came twice, published and looked up, or from a worker that seemed lost and was not
+            # received twice, published and looked up, or from a worker that had seemed lost
             if not result.task_id.startswith(self._run):
-                self._tell_unclaimed(result)
+                self._report_unused(result)
             return
         if result.status != SUCCESS and not flight.abandoned:
             if data == flight.failure:
                 return
             if result.was_cut_off or flight.failures < MOST_FAILURES:
-                logger.warning("task %s is sent again: %s", flight.task_id, result.result)
+                logger.warning("task %s failed: %s; sending it again", flight.task_id, result.result)
                 flight.failures += not result.was_cut_off
                 flight.failure = data
                 self._send_again(flight)
                 return
         del self.flights[flight.task_id]
         if flight.abandoned:
-            self._tell_unclaimed(result)
+            self._report_unused(result)
         else:
             flight.answer.set_result(result)
 
-    def _tell_unclaimed(self, result: Result) -> None:
+    def _report_unused(self, result: Result) -> None:
         if result.status == SUCCESS and result.result is not None:
             outcome = outcome_from(result.result)
             if outcome.compressed is not None:
                 self._events.publish(FilesUnused((outcome.compressed.filename,)))
 
-    async def _watch(self) -> None:
-        """Look after workers, and after tasks that nobody is at any more."""
-        await asyncio.sleep(BEAT)
-        await self._losses.look_at_nodes()
-        await self._delete_read()
+    async def _watch(self) -> float:
+        """Check the workers' heartbeats, delete results that were read, and recover lost tasks."""
+        if not self._is_withdrawn:
+            await self._losses.withdraw(self._server, but=self._run)
+            self._is_withdrawn = True
+        await self._losses.read_heartbeats()
+        read, self._read = self._read, []
+        for ids in _pages(read):
+            await self._redis.unlink(*(f"{RESULT}{each}" for each in ids))
         lost = await self._losses.lost([each.task_id for each in self.flights.values() if each.sent])
-        # the result may have come while nobody listened
-        await self._catch_up(lost)
+        # a result may have been published while the server was not listening
+        await self._look_up(lost)
         await self._recover([each for each in lost if each in self.flights])
+        return BEAT
 
     async def _recover(self, lost: Sequence[str]) -> None:
-        """Give lost tasks to other workers: what a worker held is put back, what is nowhere is sent again."""
+        """Give lost tasks to other workers: requeue those that a worker held, send the others again."""
         if not lost:
             return
-        put_back = await asyncio.to_thread(self._losses.put_back, lost)
-        # some may have come meanwhile
+        requeued = await asyncio.to_thread(self._losses.requeue, lost)
+        # results may have arrived in between
         flights = [flight for each in lost if (flight := self.flights.get(each))]
-        logger.warning("%s images were lost with a worker or the broker and are done again", len(flights))
+        logger.warning("a worker or the broker lost %s images; processing them again", len(flights))
         for flight in flights:
-            if flight.task_id not in put_back:
-                self._send_again(flight)  # where nobody wants it any more this forgets it
+            if flight.task_id not in requeued:
+                self._send_again(flight)
             elif flight.abandoned:
-                self._to_revoke.append(flight.task_id)  # to workers that were not there at the first time
-        self._woken.set()
+                self._sender.update(flight)  # to workers that started after it was revoked
 
     def _send_again(self, flight: Flight) -> None:
         flight.sent = False
-        self._to_send.append(flight)
-        self._woken.set()
+        self._sender.update(flight)
 
-    async def _delete_read(self) -> None:
-        read, self._read = self._read, []
-        for start in range(0, len(read), AT_ONCE):
-            await self._redis.unlink(*(f"{RESULT}{each}" for each in read[start : start + AT_ONCE]))
+
+def _pages(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + PAGE] for start in range(0, len(ids), PAGE)]
 
 
 def _outcome(result: Result) -> Outcome:

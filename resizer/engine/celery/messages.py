@@ -1,4 +1,4 @@
-"""What travels between server and workers, as JSON."""
+"""The messages between server and workers, as JSON."""
 
 import json
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from resizer.models import Outcome, Task
 
 Message = dict[str, Any]
 
-#: module and name of what a worker meets whose broker goes away, as Celery's backend tells it
+#: module and name of a worker's errors at a loss of the broker, as Celery's backend stores them
 CUT_OFF = {
     (each.__module__, each.__name__)
     for each in (exceptions.BusyLoadingError, exceptions.ConnectionError, exceptions.TimeoutError)
 }
 
-# fields that a later version adds are passed over, so that machines can be upgraded one after the other
+# fields of a later version are ignored, so that machines can be upgraded one after the other
 _TASK = TypeAdapter(Task)
 _OUTCOME = TypeAdapter(Outcome)
 
@@ -30,30 +30,26 @@ def message_of(value: Task | Outcome) -> Message:
 
 
 def task_from(message: Message) -> Task:
-    """Read a task. Raises `ValueError` where the message is none of ours."""
+    """Parse a task. Raises `ValueError`."""
     task: Task = _read(_TASK, message)
     return task
 
 
 def outcome_from(message: Message) -> Outcome:
-    """Read an outcome. Raises `ValueError` where the message is none of ours."""
+    """Parse an outcome. Raises `ValueError`."""
     outcome: Outcome = _read(_OUTCOME, message)
     return outcome
 
 
 def id_of(raw: str | bytes) -> str | None:
-    """Return the id of the task in a message as it stands in a queue; None where it is none of Celery's."""
-    try:
-        task_id = json.loads(raw)["headers"]["id"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return task_id if isinstance(task_id, str) else None
+    """Return the id of a task from a message in the queue, or from kombu's entry for an unacknowledged one.
 
-
-def held_id_of(raw: str | bytes) -> str | None:
-    """Return the id of the task in what kombu notes of a message that waits to be acknowledged."""
+    None if it is not Celery's.
+    """
     try:
-        task_id = json.loads(raw)[0]["headers"]["id"]
+        found = json.loads(raw)
+        message = found[0] if isinstance(found, list) else found
+        task_id = message["headers"]["id"]
     except (ValueError, LookupError, TypeError):
         return None
     return task_id if isinstance(task_id, str) else None
@@ -66,17 +62,17 @@ def _read(adapter: TypeAdapter[Any], message: Message) -> Any:
         wrong = ", ".join(
             f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)
         )
-    # without the library's own error, which repeats the message, URLs and all
-    raise ValueError(f"the message cannot be read, as of another version of resizer: {wrong}")
+    # not from the library's error, which repeats the message with its URLs
+    raise ValueError(f"cannot read the message, perhaps of another version of resizer: {wrong}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sign:
-    """A worker's sign of life."""
+class Heartbeat:
+    """A worker's heartbeat."""
 
-    #: images that it can be at
+    #: images it can process at a time
     slots: int
-    #: ids of tasks that it has
+    #: ids of its tasks
     held: tuple[str, ...]
 
     def to_json(self) -> str:
@@ -84,7 +80,7 @@ class Sign:
 
     @classmethod
     def from_json(cls, raw: str) -> Self | None:
-        """Read a sign; None where it is none."""
+        """Parse a heartbeat; None if it is malformed."""
         try:
             found = json.loads(raw)
             return cls(slots=int(found["slots"]), held=tuple(map(str, found["held"])))
@@ -94,16 +90,16 @@ class Sign:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What Celery's backend says of a task that has ended."""
+    """Celery's record of a task that has ended."""
 
     task_id: str
     status: str
-    #: an outcome's message, None where it was cancelled, or what went wrong
+    #: an outcome's message, None if it was cancelled, or an error
     result: Any
 
     @classmethod
     def from_json(cls, raw: str) -> Self | None:
-        """Read a result; None where it is none, or of a task that has not ended."""
+        """Parse a result; None if it is malformed, or of a task that has not ended."""
         try:
             found = json.loads(raw)
             if found["status"] not in READY_STATES:
@@ -114,6 +110,6 @@ class Result:
 
     @property
     def was_cut_off(self) -> bool:
-        """Tell whether the task failed only because its worker could not tell the broker what came of it."""
-        told = self.result if isinstance(self.result, dict) else {}
-        return (told.get("exc_module"), told.get("exc_type")) in CUT_OFF
+        """Return whether the task failed only because its worker lost the broker."""
+        error = self.result if isinstance(self.result, dict) else {}
+        return (error.get("exc_module"), error.get("exc_type")) in CUT_OFF

@@ -1,7 +1,7 @@
-"""A worker: takes tasks from the broker and lets the local engine process them.
+"""A worker: processes tasks of the broker with the local engine.
 
-Celery has a thread for each task at hand; all of them wait for one event loop, in a thread of its own, in
-which the engine fetches, compresses in child processes and stores.
+Celery runs a thread for each task; all of them wait for one event loop, in a thread of its own, in which the
+engine fetches, compresses in child processes, and stores.
 """
 
 import asyncio
@@ -15,8 +15,9 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -27,13 +28,13 @@ from celery.platforms import SecurityWarning
 from celery.worker import state
 from celery.worker.control import control_command
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from resizer.config import Settings
 from resizer.engine.base import Engine
 from resizer.engine.celery.broker import (
     ALIVE,
     BEAT,
+    BROKER_ERRORS,
     CANCEL,
     NODES,
     TASK,
@@ -41,31 +42,32 @@ from resizer.engine.celery.broker import (
     node_key,
     redis_client,
 )
-from resizer.engine.celery.messages import Message, Sign, message_of, task_from
+from resizer.engine.celery.messages import Heartbeat, Message, message_of, task_from
 from resizer.engine.celery.work import Cancelled, Stopping, Work
 from resizer.errors import StorageFailure
 from resizer.models import Fault, Outcome
 from resizer.storage.base import Storage
+from resizer.support.background import FailureLog, Periodic
 
 logger = logging.getLogger(__name__)
 
-#: loggers of Celery that tell of every task that went well
+#: loggers of Celery with a line for each successful task
 A_LINE_A_TASK = ("celery.app.trace", "celery.worker.strategy")
 
-#: a worker without the server's storage would leave its files where nobody finds them
+#: a worker without the server's storage would store files where the server does not find them
 OTHER_STORAGE = (
     "a worker has another storage than the server; give both the same storage.* keys, "
     "and a storage.path that leads to one shared folder"
 )
-#: seconds for the broker to take back what a worker that stops was at
-GIVING_BACK = 10.0
+#: seconds for a worker that stops to return its tasks to the broker
+RETURN_TIMEOUT = 10.0
 
 Opener = Callable[[], AbstractAsyncContextManager[tuple[Engine, Storage]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opened:
-    """What the engine's thread has opened."""
+    """The resources of the engine's thread."""
 
     loop: asyncio.AbstractEventLoop
     engine: Engine
@@ -84,16 +86,15 @@ class Node:
         self._slots = settings.queue.workers
         self._name = f"{socket.gethostname()}-{uuid4().hex[:8]}"
         self._tasks = Work()
-        #: `time.monotonic` at which Celery's consumer last showed that it is at work
+        #: `time.monotonic` of the last sign that Celery's consumer runs
         self._ticked = time.monotonic()
-        self._away = False
-        #: what it has not done is back in the queue
+        #: its unfinished tasks are back in the queue
         self._ended = False
         self._ready: Future[Opened] = Future()
         self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
 
     def run(self) -> int:
-        """Work until a signal asks to stop; returns the exit code. Raises what opening the engine raises."""
+        """Process tasks until a signal asks to stop; returns the exit code. Raises as `open_engine`."""
         app = celery_app(self._settings, keeps_results=True)
 
         @app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
@@ -110,7 +111,7 @@ class Node:
             self._thread.join()
 
     def process(self, task_id: str, message: Message, storage: str | None) -> Message | None:
-        """Process one image: what Celery calls, in one of its threads. None where it was cancelled."""
+        """Process one image, in one of Celery's threads. None if it was cancelled."""
         opened = self._ready.result()
         task = task_from(message)
         if storage is not None and storage != opened.storage:
@@ -122,24 +123,25 @@ class Node:
         except Cancelled:
             return None
         except Stopping as error:
-            # another worker has it then
+            # another worker processes it
             raise Reject("the worker stops", requeue=True) from error
 
     def cancel(self, _: object, ids: Sequence[str]) -> None:
-        """End what is being done of these: what Celery calls on a command of the server's."""
+        """End these tasks, on a command of the server."""
         self._tasks.cancel(ids, self._ready.result().loop)
 
     def _work(self, app: Celery) -> int:
-        # Celery would set up its own
+        # Celery would configure logging itself
         signals.setup_logging.connect(_nothing, weak=False)
-        signals.task_received.connect(self._taken, weak=False)
+        signals.task_received.connect(self._received, weak=False)
         signals.task_postrun.connect(self._done, weak=False)
         signals.task_revoked.connect(self._revoked, weak=False)
         signals.worker_ready.connect(self._consuming, weak=False)
-        # these are about pickle, which is not accepted, and about a choice that was made
+        # one warns of pickle, which is not accepted, the other of a deliberate setting
         warnings.simplefilter("ignore", SecurityWarning)
         warnings.simplefilter("ignore", CPendingDeprecationWarning)
         worker = _Worker(
+            self._stop,
             app=app,
             hostname=f"resizer@{self._name}",
             pool="threads",
@@ -149,11 +151,10 @@ class Node:
             without_gossip=True,
             without_mingle=True,
         )
-        worker.on_signal = self._stop
         if self._settings.log.level != "debug":
             for each in A_LINE_A_TASK:
                 logging.getLogger(each).setLevel(logging.WARNING)
-        # these tell whole messages, with URLs and what stands in their queries
+        # these log whole messages, with the query strings of URLs
         logging.getLogger("celery.pool").setLevel(logging.INFO)
         logging.getLogger("celery.worker.consumer.consumer").addFilter(_without_message)
         logging.getLogger("celery.worker.request").addFilter(_without_trace)
@@ -170,56 +171,44 @@ class Node:
 
     async def _serve(self) -> None:
         stop = asyncio.Event()
+        failures = FailureLog("reach the broker", retry=BEAT, temporary=BROKER_ERRORS)
         async with self._open_engine() as (engine, storage), redis_client(self._settings) as client:
             identity = await storage.identity()
-            await self._give_sign(client)
-            beating = asyncio.create_task(self._beat(client))
-            loop = asyncio.get_running_loop()
-            self._ready.set_result(Opened(loop=loop, engine=engine, storage=identity, stop=stop))
-            await stop.wait()
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
-            # what it has not done is back in the queue
+            async with Periodic(partial(self._beat, client), failures):
+                loop = asyncio.get_running_loop()
+                self._ready.set_result(Opened(loop=loop, engine=engine, storage=identity, stop=stop))
+                await stop.wait()
             self._slots, self._ended = 0, True
-            await self._give_sign(client)
+            with suppress(*BROKER_ERRORS):  # without it the worker counts as alive a little longer
+                await self._send_heartbeat(client)
 
-    async def _beat(self, client: Redis) -> None:
-        while True:
-            await asyncio.sleep(BEAT)
-            # a consumer that hangs takes nothing and ends nothing: what it holds is for others
-            if time.monotonic() - self._ticked < ALIVE:
-                await self._give_sign(client)
+    async def _beat(self, client: Redis) -> float:
+        # a consumer that hangs begins and ends no task: other workers are to process its tasks
+        if time.monotonic() - self._ticked < ALIVE:
+            await self._send_heartbeat(client)
+        return BEAT
 
-    async def _give_sign(self, client: Redis) -> None:
-        """Tell the server that this worker lives, and what it is at."""
-        sign = Sign(slots=self._slots, held=() if self._ended else tuple(self._tasks.held))
-        try:
-            async with client.pipeline(transaction=False) as pipe:
-                pipe.set(node_key(self._name), sign.to_json(), px=int(ALIVE * 1000))
-                pipe.sadd(NODES, self._name)
-                await pipe.execute()
-        except (RedisError, OSError) as error:
-            if not self._away:
-                logger.warning("the broker is away; it is tried again each %g s: %s", BEAT, error)
-            self._away = True
-        else:
-            if self._away:
-                logger.info("the broker is back")
-            self._away = False
+    async def _send_heartbeat(self, client: Redis) -> None:
+        """Send the server this worker's slots and tasks."""
+        beat = Heartbeat(slots=self._slots, held=() if self._ended else tuple(self._tasks.held))
+        async with client.pipeline(transaction=False) as pipe:
+            pipe.set(node_key(self._name), beat.to_json(), px=int(ALIVE * 1000))
+            pipe.sadd(NODES, self._name)
+            await pipe.execute()
 
-    def _taken(self, request: Any, **_: object) -> None:
-        self._tasks.taken(request.id)
+    def _received(self, request: Any, **_: object) -> None:
+        self._tasks.received(request.id)
 
     def _done(self, task_id: str, **_: object) -> None:
-        self._tasks.done(task_id)
+        self._tasks.finished(task_id)
 
     def _revoked(self, request: Any, **_: object) -> None:
-        self._tasks.done(request.id)
+        self._tasks.finished(request.id)
 
     def _consuming(self, sender: Any, **_: object) -> None:
-        """Note that Celery's consumer takes tasks: once at the start, and after each loss of the broker."""
+        """Note that Celery's consumer runs: at the start, and after each loss of the broker."""
         self._tick()
-        # in the consumer's own thread, and gone with its connection
+        # in the consumer's own thread, and ends with its connection
         sender.timer.call_repeatedly(BEAT, self._tick)
         logger.info("worker %s takes images, %s at once", self._name, self._slots)
 
@@ -227,18 +216,18 @@ class Node:
         self._ticked = time.monotonic()
 
     def _stop(self) -> None:
-        """Take nothing more; what runs may end in its time, and is then given back; a second call does so."""
+        """Begin no more tasks, and return unfinished ones after the grace time, or at the second call."""
         if self._slots:
             logger.info("stopping: %s images in flight", self._tasks.in_flight)
             self._slots = 0
-            _later(self._grace, self._give_back)
+            _later(self._grace, self._return_tasks)
         else:
-            self._give_back()
+            self._return_tasks()
 
-    def _give_back(self) -> None:
-        self._tasks.give_back(self._ready.result().loop)
-        # a broker that hangs must not keep a worker that is to stop
-        _later(GIVING_BACK, _end_hard)
+    def _return_tasks(self) -> None:
+        self._tasks.return_all(self._ready.result().loop)
+        # a broker that hangs must not keep the worker from stopping
+        _later(RETURN_TIMEOUT, _exit_now)
 
 
 def _later(seconds: float, call: Callable[[], None]) -> None:
@@ -247,8 +236,8 @@ def _later(seconds: float, call: Callable[[], None]) -> None:
     timer.start()
 
 
-def _end_hard() -> None:
-    logger.error("the broker does not take back what this worker was at; it is found by others in its time")
+def _exit_now() -> None:
+    logger.error("cannot return tasks to the broker: it does not respond; exiting; the server recovers them")
     os._exit(1)
 
 
@@ -257,16 +246,16 @@ def _nothing(**_: object) -> None:
 
 
 def _without_message(record: logging.LogRecord) -> bool:
-    """Shorten what Celery says of a message that it cannot use: it would repeat all of it."""
+    """Shorten Celery's log line for an unknown message, which would repeat the message."""
     text = str(record.msg)
     if "\n" in text and "message" in text:
-        record.msg = re.split(r"[%\n]", text)[0].rstrip(" :") + "; it is dropped"
+        record.msg = re.split(r"[%\n]", text)[0].rstrip(" :") + "; dropping it"
         record.args, record.exc_info = (), None
     return True
 
 
 def _without_trace(record: logging.LogRecord) -> bool:
-    """Shorten what Celery says of each task that it cannot acknowledge when the broker was away."""
+    """Drop the traceback of each task that Celery cannot acknowledge after a loss of the broker."""
     if str(record.msg).startswith("Couldn't"):
         record.exc_info = None
     return True
@@ -274,9 +263,11 @@ def _without_trace(record: logging.LogRecord) -> bool:
 
 # Celery has no types
 class _Worker(Worker):  # type: ignore[misc]
-    """Celery's, but for the signals: both of those that ask to stop let it end what it is at."""
+    """Celery's worker, but both signals that ask to stop let it finish its tasks."""
 
-    on_signal: Callable[[], None]
+    def __init__(self, on_signal: Callable[[], None], **options: Any) -> None:
+        self._on_signal = on_signal
+        super().__init__(**options)
 
     def install_platform_tweaks(self, worker: object) -> None:
         del worker
@@ -284,5 +275,5 @@ class _Worker(Worker):  # type: ignore[misc]
             signal.signal(number, self._caught)
 
     def _caught(self, *_: object) -> None:
-        self.on_signal()
+        self._on_signal()
         state.should_stop = 0

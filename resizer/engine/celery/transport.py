@@ -1,4 +1,4 @@
-"""Kombu's Redis transport, but for messages whose connection is lost."""
+"""Kombu's Redis transport, fixed for messages whose connection is lost."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ from redis.exceptions import ConnectionError as ConnectionLost
 
 
 class Channel(redis.Channel):
-    """Says of a lost connection that it is lost, which Celery gets over."""
+    """Raises the error of a lost connection, which Celery handles."""
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
-        """Connect for what is not acknowledged yet, or for what is given back.
+        """Connect to acknowledge a message, or to return it.
 
-        Kombu 5.7 asks a connection that is closed for its host then: an `AttributeError`, at which the whole
-        worker ends. What is lost so is found by the server, and done once more.
+        Kombu 5.7 reads the host of a closed connection here: an `AttributeError`, which ends the worker. The
+        server finds a task that is lost this way, and sends it again.
         """
         if not client and (self.connection is None or self.connection.client is None):
             raise ConnectionLost("the connection of this message was lost")

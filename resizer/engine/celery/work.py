@@ -1,4 +1,4 @@
-"""What a worker is at: tasks taken from the queue, and those that its engine processes."""
+"""The tasks of a worker: those it received from the queue, and those its engine processes."""
 
 import asyncio
 import threading
@@ -11,20 +11,20 @@ from resizer.models import Outcome, Task
 
 
 class Cancelled(Exception):
-    """Nobody wants a task any more."""
+    """The server cancelled a task."""
 
 
 class Stopping(Exception):
-    """The worker stops before a task was done."""
+    """The worker stops before a task is finished."""
 
 
 class Running:
-    """One task that the engine is at; the broker may have given it twice, and then two threads wait."""
+    """One task in the engine; two threads wait for it if the broker delivered it twice."""
 
     def __init__(self) -> None:
         self.waiting = 0
         self.outcome: Future[Outcome]
-        #: why it was ended, if it was
+        #: why it was cancelled, if it was
         self.ended: type[Exception] | None = None
         self._task: asyncio.Task[Outcome] | None = None
 
@@ -35,17 +35,17 @@ class Running:
         return await engine.run(task, NoProgress())
 
     def cancel(self) -> None:
-        """End it, in the engine's loop; what has stored its file already has an outcome all the same."""
+        """Cancel it, in the engine's loop; it still has an outcome if its file is stored already."""
         if self._task is not None:
             self._task.cancel()
 
 
 class Work:
-    """The tasks of one worker; each method may be called by any thread."""
+    """The tasks of one worker; all methods are thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: how often each task was taken from the queue and is not done; twice where it was given twice
+        #: deliveries of each unfinished task; two if the broker delivered it twice
         self._held: Counter[str] = Counter()
         self._running: dict[str, Running] = {}
 
@@ -60,22 +60,22 @@ class Work:
 
     @property
     def waiting(self) -> int:
-        """How many threads wait for the engine."""
+        """Threads that wait for the engine."""
         with self._lock:
             return sum(running.waiting for running in self._running.values())
 
-    def taken(self, task_id: str) -> None:
+    def received(self, task_id: str) -> None:
         with self._lock:
             self._held[task_id] += 1
 
-    def done(self, task_id: str) -> None:
+    def finished(self, task_id: str) -> None:
         with self._lock:
             self._held[task_id] -= 1
             if self._held[task_id] <= 0:
                 del self._held[task_id]
 
     def process(self, task_id: str, task: Task, engine: Engine, loop: asyncio.AbstractEventLoop) -> Outcome:
-        """Have the engine process a task, and wait. Raises `Cancelled`, `Stopping`, and as the engine."""
+        """Process a task in the engine, and wait. Raises `Cancelled`, `Stopping`, the engine's errors."""
         with self._lock:
             running = self._running.get(task_id)
             if running is None:
@@ -93,12 +93,12 @@ class Work:
                     del self._running[task_id]
 
     def cancel(self, ids: Sequence[str], loop: asyncio.AbstractEventLoop) -> None:
-        """End what is being done of these."""
+        """Cancel those of these tasks that are running."""
         with self._lock:
             self._end([self._running[each] for each in ids if each in self._running], Cancelled, loop)
 
-    def give_back(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End all of it, for other workers to do."""
+    def return_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cancel all running tasks, so that other workers process them."""
         with self._lock:
             self._end([*self._running.values()], Stopping, loop)
 

@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from resizer.errors import DatabaseFailure
-from resizer.metrics import Standing
-from resizer.web.keys import METRICS, STANDING
+from resizer.metrics import QueueStats
+from resizer.web.keys import METRICS, QUEUE_STATS
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +26,10 @@ async def metrics(request: web.Request) -> web.Response:
     return web.Response(body=body, headers=headers)
 
 
-async def _queue_state(request: web.Request) -> Standing | None:
+async def _queue_state(request: web.Request) -> QueueStats | None:
     try:
         async with asyncio.timeout(PATIENCE):
-            return await request.app[STANDING]()
+            return await request.app[QUEUE_STATS]()
     except TimeoutError:
         reason = f"no answer within {PATIENCE:g} s"
     except DatabaseFailure as error:

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.typedefs import Handler
 
-from resizer.support.log_context import tied_to
+from resizer.support.log_context import log_request_id
 
 #: the upload that the HTTP request is about
 REQUEST_ID = web.RequestKey("request_id", str)
@@ -22,7 +22,7 @@ async def log_with_request_id(request: web.Request, handler: Handler) -> web.Str
     if not ID_PATTERN.fullmatch(request_id):
         return await handler(request)
     request[REQUEST_ID] = request_id
-    with tied_to(request_id):
+    with log_request_id(request_id):
         return await handler(request)
 
 
@@ -43,7 +43,7 @@ class AccessLogger(AbstractAccessLogger):
             "bytes": response.body_length,
             "seconds": round(time, 6),
         }
-        with tied_to(request.get(REQUEST_ID)):
+        with log_request_id(request.get(REQUEST_ID)):
             self.logger.debug(
                 "%(remote)s %(method)s %(path)s %(status)s %(bytes)s bytes %(seconds).3f s",
                 figures,

@@ -184,7 +184,7 @@ class Start {
   fail(error) {
     if (error instanceof Problem && error.errors.length) this.list(error.errors, "The service refused the file. Fix these problems, save the file, and choose it again:");
     else {
-      const words = error instanceof Unreachable ? `${error.message} Press the button again: the file is accepted only once.` : `Nothing was sent. ${error.message}`;
+      const words = error instanceof Unreachable ? `${error.message} Press the button again: the file is accepted only once.` : `The service refused the upload: ${error.message}`;
       this.problems.replaceChildren(el("p", { class: "notice bad", role: "alert" }, icon("alert"), ` ${words}`));
     }
     this.problems.scrollIntoView({ block: "center" });

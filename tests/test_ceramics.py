@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resizer.photos import PIECES, Piece, Shot, photograph
+from benchmarks.ceramics import photograph
+from benchmarks.demo_photos import shots
+from benchmarks.pieces import PIECES, Piece, Shot
+from resizer.cli.demonstration import FOLDER
 
 
 def pixels(shot: Shot) -> np.ndarray:
@@ -46,3 +49,10 @@ def test_photo_is_a_file_of_the_format_asked_for() -> None:
     shot = Shot(piece=PIECES[2], width=64, height=48, format="PNG", options={})
     with Image.open(io.BytesIO(photograph(shot))) as image:
         assert (image.format, image.size) == ("PNG", (64, 48))
+
+
+def test_demo_photos_are_those_that_the_drawing_gives() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == {*shots()}
+    for name, shot in shots().items():
+        with Image.open(FOLDER / name) as image:
+            assert (image.format, image.size) == ("JPEG", (shot.width, shot.height)), name

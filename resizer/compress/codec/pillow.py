@@ -1,4 +1,4 @@
-"""Set Pillow up, open images with it, and tell what it raises."""
+"""Configure Pillow, open and save images with it, and translate the errors that it raises."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Final
+from typing import Any, Final
 
 from PIL import (
     AvifImagePlugin,
@@ -15,24 +15,24 @@ from PIL import (
     ImageFile,
     PngImagePlugin,
     TiffImagePlugin,
-    WebPImagePlugin,  # noqa: F401  importing it is what makes it known
+    WebPImagePlugin,  # noqa: F401  importing it registers it
 )
 
 from resizer.compress.codec.heif import open_heif
-from resizer.containers import gif, metadata, tiff
+from resizer.containers import avif, gif, metadata, tiff
 from resizer.containers.formats import Format
 from resizer.containers.metadata import ORIENTATIONS, UPRIGHT
 from resizer.errors import CorruptImage, TooManyPixels, UnsupportedFormat
 
-# the one limit is ours and comes before anything is decoded
+# Our own limit applies before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
-# a child for each core: threads of a decoder would only take turns
+# There is a child for each core: threads of a decoder would only take turns.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-# design tools write XMP of several megabytes; Pillow refuses the whole image beyond one
+# Design tools write XMP of several megabytes; beyond one, Pillow refuses the whole image.
 PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
-# what is wrong with an image is told to whoever asked for it, not to the log
+# Faults of an image are reported with the image, not in the log.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
-# the other plugins that are needed, before the first child is forked
+# Loads the other plugins before the first child is forked.
 Image.preinit()
 
 ORIENTATION = 0x0112  # EXIF tag
@@ -53,21 +53,20 @@ UNREADABLE: Final = (
     zlib.error,
     Image.DecompressionBombError,
 )
-#: what to do about a TIFF that readers take in different ways
+#: advice for a TIFF that readers interpret differently
 EXPORT: Final = "export it with 8 bits a sample, RGB or grey, interleaved"
-#: how decoders below Pillow say so, those that say it
+#: in the messages of decoders that report a lack of memory
 EXHAUSTED: Final = "out of memory"
 
 
 def open_image(data: bytes, kind: Format, max_pixels: int) -> ImageFile.ImageFile:
-    """Open it without decoding a pixel; raises `TooManyPixels` and `UnsupportedFormat`."""
-    frames = 1
+    """Open an image without decoding a pixel. Raises `TooManyPixels` and `UnsupportedFormat`."""
     extent = None
     if kind is Format.GIF:
-        # counted by ourselves: Pillow takes long for thousands of frames, and sees the canvas grow late
+        # Pillow is slow to count thousands of frames, and sees late that the canvas grows.
         extent = gif.measure(data)
     elif kind is Format.WEBP:
-        # the decoder takes memory for the canvas as soon as it is opened
+        # The decoder allocates the canvas when it opens the file.
         extent = metadata.webp_extent(data)
     elif kind is Format.PNG:
         extent = (*struct.unpack_from(">II", data, 16), 1)
@@ -75,8 +74,8 @@ def open_image(data: bytes, kind: Format, max_pixels: int) -> ImageFile.ImageFil
         raise UnsupportedFormat(str(layout), EXPORT)
     if extent:
         check_pixels(*extent, max_pixels)
-        frames = extent[2]
     image = open_heif(data) if kind is Format.HEIF else Image.open(BytesIO(data), formats=(kind.upper(),))
+    frames = extent[2] if extent else 1
     if kind in (Format.PNG, Format.AVIF):
         frames = getattr(image, "n_frames", 1)
     check_pixels(*image.size, frames, max_pixels)
@@ -93,7 +92,7 @@ def check_pixels(width: int, height: int, frames: int, limit: int) -> None:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Read it from EXIF alone, as browsers do; to TIFFs Pillow applies it while decoding."""
+    """Return the orientation that EXIF gives, as browsers do; Pillow applies a TIFF's when it decodes."""
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif", b""))
@@ -103,42 +102,50 @@ def orientation_of(image: Image.Image) -> int:
     return orientation if isinstance(orientation, int) and orientation in ORIENTATIONS else UPRIGHT
 
 
+def save(image: Image.Image, target: Format, profile: bytes | None = None, **options: Any) -> bytes:
+    buffer = BytesIO()
+    with encoder_errors():
+        image.save(buffer, target.upper(), icc_profile=profile, **options)
+    data = buffer.getvalue()
+    return avif.undated(data) if target is Format.AVIF else data
+
+
 @contextmanager
-def damage_told() -> Iterator[None]:
-    """Translate whatever Pillow raises for an image that it cannot read."""
+def decoder_errors() -> Iterator[None]:
+    """Raise `CorruptImage`, or `MemoryError`, for whatever Pillow raises for an image that it cannot read."""
     try:
         yield
     except UNREADABLE as error:
-        told = str(error).lower()
-        if EXHAUSTED in told:
+        message = str(error).lower()
+        if EXHAUSTED in message:
             raise MemoryError from error
-        cut_off = isinstance(error, EOFError) or "truncated" in told
+        cut_off = isinstance(error, EOFError) or "truncated" in message
         raise CorruptImage("it ends too early" if cut_off else "it cannot be decoded") from error
 
 
 @contextmanager
-def silent(kind: Format) -> Iterator[None]:
-    """Keep libtiff from writing to standard error what it thinks of a file, a line for each row of it."""
-    if kind is not Format.TIFF:
-        yield
-        return
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+def encoder_errors() -> Iterator[None]:
+    """Raise `MemoryError` for whatever Pillow raises when it writes.
 
-
-@contextmanager
-def exhaustion_told() -> Iterator[None]:
-    """Take a failure to write for a lack of memory, which the libraries below Pillow report so.
-
-    Nothing else can be: the image is decoded, of a mode that is known and of a size that fits.
+    There is no other cause: the image is decoded, its mode is known and its size is within the limits.
     """
     try:
         yield
     except UNREADABLE as error:
         raise MemoryError from error
+
+
+@contextmanager
+def libtiff_silenced(kind: Format) -> Iterator[None]:
+    """Keep libtiff from writing its warnings to standard error, one for each row of a TIFF."""
+    if kind is not Format.TIFF:
+        yield
+        return
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
