@@ -131,7 +131,7 @@ async def test_page_works_without_local_storage(serve: Serve, page: Page) -> Non
     await expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
 
 
-async def test_concurrently_refused_calls_ask_for_the_token_once(serve: Serve, page: Page) -> None:
+async def test_calls_that_are_refused_together_ask_for_the_token_once(serve: Serve, page: Page) -> None:
     client = await serve(server={"api_tokens": ["correct-horse"]})
     late = asyncio.Event()
     asked: list[Request] = []
@@ -183,7 +183,7 @@ ODD = {
 }
 
 
-async def test_unusual_files_are_accepted_or_refused_as_by_the_service(
+async def test_odd_files_are_judged_as_the_service_judges_them(
     serve: Serve, page: Page, tmp_path: Path
 ) -> None:
     client = await serve()

@@ -84,7 +84,7 @@ async def test_page_of_another_site_uploads_and_reads_nothing(serve: Serve, wind
             assert await count_of(client) == 0
 
 
-async def test_rebound_name_uploads_and_reads_nothing(serve: Serve, windows: Windows) -> None:
+async def test_name_that_was_rebound_uploads_and_reads_nothing(serve: Serve, windows: Windows) -> None:
     client = await serve()
     rebound = f"http://evil.test:{client.server.port}"
     replies = await attack(windows.context, f"{rebound}/", rebound)
@@ -94,7 +94,7 @@ async def test_rebound_name_uploads_and_reads_nothing(serve: Serve, windows: Win
 
 @pytest.mark.parametrize("host", ["resizer.test", "localhost", "127.0.0.1"])
 async def test_own_page_uploads_under_each_of_the_hosts(host: str, serve: Serve, windows: Windows) -> None:
-    """For `resizer.test` the browser sends no Sec-Fetch-Site, since there is no TLS."""
+    """Under `resizer.test` the browser sends no Sec-Fetch-Site, as there is no TLS."""
     client = await serve(server={"allowed_hosts": ["resizer.test"]})
     page = await windows.context.new_page()
     await page.goto(f"http://{host}:{client.server.port}/")

@@ -66,7 +66,7 @@ async def test_dropped_csv_is_read_and_options_are_sent(
     assert (image["format"], image["width"], image["height"]) == ("webp", 100, 75)
 
 
-async def test_background_field_appears_only_if_it_matters_and_a_box_needs_both_limits(
+async def test_background_is_asked_for_only_where_it_is_seen_and_a_box_needs_both_limits(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()

@@ -44,7 +44,7 @@ async def test_progress_is_live_to_the_end(serve: Serve, page: Page, origin: Ori
     await expect(row.locator("img")).to_have_count(2)
 
 
-async def test_failures_show_their_cause_and_can_be_retried(
+async def test_failures_say_why_and_can_be_tried_again(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -117,7 +117,7 @@ async def test_missing_original_is_reported(serve: Serve, page: Page, origin: Or
     await expect(page.get_by_role("slider")).to_be_disabled()
 
 
-async def test_downloads_equal_the_responses_of_the_service(
+async def test_downloads_are_the_service_s_own(
     serve: Serve, page: Page, origin: Origin, tmp_path: Path
 ) -> None:
     client = await serve()
@@ -200,7 +200,7 @@ async def test_progress_is_polled_if_streams_are_blocked(
     await expect(page.locator("#connection")).to_be_hidden()
 
 
-async def test_page_contains_only_the_visible_rows_of_ten_thousand_images(
+async def test_only_what_can_be_seen_of_ten_thousand_images_is_in_the_page(
     serve: Serve, page: Page, origin: Origin
 ) -> None:
     client = await serve()
