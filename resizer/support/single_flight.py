@@ -21,8 +21,6 @@ class Flight(Generic[V]):
         self.result: asyncio.Future[V] = loop.create_future()
         #: the context may set it to report progress before its result
         self.signal: asyncio.Future[None] = loop.create_future()
-        #: whether a user left by an exception
-        self.disturbed = False
         self._unused = asyncio.Event()
         self._task = loop.create_task(self._run(context(self)))
 
@@ -32,10 +30,11 @@ class Flight(Generic[V]):
         return self.result.result()
 
     async def close(self) -> None:
-        """Leave the context: by a cancellation if a user left by an exception, or before the result."""
-        if self.disturbed or not self.result.done():
+        """Leave the context; without a result, cancel it."""
+        if self.result.done():
+            self._unused.set()
+        else:
             self._task.cancel()
-        self._unused.set()
         await asyncio.wait({self._task})
         if not self._task.cancelled():
             self._task.result()
@@ -78,9 +77,6 @@ class SingleFlight(Generic[K, V]):
         flight.users += 1
         try:
             yield flight
-        except BaseException:
-            flight.disturbed = True
-            raise
         finally:
             flight.users -= 1
             if self._flights.get(key) is flight and (flight.result.done() or not flight.users):
