@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -62,7 +63,7 @@ async def test_the_file_of_a_cancelled_reader_is_never_overwritten(
             reading.set()
             await asyncio.Event().wait()
 
-    files = []
+    files: list[BinaryIO] = []
     async with downloads.fetch(urls[0]):
         reader = asyncio.create_task(read())
         await reading.wait()
