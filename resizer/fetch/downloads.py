@@ -1,21 +1,78 @@
-"""Share one download among all who want its URL concurrently."""
+"""Let all who want one URL at the same time share one download."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
+from resizer.errors import ImageError
 from resizer.fetch.fetcher import Fetched, Fetcher
-from resizer.support.single_flight import SingleFlight
+from resizer.support.shielded import shielded
+
+
+class _Download:
+    """A download under way or done, and those who read its file besides whoever began it."""
+
+    def __init__(self) -> None:
+        #: None where whoever began it was cancelled
+        self.fetched: asyncio.Future[Fetched | None] = asyncio.get_running_loop().create_future()
+        self.readers = 0
+        #: a reader was cancelled, whose child may read on after all others have left
+        self.left_early = False
+        self.unread = asyncio.Event()
+        self.unread.set()
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Keep the file for so long."""
+        self.readers += 1
+        self.unread.clear()
+        try:
+            yield
+        except BaseException:
+            self.left_early = True
+            raise
+        finally:
+            self.readers -= 1
+            if not self.readers:
+                self.unread.set()
 
 
 class Downloads:
-    """Downloads a URL once for its concurrent users, who share the file."""
+    """The fetcher, but for images of which the file is there or about to be: those share it."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
-        self._flights: SingleFlight[str, Fetched] = SingleFlight()
+        self._downloads: dict[str, _Download] = {}
 
     @asynccontextmanager
     async def fetch(self, url: str) -> AsyncIterator[Fetched]:
-        """Download the URL to a file that must not be changed. Raises `ImageError`."""
-        async with self._flights.join(url, lambda _: self._fetcher.fetch(url)) as flight:
-            yield await flight.wait()
+        """Download what the URL gives to a file that must not be changed. Raises `ImageError`."""
+        while (download := self._downloads.get(url)) is not None:
+            with download.read():
+                fetched = await asyncio.shield(download.fetched)
+                if fetched is not None:
+                    yield fetched
+                    return
+        download = self._downloads[url] = _Download()
+        try:
+            async with self._fetcher.fetch_if_changed(url, None) as whole:
+                assert isinstance(whole, Fetched)  # noqa: S101 - it was asked for without a condition
+                download.fetched.set_result(whole)
+                try:
+                    yield whole
+                finally:
+                    del self._downloads[url]
+                    if download.readers:
+                        await shielded(download.unread.wait())
+                    if download.left_early:
+                        whole.path.unlink(missing_ok=True)  # or it would be written over
+        except ImageError as error:
+            if not download.fetched.done():
+                download.fetched.set_exception(error)
+                download.fetched.exception()  # perhaps nobody else asks for it
+            raise
+        finally:
+            if not download.fetched.done():
+                download.fetched.set_result(None)
+            if self._downloads.get(url) is download:
+                del self._downloads[url]

@@ -3,11 +3,11 @@
 import asyncio
 import base64
 import logging
-import random
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,8 @@ from typing import Self
 from urllib.parse import urljoin
 
 import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_exponential, wait_random
 from yarl import URL
 
 from resizer.config import FetchSettings
@@ -27,12 +29,10 @@ from resizer.errors import (
     TooLarge,
     TooManyRedirects,
 )
-from resizer.fetch.addresses import AddressPolicy
+from resizer.fetch.addresses import AddressPolicy, open_session, parse_url, redact, translate
 from resizer.fetch.hosts import HostLimits
-from resizer.fetch.session import open_session, translate
-from resizer.fetch.spool import PIECE, SpoolBudget, SpoolFile
-from resizer.fetch.url_parser import parse_url, redact
-from resizer.fetch.validators import conditions, origin_info
+from resizer.fetch.spool import PIECE, Place, Room, write_spool
+from resizer.fetch.validators import conditions, learnt
 from resizer.models import OriginInfo
 from resizer.support.host_key import HostKey
 from resizer.support.log_throttle import LogThrottle
@@ -41,36 +41,37 @@ from resizer.version import VERSION
 
 logger = logging.getLogger(__name__)
 
-BACKOFF = 0.5  # seconds before the first retry; doubles with each further one
+BACKOFF = 0.5  # seconds before the second try; doubles with each further one
 MAX_BACKOFF = 30.0  # seconds
-MAX_DOUBLINGS = 16  # far beyond the maximum
-MAX_RETRY_AFTER = 120.0  # seconds; a longer Retry-After fails the image, so that its request ends in time
-SHORTAGE_PAUSE = 0.5  # seconds before another attempt when descriptors, threads or memory ran out
-#: statuses of servers that do not support a condition; then the request is repeated without it
+MAX_RETRY_AFTER = 120.0  # seconds; who asks for more is not waited for, so that a request ends in its time
+SHORTAGE_PAUSE = 0.5  # seconds until another look whether there are descriptors, threads, memory
+#: what servers answer that do not understand a condition; then it is left out
 CONDITION_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.PRECONDITION_FAILED})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-#: a Content-Range from the first byte: the last byte, and the number of all
+#: a Content-Range from the first byte on: the last one, and how many there are
 WHOLE_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
-#: no format by name: if the origin offers several, the URL's own is preferred
+#: no format by name: of an origin that offers several, the URL's own is wanted
 ACCEPT = "image/*, */*;q=0.8"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fetched:
-    """A downloaded file; its content has not been checked yet."""
+    """A downloaded file; whether it is an image, nobody has looked yet."""
 
     path: Path
     #: bytes, decompressed
     size: int
-    attempts: int = 1
+    #: tries made
+    attempts: int
     source: OriginInfo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unchanged:
-    """The origin's report that a known image has not changed."""
+    """What the origin says of an image that is as it was known."""
 
-    attempts: int = 1
+    #: tries made
+    attempts: int
     source: OriginInfo
 
 
@@ -83,15 +84,15 @@ class Fetcher:
         self._settings = settings
         self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
         self._hosts = hosts
-        self._spool = SpoolBudget(spool)
-        self._backoff = backoff
-        self._may_log_shortage = LogThrottle()
+        self._room = Room(spool)
+        self._worth_a_line = LogThrottle()
+        self._backoff = wait_exponential(multiplier=backoff, max=MAX_BACKOFF) + wait_random(0, backoff)
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._spool.folder.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._room.folder.mkdir, parents=True, exist_ok=True)
         self._session = open_session(
             self._policy,
-            # the limit of a whole attempt, which may be several requests, is kept by `_TimeLeft`
+            # one try may be several requests, so its whole time is kept in `_hop`
             timeout=aiohttp.ClientTimeout(total=None, connect=self._settings.connect_timeout),
             limit_per_host=self._settings.per_host,
             headers={
@@ -99,7 +100,7 @@ class Fetcher:
                 "Accept-Encoding": "identity",
                 "User-Agent": self._settings.user_agent or f"resizer/{VERSION}",
             },
-            # also the most that one step of aiohttp's decompression returns, whatever a bomb contains
+            # also the most that one step of aiohttp's decompression gives, whatever a bomb holds
             read_bufsize=PIECE,
         )
         return self
@@ -111,108 +112,143 @@ class Fetcher:
 
     @asynccontextmanager
     async def fetch(self, url: str, *, retries: int | None = None) -> AsyncIterator[Fetched]:
-        """Download the URL to a file that is removed on leaving. Raises `ImageError`.
+        """Download what the URL gives to a file that is gone on leaving. Raises `ImageError`.
 
-        `retries` replaces fetch.retries; then a shortage of descriptors, threads or memory is not waited out.
+        With `retries` so many further tries rather than fetch.retries, and no wait for descriptors.
         """
         async with self.fetch_if_changed(url, None, retries=retries) as fetched:
-            assert isinstance(fetched, Fetched)  # noqa: S101 - the request had no condition
+            assert isinstance(fetched, Fetched)  # noqa: S101 - it was asked for without a condition
             yield fetched
 
     @asynccontextmanager
     async def fetch_if_changed(
         self, url: str, known: OriginInfo | None, *, retries: int | None = None
     ) -> AsyncIterator[Fetched | Unchanged]:
-        """Do the same, unless the origin reports that the image has not changed since it was `known`."""
+        """Do the same, unless the origin says that the image is as it was `known`."""
         target = parse_url(url)
         patience = self._settings.timeout if retries is None else 0.0
         retries = self._settings.retries if retries is None else retries
-        async with self._spool.file() as file:
-            yield await self._retried(target, file, known, retries=retries, patience=patience)
+        async with self._room.place() as place:
+            yield await self._with_patience(patience, partial(self._fetch, target, place, known, retries))
 
-    async def _retried(
-        self, url: URL, file: SpoolFile, known: OriginInfo | None, *, retries: int, patience: float
+    async def _with_patience(
+        self, seconds: float, fetch: Callable[[], Awaitable[Fetched | Unchanged]]
     ) -> Fetched | Unchanged:
-        """Repeat the attempt after temporary errors; one that fails by a shortage here does not count."""
+        """Wait for what this machine lacks, for so long: it is no try at the host."""
         loop = asyncio.get_running_loop()
-        patient_until = loop.time() + patience
-        attempt = 1
+        until = loop.time() + seconds
         while True:
             try:
-                result = await self._attempt(url, file, known)
-                return replace(result, attempts=attempt)
-            except ImageError as error:
-                error.attempts = attempt
-                logger.debug("attempt %d to fetch %s failed: %s", attempt, redact(url), error)
-                if isinstance(error, OutOfResources):
-                    pause = SHORTAGE_PAUSE
-                    if loop.time() + pause > patient_until:
-                        raise
-                    if self._may_log_shortage():
-                        logger.warning("cannot download images: %s; retrying", error.reason)
-                else:
-                    if attempt > retries or not _is_worth_retrying(error):
-                        raise
-                    pause = max(self._pause_after(attempt), error.retry_after or 0.0)
-                    attempt += 1
-            await asyncio.sleep(pause)
+                return await fetch()
+            except OutOfResources as error:
+                if loop.time() + SHORTAGE_PAUSE > until:
+                    raise
+                if self._worth_a_line():
+                    logger.warning("images wait until there is room: %s", error.reason)
+            await asyncio.sleep(SHORTAGE_PAUSE)
 
-    def _pause_after(self, attempt: int) -> float:
-        doubled: float = self._backoff * 2 ** min(attempt - 1, MAX_DOUBLINGS)
-        return min(doubled, MAX_BACKOFF) + random.uniform(0, self._backoff)  # noqa: S311 - no secret
+    async def _fetch(
+        self, url: URL, place: Place, known: OriginInfo | None, retries: int
+    ) -> Fetched | Unchanged:
+        try:
+            # most need no other try, nor what it takes to count them
+            return await self._told_try(url, place, known, number=1)
+        except ImageError as error:
+            first = error
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception(_worth_another_try),
+                stop=stop_after_attempt(retries + 1),
+                wait=self._pause,
+                reraise=True,
+            ):
+                with attempt:
+                    number = attempt.retry_state.attempt_number
+                    if number == 1:
+                        raise first
+                    return await self._told_try(url, place, known, number=number)
+        finally:
+            del first  # it would hold this frame, and this frame it
+        raise AssertionError("the last try returns or raises")
 
-    async def _attempt(self, url: URL, file: SpoolFile, known: OriginInfo | None) -> Fetched | Unchanged:
-        """Follow the redirects from the URL to the image, and download it."""
+    async def _told_try(
+        self, url: URL, place: Place, known: OriginInfo | None, *, number: int
+    ) -> Fetched | Unchanged:
+        try:
+            size, source = await self._try(url, place, known)
+        except ImageError as error:
+            error.attempts = number
+            logger.debug("try %d to fetch %s failed: %s", number, redact(url), error)
+            raise
+        if size is None:
+            return Unchanged(attempts=number, source=source)
+        return Fetched(path=place.path, size=size, attempts=number, source=source)
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome and state.outcome.exception()
+        asked = error.retry_after if isinstance(error, ImageError) else None
+        return max(self._backoff(state), asked or 0.0)
+
+    async def _try(self, url: URL, place: Place, known: OriginInfo | None) -> tuple[int | None, OriginInfo]:
+        """Go the whole way from the first host to the last byte; returns the size, None where unchanged."""
+        first_host = url.host or ""
+        seconds = self._settings.timeout
+        loop = asyncio.get_running_loop()
+        credentials: dict[URL, str] = {}
         first = url
         redirects = 0
-        credentials: dict[URL, str] = {}
-        time_left = _TimeLeft(self._settings.timeout)
         while redirects <= self._settings.max_redirects:
+            if url.user is not None:
+                credentials[url.origin()] = _basic(url)
             location = None if url == first else str(url.with_user(None))
             asked = known if known and known.can_be_asked and known.location == location else None
             headers = conditions(asked) if asked else {}
-            if url.user is not None:
-                credentials[url.origin()] = _basic(url)
             if credentials and (authorization := credentials.get(url.origin())):
                 headers["Authorization"] = authorization
-            async with self._response(url, headers, time_left) as response:
-                if asked and response.status in CONDITION_REFUSED:
+            async with self._hosts.connection(HostKey.of(str(url))):
+                # waiting for the place is no fault of the host
+                began = loop.time()
+                try:
+                    end = await self._hop(url, place, headers, seconds, asked)
+                except HttpStatusError as error:
+                    if asked is None or error.http_status not in CONDITION_REFUSED:
+                        raise
                     known = None
-                elif response.status in REDIRECTS and "Location" in response.headers:
-                    url = _redirected(url, response.headers["Location"])
-                    redirects += 1
-                elif asked and response.status == HTTPStatus.NOT_MODIFIED:
-                    source = origin_info(response.headers, asked.digest, location=location, before=asked)
-                    return Unchanged(source=source)
-                else:
-                    self._check_status(url, response)
-                    await self._download(response, file)
-                    source = origin_info(response.headers, file.digest, location=location)
-                    return Fetched(path=file.path, size=file.size, source=source)
-        raise TooManyRedirects(first.host or "", self._settings.max_redirects)
+                    continue
+                finally:
+                    seconds -= loop.time() - began
+            if isinstance(end, URL):
+                url = end
+                redirects += 1
+                continue
+            size, source = end
+            return size, replace(source, location=location) if location else source
+        raise TooManyRedirects(first_host, self._settings.max_redirects)
 
-    @asynccontextmanager
-    async def _response(
-        self, url: URL, headers: Mapping[str, str], time_left: "_TimeLeft"
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request once its host has a connection free; any error until its end is an `ImageError`."""
-        async with self._hosts.connection(HostKey.of(str(url))):
-            with self._image_errors(url):
-                async with (
-                    time_left.running(),
-                    self._session.get(
-                        url.with_user(None) if "@" in url.raw_authority else url,
-                        headers=headers,
-                        allow_redirects=False,
-                    ) as response,
-                ):
-                    yield response
+    async def _hop(
+        self, url: URL, place: Place, headers: Mapping[str, str], seconds: float, asked: OriginInfo | None
+    ) -> URL | tuple[int | None, OriginInfo]:
+        """Make one request; returns where it redirects to, or the size of the body kept and what it is.
 
-    @contextmanager
-    def _image_errors(self, url: URL) -> Iterator[None]:
+        The size is None where the origin says that the body is as it was `asked` about.
+        """
         host = url.host or ""
         try:
-            yield
+            async with (
+                asyncio.timeout(seconds),
+                self._session.get(
+                    url.with_user(None) if "@" in url.raw_authority else url,
+                    headers=headers,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                if response.status in REDIRECTS and "Location" in response.headers:
+                    return _redirected(url, response.headers["Location"])
+                if response.status == HTTPStatus.NOT_MODIFIED and asked:
+                    return None, learnt(response.headers, asked.digest, before=asked)
+                if not 200 <= response.status <= 299 or _is_a_part(response):  # noqa: PLR2004
+                    raise self._status_error(url, response)
+                return await self._keep(response, place)
         except aiohttp.ConnectionTimeoutError as error:
             raise FetchTimeout(host, self._settings.connect_timeout, "fetch.connect_timeout") from error
         except TimeoutError as error:
@@ -220,50 +256,33 @@ class Fetcher:
         except (aiohttp.ClientError, OSError) as error:
             raise translate(error, url, self._policy) from error
 
-    def _check_status(self, url: URL, response: aiohttp.ClientResponse) -> None:
-        """Raise `HttpStatusError` unless the response has a whole body; pause a host that asks for it."""
-        if 200 <= response.status <= 299 and not _is_partial(response):  # noqa: PLR2004
-            return
-        retry_after = seconds_to_wait(response.headers.get("Retry-After", ""))
-        error = HttpStatusError(url.host or "", response.status, retry_after)
-        if retry_after and _is_worth_retrying(error):
-            self._hosts.pause(HostKey.of(str(url)), retry_after)
-        raise error
-
-    async def _download(self, response: aiohttp.ClientResponse, file: SpoolFile) -> None:
+    async def _keep(self, response: aiohttp.ClientResponse, place: Place) -> tuple[int, OriginInfo]:
         limit = self._settings.max_size
         if (response.content_length or 0) > limit:
             raise TooLarge(limit)
-        async with file.open():
+        size = 0
+        async with write_spool(place) as spool:
             async for chunk in response.content.iter_any():
-                if file.size + len(chunk) > limit:
+                size += len(chunk)
+                if size > limit:
                     raise TooLarge(limit)
-                await file.write(chunk)
+                await spool.add(chunk)
+        return size, learnt(response.headers, spool.digest)
+
+    def _status_error(self, url: URL, response: aiohttp.ClientResponse) -> HttpStatusError:
+        asked = seconds_to_wait(response.headers.get("Retry-After", ""))
+        error = HttpStatusError(url.host or "", response.status, asked)
+        if asked and _worth_another_try(error):
+            self._hosts.pause(HostKey.of(str(url)), asked)
+        return error
 
 
-class _TimeLeft:
-    """The time that an attempt may still take; waiting for a connection does not count."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        try:
-            async with asyncio.timeout(self._seconds):
-                yield
-        finally:
-            self._seconds -= loop.time() - began
+def _worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, ImageError) and error.passing and (error.retry_after or 0.0) <= MAX_RETRY_AFTER
 
 
-def _is_worth_retrying(error: ImageError) -> bool:
-    return error.passing and (error.retry_after or 0.0) <= MAX_RETRY_AFTER
-
-
-def _is_partial(response: aiohttp.ClientResponse) -> bool:
-    """Return whether the body is a range that was not requested: a part of an image may look like one."""
+def _is_a_part(response: aiohttp.ClientResponse) -> bool:
+    """Whether a range was answered, which nobody asked for: a part of an image may look like one."""
     if response.status != HTTPStatus.PARTIAL_CONTENT:
         return False
     whole = WHOLE_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -276,7 +295,7 @@ def _redirected(url: URL, location: str) -> URL:
     except InvalidUrl as error:
         raise InvalidUrl(f"in the redirect of {url.host}, {error.reason}") from error
     except ValueError as error:
-        raise InvalidUrl(f"in the redirect of {url.host}, it is malformed") from error
+        raise InvalidUrl(f"in the redirect of {url.host}, it cannot be read") from error
 
 
 def _basic(url: URL) -> str:

@@ -1,4 +1,4 @@
-"""Ask an origin whether an image has changed since its last response (RFC 9110, 8.8 and 13.1)."""
+"""What an origin tells of an image, to ask it later whether that has changed (RFC 9110, 8.8 and 13.1)."""
 
 import re
 import time
@@ -9,36 +9,28 @@ from functools import lru_cache
 
 from resizer.models import OriginInfo
 
-#: an entity tag; longer ones are ignored
+#: an entity tag; longer ones than this are none that could be kept
 ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]{0,1000}"')
-#: a change within the same second does not change the date
+#: a change within the same second leaves the date as it is
 RESOLUTION = timedelta(seconds=1)
 
 
-def conditions(known: OriginInfo) -> dict[str, str]:
-    """Return the headers that request the image only if it has changed."""
+def conditions(source: OriginInfo) -> dict[str, str]:
+    """Return the headers that ask for the image only if it is another than this."""
     headers = {}
-    if known.etag:
-        headers["If-None-Match"] = known.etag
-    if known.last_modified:
-        headers["If-Modified-Since"] = known.last_modified
+    if source.etag:
+        headers["If-None-Match"] = source.etag
+    if source.last_modified:
+        headers["If-Modified-Since"] = source.last_modified
     return headers
 
 
-def origin_info(
-    headers: Mapping[str, str],
-    digest: str,
-    *,
-    location: str | None = None,
-    before: OriginInfo | None = None,
-) -> OriginInfo:
-    """Return what the headers of a response report; a 304 without validators leaves those of `before`."""
+def learnt(headers: Mapping[str, str], digest: str, *, before: OriginInfo | None = None) -> OriginInfo:
+    """Return what the headers of an answer tell of a body; what a 304 leaves out is as it was `before`."""
     etag, modified = _etag(headers), _last_modified(headers)
     if before is not None and not (etag or modified):
         etag, modified = before.etag, before.last_modified
-    return OriginInfo(
-        digest=digest, etag=etag, last_modified=modified, location=location, asked_at=time.time()
-    )
+    return OriginInfo(digest=digest, etag=etag, last_modified=modified, asked_at=time.time())
 
 
 def _etag(headers: Mapping[str, str]) -> str | None:
@@ -47,7 +39,7 @@ def _etag(headers: Mapping[str, str]) -> str | None:
 
 
 def _last_modified(headers: Mapping[str, str]) -> str | None:
-    """Return the date unchanged, unless it is invalid or may hide a change (RFC 9110, 8.8.2.2)."""
+    """Return the date as it came, unless it is none or may hide a change (RFC 9110, 8.8.2.2)."""
     text = headers.get("Last-Modified", "").strip()
     modified, date = _date(text), _date(headers.get("Date", ""))
     if modified is None or (date is not None and date - modified < RESOLUTION):
@@ -55,7 +47,7 @@ def _last_modified(headers: Mapping[str, str]) -> str | None:
     return text
 
 
-@lru_cache(maxsize=256)  # responses of the same second have the same Date
+@lru_cache(maxsize=256)  # what comes in the same second has the same date
 def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text[:100])

@@ -1,11 +1,10 @@
-"""Downloads are written to files within a budget, and never wait for a slow disk in the event loop."""
+"""Where downloads are kept: within a bound, and in files that are written over."""
 
 import asyncio
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from origin import Answer, Origin
 from resizer.config import FetchSettings
 from resizer.fetch.fetcher import Fetcher
 from resizer.fetch.originals import Originals
-from resizer.fetch.spool import SLOW_WRITE, SpoolBudget
+from resizer.fetch.spool import KEPT_SIZE, SLOW_WRITE, Place, Room, write_spool
 from service import LOOPBACK
 
 
@@ -25,7 +24,56 @@ def _folder_is_empty_afterwards(tmp_path: Path) -> Iterator[None]:
     assert not [*tmp_path.rglob("*.image")]
 
 
-async def test_an_original_being_sent_is_not_overwritten(origin: Origin, tmp_path: Path) -> None:
+async def write(place: Place, data: bytes) -> None:
+    async with write_spool(place) as spool:
+        await spool.add(data)
+
+
+async def test_file_is_written_over_while_others_are_in_use(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    async with room.place() as other:
+        await write(other, b"other")
+        async with room.place() as first:
+            await write(first, b"a longer one")
+        async with room.place() as second:
+            await write(second, b"short")
+            assert second.path == first.path
+            assert second.path.read_bytes() == b"short"
+        async with room.place() as third:
+            await write(third, b"longer than both")
+            assert third.path.read_bytes() == b"longer than both"
+        assert other.path.read_bytes() == b"other"
+
+
+async def test_large_file_is_not_kept(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    async with room.place():
+        async with room.place() as large:
+            await write(large, bytes(KEPT_SIZE + 1))
+        assert not large.path.exists()
+
+
+async def test_file_of_a_download_that_was_given_up_is_not_written_over(tmp_path: Path) -> None:
+    """A child may read it still."""
+    room = Room(tmp_path)
+
+    async def given_up() -> None:
+        async with room.place() as place:
+            await write(place, b"read by a child")
+            paths.append(place.path)
+            raise asyncio.CancelledError
+
+    paths: list[Path] = []
+    async with room.place():
+        with pytest.raises(asyncio.CancelledError):
+            await given_up()
+        assert not paths[0].exists()
+        async with room.place() as next_one:
+            await write(next_one, b"another")
+            assert next_one.path != paths[0]
+
+
+async def test_original_that_is_sent_is_not_written_over(origin: Origin, tmp_path: Path) -> None:
     urls = [
         origin.add(name.decode(), Answer(body=b"\xff\xd8\xff" + name * 1000)) for name in (b"a", b"b", b"c")
     ]
@@ -38,11 +86,11 @@ async def test_an_original_being_sent_is_not_overwritten(origin: Origin, tmp_pat
 
 
 @pytest.mark.parametrize("slow", [False, True])
-async def test_threads_write_if_the_disk_is_slow(
+async def test_threads_write_where_the_disk_is_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: bool
 ) -> None:
-    """Waiting for the disk must not block the event loop."""
-    budget = SpoolBudget(tmp_path)
+    """What waits for the disk must not hold up the loop."""
+    room = Room(tmp_path)
     writers: list[threading.Thread] = []
     system = os.write
 
@@ -50,57 +98,55 @@ async def test_threads_write_if_the_disk_is_slow(
         writers.append(threading.current_thread())
         return system(file, data)
 
-    async with budget.file() as file, file.open():
-        budget.note_write(2 * SLOW_WRITE if slow else SLOW_WRITE / 2)
+    async with room.place() as place, write_spool(place) as spool:
+        room.took(2 * SLOW_WRITE if slow else SLOW_WRITE / 2)
         with monkeypatch.context() as patched:
             patched.setattr(os, "write", seen)
-            # a stall of the machine is not a slow disk
-            patched.setattr(budget, "note_write", lambda _: None)
-            await file.write(b"a piece")
-            await file.write(b" and another")
+            # a stall of the machine is no slow disk
+            patched.setattr(room, "took", lambda _: None)
+            await spool.add(b"a piece")
+            await spool.add(b" and another")
     assert [writer is threading.main_thread() for writer in writers] == [not slow] * 2
 
 
-async def test_no_download_starts_while_the_budget_is_exceeded(tmp_path: Path) -> None:
-    """Each that leaves wakes one, even after one of those that waited was cancelled."""
-    budget = SpoolBudget(tmp_path, limit=100)
-    started: list[str] = []
-    written = {name: asyncio.Event() for name in "abcd"}
+async def test_no_download_begins_while_enough_wait_in_the_spool(tmp_path: Path) -> None:
+    """Each that leaves lets one in, whoever has given up waiting meanwhile."""
+    room = Room(tmp_path, enough=100)
+    inside: list[str] = []
+    kept = {name: asyncio.Event() for name in "abcd"}
     gates = {name: asyncio.Event() for name in "abcd"}
 
     async def download(name: str) -> None:
-        async with budget.file() as file:
-            started.append(name)
-            async with file.open():
-                await file.write(bytes(80))
-            written[name].set()
+        async with room.place() as place:
+            inside.append(name)
+            async with write_spool(place) as spool:
+                await spool.add(bytes(80))
+            kept[name].set()
             await gates[name].wait()
 
     downloads = {name: asyncio.create_task(download(name)) for name in "ab"}
-    await written["a"].wait()
-    await written["b"].wait()
+    await kept["a"].wait()
+    await kept["b"].wait()
     downloads |= {name: asyncio.create_task(download(name)) for name in "cd"}
     await asyncio.sleep(0)
-    assert started == ["a", "b"]
+    assert inside == ["a", "b"]
     downloads["c"].cancel()
     await asyncio.wait({downloads["c"]})
     gates["a"].set()
     await downloads["a"]
     gates["d"].set()
     await downloads["d"]
-    assert started == ["a", "b", "d"]
+    assert inside == ["a", "b", "d"]
     gates["b"].set()
     await downloads["b"]
-    assert budget.used == 0
+    assert room.used == 0
 
 
-async def test_a_second_attempt_replaces_the_file(tmp_path: Path) -> None:
-    budget = SpoolBudget(tmp_path)
-    async with budget.file() as file:
-        for data in (bytes(500), b"a" * 300):
-            async with file.open():
-                await file.write(data)
-        assert file.path.read_bytes() == b"a" * 300
-        assert budget.used == file.size == 300
-        assert file.digest == sha256(b"a" * 300).hexdigest()[:32]
-    assert budget.used == 0
+async def test_second_try_counts_its_own_bytes_alone(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    async with room.place() as place:
+        for size in (500, 300):
+            async with write_spool(place) as spool:
+                await spool.add(bytes(size))
+        assert room.used == place.size == place.path.stat().st_size == 300
+    assert room.used == 0

@@ -20,10 +20,14 @@ from yarl import URL
 from inward import LOOPBACK_SPELLINGS, NO_ADDRESS, SPECIAL, Canary, Names, edges
 from origin import Answer, Origin
 from resizer.errors import BlockedAddress, ConnectFailure, DnsFailure, ImageError, InvalidUrl, OutOfResources
-from resizer.fetch.addresses import AddressPolicy, AddressRefused
-from resizer.fetch.resolver import LOOKUPS
-from resizer.fetch.session import open_session, translate
-from resizer.fetch.url_parser import parse_url
+from resizer.fetch.addresses import (
+    DNS_THREADS,
+    AddressPolicy,
+    AddressRefused,
+    open_session,
+    parse_url,
+    translate,
+)
 
 PUBLIC_ONLY = AddressPolicy(setting="fetch.allow_networks")
 LOOPBACK = AddressPolicy((ip_network("127.0.0.0/8"),), setting="fetch.allow_networks")
@@ -195,9 +199,9 @@ async def test_lookup_without_a_thread_is_a_fault_of_this_machine_and_keeps_no_p
     url = parse_url("http://localhost:1/")
     async with open_session(LOOPBACK) as session:
         with monkeypatch.context() as lacking:
-            lacking.setattr("resizer.fetch.resolver.THREAD_BEGINS", 0.001)
+            lacking.setattr("resizer.fetch.addresses.THREAD_BEGINS", 0.001)
             lacking.setattr("_thread.start_new_thread", start)
-            for _ in range(LOOKUPS + 1):
+            for _ in range(DNS_THREADS + 1):
                 with pytest.raises(aiohttp.ClientConnectorError) as caught:
                     await session.get(url)
                 assert isinstance(translate(caught.value, url, LOOPBACK), OutOfResources)
@@ -248,8 +252,7 @@ async def test_hanging_lookups_hold_up_no_file(monkeypatch: pytest.MonkeyPatch, 
 HANGING_LOOKUP = """
 import asyncio, socket, time
 import aiohttp
-from resizer.fetch.addresses import AddressPolicy
-from resizer.fetch.session import open_session
+from resizer.fetch.addresses import AddressPolicy, open_session
 
 async def main():
     socket.getaddrinfo = lambda *_: time.sleep(600)
