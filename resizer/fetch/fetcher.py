@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import logging
+import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,8 +16,6 @@ from typing import Self
 from urllib.parse import urljoin
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential, wait_random
 from yarl import URL
 
 from resizer.config import FetchSettings
@@ -29,9 +28,11 @@ from resizer.errors import (
     TooLarge,
     TooManyRedirects,
 )
-from resizer.fetch.addresses import AddressPolicy, open_session, parse_url, redact, translate
+from resizer.fetch.addresses import AddressPolicy
 from resizer.fetch.hosts import HostLimits
+from resizer.fetch.session import open_session, translate
 from resizer.fetch.spool import PIECE, Place, Room, write_spool
+from resizer.fetch.url_parser import parse_url, redact
 from resizer.fetch.validators import conditions, learnt
 from resizer.models import OriginInfo
 from resizer.support.host_key import HostKey
@@ -86,7 +87,7 @@ class Fetcher:
         self._hosts = hosts
         self._room = Room(spool)
         self._worth_a_line = LogThrottle()
-        self._backoff = wait_exponential(multiplier=backoff, max=MAX_BACKOFF) + wait_random(0, backoff)
+        self._backoff = backoff
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._room.folder.mkdir, parents=True, exist_ok=True)
@@ -150,25 +151,14 @@ class Fetcher:
     async def _fetch(
         self, url: URL, place: Place, known: OriginInfo | None, retries: int
     ) -> Fetched | Unchanged:
-        try:
-            # most need no other try, nor what it takes to count them
-            return await self._told_try(url, place, known, number=1)
-        except ImageError as error:
-            first = error
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception(_worth_another_try),
-                stop=stop_after_attempt(retries + 1),
-                wait=self._pause,
-                reraise=True,
-            ):
-                with attempt:
-                    number = attempt.retry_state.attempt_number
-                    if number == 1:
-                        raise first
-                    return await self._told_try(url, place, known, number=number)
-        finally:
-            del first  # it would hold this frame, and this frame it
+        for number in range(1, retries + 2):
+            try:
+                return await self._told_try(url, place, known, number=number)
+            except ImageError as error:
+                if number > retries or not _worth_another_try(error):
+                    raise
+                pause = self._pause(number, error)
+            await asyncio.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
     async def _told_try(
@@ -184,10 +174,10 @@ class Fetcher:
             return Unchanged(attempts=number, source=source)
         return Fetched(path=place.path, size=size, attempts=number, source=source)
 
-    def _pause(self, state: RetryCallState) -> float:
-        error = state.outcome and state.outcome.exception()
-        asked = error.retry_after if isinstance(error, ImageError) else None
-        return max(self._backoff(state), asked or 0.0)
+    def _pause(self, number: int, error: ImageError) -> float:
+        """Return the seconds until the next try; the host may ask for more than the growing pause."""
+        growing = min(self._backoff * 2.0 ** (number - 1), MAX_BACKOFF)
+        return max(growing + random.uniform(0, self._backoff), error.retry_after or 0.0)  # noqa: S311
 
     async def _try(self, url: URL, place: Place, known: OriginInfo | None) -> tuple[int | None, OriginInfo]:
         """Go the whole way from the first host to the last byte; returns the size, None where unchanged."""

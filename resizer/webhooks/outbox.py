@@ -17,7 +17,9 @@ from tenacity import AsyncRetrying, RetryCallState, wait_exponential
 
 from resizer.config import WebhookSettings
 from resizer.errors import FetchTimeout, HttpStatusError, ImageError
-from resizer.fetch.addresses import AddressPolicy, open_session, parse_url, redact, translate
+from resizer.fetch.addresses import AddressPolicy
+from resizer.fetch.session import open_session, translate
+from resizer.fetch.url_parser import parse_url, redact
 from resizer.metrics import Metrics
 from resizer.models import Attempt, Delivery, DeliveryStatus
 from resizer.support.background import BackgroundTasks, FailureLog, Periodic

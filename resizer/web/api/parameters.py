@@ -10,7 +10,7 @@ from aiohttp import web
 
 from resizer.config import CompressSettings
 from resizer.errors import InvalidUrl, OptionError
-from resizer.fetch.addresses import parse_url
+from resizer.fetch.url_parser import parse_url
 from resizer.recipe import BACKGROUND_EXPECTED, Effort, Fit, OutputFormat, Recipe, background_from
 
 #: seconds; longest wait that `Prefer: wait=N` is granted

@@ -1,4 +1,4 @@
-"""What is not permitted is not connected to, by whatever way it is reached."""
+"""No connection reaches an address that is not permitted, and each failure has its error."""
 
 import asyncio
 import errno
@@ -20,14 +20,10 @@ from yarl import URL
 from inward import LOOPBACK_SPELLINGS, NO_ADDRESS, SPECIAL, Canary, Names, edges
 from origin import Answer, Origin
 from resizer.errors import BlockedAddress, ConnectFailure, DnsFailure, ImageError, InvalidUrl, OutOfResources
-from resizer.fetch.addresses import (
-    DNS_THREADS,
-    AddressPolicy,
-    AddressRefused,
-    open_session,
-    parse_url,
-    translate,
-)
+from resizer.fetch.addresses import AddressPolicy, AddressRefused
+from resizer.fetch.resolver import LOOKUPS
+from resizer.fetch.session import open_session, translate
+from resizer.fetch.url_parser import parse_url
 
 PUBLIC_ONLY = AddressPolicy(setting="fetch.allow_networks")
 LOOPBACK = AddressPolicy((ip_network("127.0.0.0/8"),), setting="fetch.allow_networks")
@@ -39,7 +35,7 @@ async def _fault(url: URL | str, policy: AddressPolicy = PUBLIC_ONLY) -> ImageEr
         with pytest.raises((aiohttp.ClientError, OSError)) as caught:
             await session.get(target)
     fault = translate(caught.value, target, policy)
-    assert "(" not in str(fault)  # no repr of Python's
+    assert "(" not in str(fault)  # no Python repr
     return fault
 
 
@@ -60,7 +56,7 @@ async def test_no_spelling_reaches_loopback(canary: Canary, names: Names, scheme
     assert canary.reached == 0
 
 
-async def test_what_is_no_address_reaches_nothing(canary: Canary, names: Names) -> None:
+async def test_invalid_hosts_reach_nothing(canary: Canary, names: Names) -> None:
     for host in NO_ADDRESS:
         try:
             fault = await _fault(f"http://{host}:{canary.port}/canary")
@@ -80,7 +76,7 @@ async def test_ipv6_loopback_is_not_reached() -> None:
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """Host names of the test's, at the outermost edge."""
+    """Resolve host names to addresses of the test."""
     world = Names()
     monkeypatch.setattr(socket, "getaddrinfo", world.getaddrinfo)
     return world
@@ -95,7 +91,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
         ["::ffff:127.0.0.1", "64:ff9b::7f00:1", "fd00::1"],
     ],
 )
-async def test_name_that_leads_inside_is_not_followed(
+async def test_name_of_a_private_address_is_blocked(
     origin: Origin, names: Names, addresses: list[str]
 ) -> None:
     names.add("rebind.example", addresses)
@@ -106,7 +102,7 @@ async def test_name_that_leads_inside_is_not_followed(
 
 
 async def test_no_name_reaches_a_special_range(names: Names) -> None:
-    """Each on its own, so that none is hidden behind another."""
+    """Each separately, so that none is hidden by another."""
     async with open_session(PUBLIC_ONLY) as session:
         for number, network in enumerate(SPECIAL):
             for place, address in enumerate(edges(network)):
@@ -116,8 +112,8 @@ async def test_no_name_reaches_a_special_range(names: Names) -> None:
                 assert isinstance(translate(caught.value, url, PUBLIC_ONLY), BlockedAddress), address
 
 
-async def test_name_that_leads_inside_at_its_second_lookup_is_not_followed(names: Names) -> None:
-    """DNS rebinding. One address of loopback stands for the public ones here."""
+async def test_name_rebound_to_a_private_address_is_blocked(names: Names) -> None:
+    """DNS rebinding at the second lookup. One loopback address represents the public ones."""
     policy = AddressPolicy((ip_network("127.0.0.2/32"),), setting="fetch.allow_networks")
     async with Origin(host="127.0.0.2") as origin, Canary(port=origin.port) as canary:
         name = names.add("rebind.example", ["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1", "::1"])
@@ -147,7 +143,7 @@ async def test_permitted_address_among_refused_ones_is_used(origin: Origin, name
 
 
 async def test_refusal_is_an_os_error_without_the_address() -> None:
-    """Where texts differ, aiohappyeyeballs raises an error of its own instead."""
+    """If the texts differ, aiohappyeyeballs raises its own error instead."""
     assert str(AddressRefused()) == str(AddressRefused())
     assert AddressRefused().errno is None
 
@@ -165,10 +161,10 @@ async def test_unknown_name_is_a_dns_failure(
     assert fault.passing is passing
 
 
-async def test_name_that_is_unknown_for_lack_of_a_descriptor_is_not_called_unknown(
+async def test_failed_lookup_without_a_free_descriptor_is_out_of_resources(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without one the system can read neither its own files nor ask a server."""
+    """Without one the system can neither read its own files nor query a server."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "no answer")
@@ -188,20 +184,20 @@ def _refuse(*_: Any, **__: Any) -> None:
 
 
 def _never_begin(*_: Any, **__: Any) -> None:
-    """As where a thread has a stack, but no memory to run anything."""
+    """Start a thread that has no memory to run in."""
 
 
 @pytest.mark.parametrize("start", [_refuse, _never_begin])
-async def test_lookup_without_a_thread_is_a_fault_of_this_machine_and_keeps_no_place(
+async def test_lookup_without_a_thread_is_out_of_resources_and_releases_its_slot(
     start: Callable[..., None], origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origin.add("a", Answer(body=b"here"))
     url = parse_url("http://localhost:1/")
     async with open_session(LOOPBACK) as session:
         with monkeypatch.context() as lacking:
-            lacking.setattr("resizer.fetch.addresses.THREAD_BEGINS", 0.001)
+            lacking.setattr("resizer.fetch.resolver.THREAD_BEGINS", 0.001)
             lacking.setattr("_thread.start_new_thread", start)
-            for _ in range(DNS_THREADS + 1):
+            for _ in range(LOOKUPS + 1):
                 with pytest.raises(aiohttp.ClientConnectorError) as caught:
                     await session.get(url)
                 assert isinstance(translate(caught.value, url, LOOPBACK), OutOfResources)
@@ -223,8 +219,10 @@ async def test_refused_connection_is_named(unused_tcp_port: int) -> None:
     assert fault.reason == "connection refused"
 
 
-async def test_hanging_lookups_hold_up_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As many as the loop's own executor has threads for, and then some."""
+async def test_hanging_lookups_do_not_delay_file_access(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """More lookups than the default executor has threads."""
     released = threading.Event()
     begun: asyncio.Queue[None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -248,11 +246,12 @@ async def test_hanging_lookups_hold_up_no_file(monkeypatch: pytest.MonkeyPatch, 
             await asyncio.gather(*lookups, return_exceptions=True)
 
 
-#: asks for a name whose lookup hangs, gives up, and ends
+#: resolves a name whose lookup hangs, times out, and exits
 HANGING_LOOKUP = """
 import asyncio, socket, time
 import aiohttp
-from resizer.fetch.addresses import AddressPolicy, open_session
+from resizer.fetch.addresses import AddressPolicy
+from resizer.fetch.session import open_session
 
 async def main():
     socket.getaddrinfo = lambda *_: time.sleep(600)
@@ -267,7 +266,7 @@ asyncio.run(main())
 """
 
 
-def test_lookup_that_hangs_does_not_keep_the_process() -> None:
+def test_hanging_lookup_does_not_delay_the_exit() -> None:
     finished = subprocess.run(
         [sys.executable, "-c", HANGING_LOOKUP], check=True, capture_output=True, text=True, timeout=60
     )
@@ -294,8 +293,8 @@ async def test_cookies_are_not_kept(origin: Origin) -> None:
     assert all("cookie" not in seen.headers for seen in origin.requests)
 
 
-async def test_broken_request_is_not_sent_again_by_itself(origin: Origin) -> None:
-    """As aiohttp does with what is idempotent; tries would be miscounted."""
+async def test_broken_request_is_not_repeated_automatically(origin: Origin) -> None:
+    """aiohttp would repeat an idempotent request, and attempts would be miscounted."""
     fault = await _fault(origin.add("a", Answer.silent()), LOOPBACK)
     assert isinstance(fault, ConnectFailure)
     assert origin.hits["/a"] == 1
