@@ -14,7 +14,7 @@ class FileClaims:
     """
 
     def __init__(self) -> None:
-        #: deletions so far
+        #: how often deletions have begun or ended
         self.deletions = 0
         self._claims: Counter[str] = Counter()
         self._deleting: dict[str, asyncio.Event] = {}
@@ -43,6 +43,7 @@ class FileClaims:
         finally:
             for stem in stems:
                 del self._deleting[stem]
+            self.deletions += bool(stems)
             deleted.set()
 
 
