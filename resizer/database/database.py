@@ -84,9 +84,9 @@ class Database(BatchQueries, ImageQueries):
         """Note that processing of a batch has begun."""
         await self.writer.execute(START_BATCH, (time.time(), batch_id))
 
-    async def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: Outcome) -> asyncio.Future[None]:
         """Record what became of an image; see `Outcomes.record`."""
-        await self.outcomes.record(outcome)
+        return self.outcomes.record(outcome)
 
 
 @asynccontextmanager

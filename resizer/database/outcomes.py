@@ -103,12 +103,12 @@ class Outcomes:
         """Record the outcomes that still wait for others."""
         await self._coalescer.aclose()
 
-    async def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: Outcome) -> asyncio.Future[None]:
         """Record what became of an image; outcomes that arrive together are committed together.
 
         An image that is no longer pending, because it was cancelled, keeps its status.
         """
-        await self._coalescer.submit(outcome)
+        return self._coalescer.submit(outcome)
 
     async def _record_all(self, outcomes: Sequence[Outcome]) -> list[Exception | None]:
         """Record outcomes in one operation; where it fails, each alone. Returns each one's error, if any."""

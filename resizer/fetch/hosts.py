@@ -78,14 +78,19 @@ class HostLimits:
         if not self._in_flight[host]:
             del self._in_flight[host]  # at rest a host takes no memory
         self._forget()
-        self.offer([*self._waiting] if was_full and not self._doubt_is_full else [host])
+        if was_full and not self._doubt_is_full:
+            self.offer_all()
+        else:
+            self.offer([host])
 
     def when_room(self, hosts: Collection[str], callback: Callable[[], object]) -> RoomWait:
-        """Call back once, as soon as one of these hosts has room; the one that waits longest comes first."""
+        """Register a callback for room at one of these hosts; the oldest registration is called first.
+
+        It is called once, by an `offer` that comes after this call.
+        """
         wait = RoomWait(hosts, callback)
         for host in hosts:
             self._waiting.setdefault(host, {})[wait] = None
-        self.offer(hosts)
         return wait
 
     def forget(self, wait: RoomWait) -> None:
@@ -103,6 +108,9 @@ class HostLimits:
                 wait = next(iter(self._waiting[host]))
                 self.forget(wait)
                 wait.callback()
+
+    def offer_all(self) -> None:
+        self.offer([*self._waiting])
 
     @asynccontextmanager
     async def connection(self, host: str) -> AsyncIterator[None]:

@@ -27,6 +27,7 @@ from resizer.support.bounded import Bounded
 from resizer.support.failpoints import Point, reach
 from resizer.support.keyed_lock import KeyedLock
 from resizer.support.log_context import log_request_id
+from resizer.support.shielded import shielded
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ class ImagePipeline:
         pause, longest = RECORD_PAUSE
         while True:
             try:
-                await self._database.record(outcome)
+                # a cancelled worker keeps its claim until the outcome that names the file is on disk
+                await shielded(self._database.record(outcome))
             except (DatabaseFailure, NoSpace) as error:
                 logger.error("cannot record an outcome: %s; retrying in %g s", error, pause)  # noqa: TRY400
                 await asyncio.sleep(pause)
@@ -180,7 +182,7 @@ class LocalEngine:
             self._metrics.compressed(compressed_at - began)
             if made.damaged:
                 logger.warning("stored file %s is damaged; replacing it", made.damaged)
-                await self._storage.delete(made.damaged)
+                await self._delete_damaged(made.damaged, draft)
             await self._put(draft, made.compressed.filename)
             self._metrics.stored(time.perf_counter() - compressed_at, made.compressed.output_bytes)
             return made.compressed
@@ -207,6 +209,13 @@ class LocalEngine:
                 call.add_done_callback(partial(_remove_draft, draft))
             raise
 
+    async def _delete_damaged(self, name: str, draft: Path) -> None:
+        try:
+            await self._storage.delete(name)
+        except BaseException:
+            _unlink(draft)
+            raise
+
     async def _put(self, draft: Path, name: str) -> None:
         """Store the file, also where the image is cancelled at this moment, so that its name is known."""
         putting = asyncio.create_task(self._storage.put(draft, name))
@@ -228,6 +237,10 @@ def _internal(batch_id: int, seq: int, error: Exception) -> Outcome:
 def _remove_draft(draft: Path, call: asyncio.Future[CompressResult]) -> None:
     if not call.cancelled():
         call.exception()  # nothing else asks for it
+    _unlink(draft)
+
+
+def _unlink(draft: Path) -> None:
     try:
         draft.unlink(missing_ok=True)
     except OSError as error:

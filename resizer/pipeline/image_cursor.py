@@ -35,6 +35,8 @@ class ImageCursor:
         self.in_flight: set[int] = set()
         self._database = database
         self._hosts = hosts
+        #: the batch is to be rewound once more when no image is in flight
+        self.read_again = False
         self._revalidate = revalidate
         self._rewinds = 0
         self._begin()
@@ -52,8 +54,13 @@ class ImageCursor:
         self._due: set[str] = set()
 
     def rewind(self) -> None:
-        """Read the batch from its beginning once more: images were set back to pending."""
+        """Read the batch from its beginning once more: images were set back to pending.
+
+        An image in flight may be one of them, if its outcome was recorded just before: `read_again` asks for
+        another reading when none is in flight.
+        """
         self._rewinds += 1
+        self.read_again = bool(self.in_flight)
         self._begin()
 
     @property
@@ -71,9 +78,14 @@ class ImageCursor:
 
         Raises `DatabaseFailure`; it can be called again, and no image is lost.
         """
-        batch = self.batch or await self._open()
-        while batch is not None and not self.closed.done():
+        while not self.closed.done():
             rewinds = self._rewinds
+            batch = self.batch or await self._open()
+            if rewinds != self._rewinds:
+                continue
+            if batch is None:
+                self._at_end = True
+                return None
             await self._read_separate(batch)
             taken = self._take_held()
             if taken is not None:
@@ -94,7 +106,6 @@ class ImageCursor:
         """Read the batch and note that it has begun; None where nothing is left to do."""
         batch = await self._database.batch_by_id(self.batch_id)
         if batch is None or batch.done:
-            self._at_end = True
             return None
         if batch.status is BatchStatus.PENDING:
             await self._database.start(self.batch_id)
@@ -132,7 +143,7 @@ class ImageCursor:
         return True
 
     async def _read_on(self, batch: Batch) -> None:
-        rewinds = self._rewinds
+        rewinds, in_flight = self._rewinds, {*self.in_flight}  # images that end during the read were pending
         rows = await self._database.waiting(
             self.batch_id, batch.recipe, after=self._last, limit=PAGE, without_hosts=self._separate
         )
@@ -141,7 +152,7 @@ class ImageCursor:
             return
         for host, task in known:
             self._last = task.seq
-            if task.seq not in self.in_flight:
+            if task.seq not in in_flight:
                 self._held.setdefault(host, deque()).append(task)
         self._at_end = len(rows) < PAGE
         for host, held in self._held.items():
@@ -149,7 +160,7 @@ class ImageCursor:
                 self._separate.setdefault(host, self._last)
 
     async def _read_separate(self, batch: Batch) -> None:
-        rewinds = self._rewinds
+        rewinds, in_flight = self._rewinds, {*self.in_flight}
         for host in [*self._due]:
             after = self._separate[host]
             assert after is not None  # noqa: S101 - else it would not be due
@@ -161,7 +172,7 @@ class ImageCursor:
                 return
             self._separate[host] = rows[-1][1].seq if len(rows) == PAGE else None
             self._due.discard(host)
-            held = deque(task for _, task in known if task.seq not in self.in_flight)
+            held = deque(task for _, task in known if task.seq not in in_flight)
             if held:
                 self._held[host] = held
             elif len(rows) == PAGE:

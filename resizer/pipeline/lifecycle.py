@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from resizer.database import Database
 from resizer.errors import (
@@ -34,6 +34,8 @@ RESUME_PAGE = 500
 PATIENCE = 10.0
 #: seconds until cancelling is tried again where the database cannot be written
 CANCEL_PAUSE = 2.0
+
+T = TypeVar("T")
 
 
 class Lifecycle:
@@ -185,19 +187,20 @@ class Lifecycle:
     async def _cancel_images(self, batch: Batch) -> None:
         self._scheduler.end(batch.id)
         cancelled = 0
-        while some := await self._cancel_some(batch):
+        while some := await self._retried(batch, self._database.outcomes.cancel_some):
             cancelled += some
             self._metrics.image_done(ImageStatus.CANCELLED, some)
         logger.info("request %s: cancelled %s images", batch.request_id, cancelled)
-        after = await self._database.batch_by_id(batch.id)
+        after = await self._retried(batch, self._database.batch_by_id)
         if after is not None and not after.done and not after.cancelling:
             # a retry in between set images back to pending
             self._scheduler.begin(batch.id)
 
-    async def _cancel_some(self, batch: Batch) -> int:
+    async def _retried(self, batch: Batch, call: Callable[[int], Awaitable[T]]) -> T:
+        """Call the database with the batch's id; wait where it cannot answer."""
         while True:
             try:
-                return await self._database.outcomes.cancel_some(batch.id)
+                return await call(batch.id)
             except (DatabaseFailure, NoSpace) as error:
                 logger.warning(
                     "cannot cancel request %s: %s; retrying in %g s", batch.request_id, error, CANCEL_PAUSE

@@ -171,11 +171,12 @@ class Scheduler:
         if cursor.exhausted:
             self._exhausted.add(cursor)
             self._leave(cursor)
-            # it may have been woken for room that it does not take
-            self._hosts.offer(cursor.busy_hosts)
+            # room wakes one cursor at a time, which passes on what it leaves
+            self._hosts.offer_all()
             return
-        requeue = partial(self._requeue, cursor)
-        self._stalled[cursor] = self._hosts.when_room(cursor.busy_hosts, requeue)
+        hosts = cursor.busy_hosts
+        self._stalled[cursor] = self._hosts.when_room(hosts, partial(self._requeue, cursor))
+        self._hosts.offer(hosts)  # a pause may have ended since it looked
 
     def _requeue(self, cursor: ImageCursor) -> None:
         """Put back a cursor that was set aside."""
@@ -188,6 +189,10 @@ class Scheduler:
     def _leave(self, cursor: ImageCursor) -> None:
         """Forget a batch that has no image left to hand out and none in flight."""
         if cursor not in self._exhausted or cursor.in_flight:
+            return
+        if cursor.read_again and not cursor.closed.done():
+            cursor.rewind()
+            self._requeue(cursor)
             return
         self._exhausted.discard(cursor)
         self._open.discard(cursor)

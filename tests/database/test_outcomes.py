@@ -167,7 +167,7 @@ async def test_outcomes_wait_for_those_in_flight_and_share_an_operation(
     async with opened_database(tmp_path / "resizer.db", events=events, in_flight=in_flight) as database:
         batch = await published(database, ENOUGH + 1)
         in_flight.images = 2 * ENOUGH
-        waiting = [asyncio.create_task(database.record(done(batch.id, seq))) for seq in range(ENOUGH - 1)]
+        waiting = [asyncio.ensure_future(database.record(done(batch.id, seq))) for seq in range(ENOUGH - 1)]
         await database.start(batch.id)
         assert not any(task.done() for task in waiting)
         await database.record(done(batch.id, ENOUGH - 1))

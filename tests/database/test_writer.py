@@ -52,7 +52,7 @@ async def test_operation_that_fails_by_itself_is_undone(database: Database) -> N
 
 async def test_cancelled_caller_does_not_stop_the_writer(database: Database) -> None:
     batch = await published(database, 2)
-    task = asyncio.create_task(database.record(done(batch.id, 0)))
+    task = asyncio.ensure_future(database.record(done(batch.id, 0)))
     await asyncio.sleep(0)
     task.cancel()
     await database.record(done(batch.id, 1))

@@ -125,10 +125,13 @@ async def test_room_among_hosts_in_doubt_is_offered_to_those_that_wait_for_any_o
     assert called == ["new"]
 
 
-async def test_host_that_has_room_is_offered_at_once() -> None:
-    called: list[str] = []
-    proven("h").when_room(["h"], lambda: called.append("at once"))
-    assert called == ["at once"]
+async def test_nobody_is_called_while_it_registers() -> None:
+    """The caller has yet to note what it waits for."""
+    hosts, called = proven("h"), list[str]()
+    hosts.when_room(["h"], lambda: called.append("h"))
+    assert called == []
+    hosts.offer(["h"])
+    assert called == ["h"]
 
 
 async def test_host_that_asked_for_a_pause_has_no_room_until_its_end() -> None:

@@ -1,10 +1,12 @@
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from outcomes import MakeBatch, done
+from outcomes import MakeBatch, done, failed
 from resizer.database import Database
 from resizer.fetch.hosts import HostLimits
+from resizer.models import Batch, Task
 from resizer.pipeline.image_cursor import MOST_HELD, PAGE, ImageCursor
 from resizer.support.host_key import HostKey
 
@@ -126,3 +128,44 @@ async def test_images_put_back_come_again(database: Database, batch_of: MakeBatc
         hosts.leave(host, answered=False)
 
     assert sorted(await seqs_of(cursor, end)) == list(range(batch.images))
+
+
+async def test_image_that_ends_while_a_page_is_read_is_not_handed_out_again(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a rewind it still looked pending when the page was read."""
+    batch = await batch_of(["a", "b"])
+    cursor = ImageCursor(database, proven("a", "b"), batch.id)
+    first = await cursor.take()
+    assert first is not None
+    waiting = database.waiting
+
+    async def ends_in_between(*args: Any, **options: Any) -> list[tuple[str, Task]]:
+        rows = await waiting(*args, **options)
+        await database.record(done(batch.id, first[1].seq))
+        cursor.in_flight.discard(first[1].seq)
+        return rows
+
+    monkeypatch.setattr(database, "waiting", ends_in_between)
+    cursor.rewind()
+    taken = [each[1].seq for each in [await cursor.take(), await cursor.take()] if each]
+    assert taken == [1]
+
+
+async def test_batch_set_back_while_it_is_found_done_is_read_all_the_same(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = await batch_of(["a"])
+    await database.record(failed(batch.id, 0))
+    cursor = ImageCursor(database, proven("a"), batch.id)
+    read = database.batch_by_id
+
+    async def set_back_in_between(batch_id: int) -> Batch | None:
+        found = await read(batch_id)
+        if found is not None and found.done:
+            await database.outcomes.reopen(batch_id)
+            cursor.rewind()
+        return found
+
+    monkeypatch.setattr(database, "batch_by_id", set_back_in_between)
+    assert await cursor.take() is not None

@@ -20,7 +20,7 @@ from resizer.compress.memory import memory_limit
 from resizer.compress.pool import CompressPool
 from resizer.config import CompressSettings, FetchSettings, QueueSettings
 from resizer.engine.base import Engine, NoProgress
-from resizer.errors import ErrorCode
+from resizer.errors import ErrorCode, StorageFailure
 from resizer.fetch.fetcher import Fetcher
 from resizer.fetch.hosts import HostLimits
 from resizer.metrics import Metrics
@@ -207,4 +207,21 @@ async def test_closing_the_pool_cancels_an_image_and_leaves_no_draft(
     await house.pool.aclose()
     with pytest.raises(asyncio.CancelledError):
         await image
+    assert house.is_tidy()
+
+
+async def test_a_damaged_file_that_cannot_be_deleted_leaves_no_draft(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = await house.engine.run(house.task(), NoProgress())
+    assert done.compressed is not None
+    (house.folder / done.compressed.filename).write_bytes(b"\xff\xd8\xff damaged")
+
+    async def refused(_: LocalStorage, name: str) -> None:
+        raise StorageFailure(f"{name} may not be deleted")
+
+    monkeypatch.setattr(LocalStorage, "delete", refused)
+    outcome = await house.engine.run(house.task(), NoProgress())
+    assert outcome.fault is not None
+    assert outcome.fault.code is ErrorCode.STORAGE
     assert house.is_tidy()

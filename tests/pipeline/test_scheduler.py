@@ -1,108 +1,18 @@
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from outcomes import MakeBatch, done, failed
-from resizer.config import QueueSettings
+from outcomes import MakeBatch
 from resizer.database import Database
-from resizer.engine.base import Progress
 from resizer.errors import DatabaseFailure
-from resizer.events import Events, RequestFinished
-from resizer.fetch.hosts import HostLimits
-from resizer.metrics import Metrics
+from resizer.events import Events
 from resizer.models import BatchStatus, ImageStatus, Outcome, Task
-from resizer.pipeline.image import ImagePipeline
 from resizer.pipeline.image_cursor import ImageCursor
-from resizer.pipeline.scheduler import Scheduler
-from resizer.pipeline.shared_tasks import SharedTasks
 from resizer.storage.claims import FileClaims
-from resizer.support.in_flight import InFlight
-
-
-class Bench:
-    """An engine whose images are through when the test says so."""
-
-    def __init__(self) -> None:
-        self.begun: list[Task] = []
-        #: hosts whose images wait
-        self.gates: dict[str, asyncio.Event] = {}
-        #: places in a batch at which the engine itself is at fault
-        self.faults: set[int] = set()
-        #: places in a batch of images that fail
-        self.failing: set[int] = set()
-        #: what is raised where it is at fault
-        self.fault: Exception = RuntimeError("a fault of ours")
-        #: cleared while it has all that it can compress
-        self.has_room = asyncio.Event()
-        self.has_room.set()
-        self.workers = 0
-        #: where it is set, images are fetched at once and wait for it
-        self.compressing: asyncio.Event | None = None
-        self._changed = asyncio.Condition()
-
-    async def room(self) -> None:
-        await self.has_room.wait()
-
-    async def run(self, task: Task, progress: Progress) -> Outcome:
-        async with self._changed:
-            self.begun.append(task)
-            self._changed.notify_all()
-        gate = self.gates.get(task.url.split("/")[2])
-        if self.compressing is not None:
-            progress.fetched()
-            await self.compressing.wait()
-        if gate is not None:
-            await gate.wait()
-        if task.seq in self.faults:
-            raise self.fault
-        if task.seq in self.failing:
-            return failed(task.batch_id, task.seq)
-        return done(task.batch_id, task.seq)
-
-    async def check(self) -> None:
-        """Nothing is ever wrong with it."""
-
-    async def until(self, count: int) -> None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: len(self.begun) >= count)
-
-
-class Ends:
-    """Batches that have ended, to be waited for."""
-
-    def __init__(self, events: Events) -> None:
-        self.order: list[int] = []
-        self._more = asyncio.Event()
-        events.subscribe(RequestFinished, self._ended)
-
-    def _ended(self, event: RequestFinished) -> None:
-        self.order.append(event.batch.id)
-        self._more.set()
-
-    async def until(self, count: int) -> None:
-        while len(self.order) < count:
-            self._more.clear()
-            await self._more.wait()
-
-
-@asynccontextmanager
-async def scheduling(
-    database: Database, bench: Bench, *, workers: int = 4, grace: float = 5, per_host: int = 2
-) -> AsyncIterator[Scheduler]:
-    """Schedule as the service does."""
-    settings = QueueSettings(workers=workers, shutdown_grace=grace)
-    bench.workers = settings.fetchers
-    hosts = HostLimits(per_host=per_host, most_in_doubt=settings.fetchers - workers)
-    async with SharedTasks(bench, FileClaims(), Events(), Metrics()) as shared:
-        images = ImagePipeline(database, shared, hosts, metrics=Metrics())
-        async with Scheduler(
-            database, bench, images, hosts, settings, in_flight=InFlight(), revalidate=True
-        ) as scheduler:
-            yield scheduler
+from scheduling import PATIENCE, Bench, Ends, scheduling
 
 
 async def test_small_batch_is_not_stuck_behind_a_large_one(
@@ -377,6 +287,95 @@ async def test_images_set_back_are_begun_though_their_batch_waits_for_another_ho
         bench.gates["hangs"].set()
         await ends.until(1)
     assert len(bench.begun) == 7
+
+
+async def test_room_that_grows_is_used_by_many_small_batches(
+    database: Database, events: Events, batch_of: MakeBatch
+) -> None:
+    """A host that has answered takes more images, though the first ones left only two places."""
+    bench, ends = Bench(), Ends(events)
+    first = bench.gates["h"] = asyncio.Event()
+    batches = [await batch_of([f"h/{number}"]) for number in range(20)]
+    async with scheduling(database, bench, per_host=8) as at_work:
+        for batch in batches:
+            at_work.begin(batch.id)
+        async with asyncio.timeout(PATIENCE):
+            while len(at_work._stalled) < 18:  # noqa: ASYNC110, SLF001 - no event tells of it
+                await asyncio.sleep(0.001)
+        rest = bench.gates["h"] = asyncio.Event()
+        first.set()
+        async with asyncio.timeout(PATIENCE):
+            await bench.until(2 + 8)
+        rest.set()
+        await ends.until(20)
+
+
+async def test_an_image_set_back_before_its_worker_is_done_is_processed_again(
+    database: Database, events: Events, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its outcome is on disk, and a retry has set it back, while it still counts as in flight."""
+    bench, ends = Bench(), Ends(events)
+    bench.gates["slow"] = asyncio.Event()
+    bench.failing.add(0)
+    batch = await batch_of(["fine", "slow"])
+    recorded, go_on = asyncio.Event(), asyncio.Event()
+    record = database.record
+
+    async def late(outcome: Outcome) -> None:
+        await record(outcome)
+        if outcome.fault is not None:
+            recorded.set()
+            await go_on.wait()
+
+    monkeypatch.setattr(database, "record", late)
+    async with scheduling(database, bench) as at_work:
+        at_work.begin(batch.id)
+        await recorded.wait()
+        bench.failing.clear()
+        await database.outcomes.reopen(batch.id)
+        at_work.begin(batch.id)
+        await database.start(batch.id)  # gives the workers a turn of the loop
+        bench.gates["slow"].set()
+        go_on.set()
+        async with asyncio.timeout(PATIENCE):
+            await ends.until(1)
+    assert [task.seq for task in bench.begun].count(0) == 2
+
+
+async def test_a_file_stays_claimed_until_its_outcome_is_on_disk_though_the_worker_is_cancelled(
+    database: Database, batch_of: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, claims = Bench(), FileClaims()
+    bench.claimed = "stem"
+    batch = await batch_of(["h"])
+    recording, go_on = asyncio.Event(), asyncio.Event()
+    record = database.record
+
+    async def slow(outcome: Outcome) -> None:
+        recording.set()
+        await go_on.wait()
+        await record(outcome)
+
+    monkeypatch.setattr(database, "record", slow)
+
+    async def stopped() -> None:
+        async with scheduling(database, bench, grace=0, claims=claims) as at_work:
+            at_work.begin(batch.id)
+            await recording.wait()
+
+    stopping = asyncio.create_task(stopped())
+    await recording.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    with claims.deleting(["stem.jpg"]) as free:
+        assert free == []
+    go_on.set()
+    await stopping
+    with claims.deleting(["stem.jpg"]) as free:
+        assert free == ["stem.jpg"]
+    ended = await database.batch_by_id(batch.id)
+    assert ended is not None
+    assert ended.completed == 1
 
 
 async def test_database_that_fails_now_and_then_strands_no_batch(
