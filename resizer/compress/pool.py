@@ -1,4 +1,4 @@
-"""Run functions in child processes, any of which may die or hang at any time.
+"""Run functions in child processes that may die or hang at any time.
 
 Each child has a slot with an executor of its own, so that the end of a child affects only the jobs in its
 slot, and its heartbeat names the job to blame. A slot holds two bundles of jobs: one that runs, and one that
@@ -39,7 +39,7 @@ START_PAUSE = 1.0  # seconds before another attempt to start a child
 
 
 class CompressPool:
-    """`settings.processes` children, each of which is replaced when it dies or hangs.
+    """`settings.processes` children; one that dies or hangs is replaced.
 
     `memory_limit` is the address space of one child in bytes; None is no limit. Jobs that wait are sent in
     bundles that take about `bundle_seconds`; 0 sends each one alone.

@@ -121,7 +121,7 @@ class Layout:
 
 
 def is_raw(data: bytes) -> bool:
-    """Say whether the first page is a raw camera file, of which only a thumbnail can be read."""
+    """Return whether the first page is a raw camera file, whose thumbnail alone can be read."""
     tags = directory(data)
     reduced = tags.get(NEW_SUBFILE_TYPE, (0,))[0] & 1 and SUB_DIRECTORIES in tags
     return bool(DNG_VERSION in tags or tags.get(PHOTOMETRIC, (0,))[0] in RAW_PHOTOMETRICS or reduced)

@@ -1,4 +1,4 @@
-"""Let all who want one URL at the same time share one download."""
+"""Share one download among concurrent images of the same URL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -10,20 +10,20 @@ from resizer.support.shielded import shielded
 
 
 class _Download:
-    """A download under way or done, and those who read its file besides whoever began it."""
+    """A download, and the readers of its file besides the one that began it."""
 
     def __init__(self) -> None:
-        #: None where whoever began it was cancelled
+        #: None where the one that began it was cancelled
         self.fetched: asyncio.Future[Fetched | None] = asyncio.get_running_loop().create_future()
         self.readers = 0
-        #: a reader was cancelled, whose child may read on after all others have left
+        #: a reader was cancelled; its child may still read the file
         self.left_early = False
         self.unread = asyncio.Event()
         self.unread.set()
 
     @contextmanager
     def read(self) -> Iterator[None]:
-        """Keep the file for so long."""
+        """Keep the file within the block."""
         self.readers += 1
         self.unread.clear()
         try:
@@ -38,7 +38,7 @@ class _Download:
 
 
 class Downloads:
-    """The fetcher, but for images of which the file is there or about to be: those share it."""
+    """Fetches as the fetcher does; concurrent callers for a URL share one file."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
@@ -46,7 +46,7 @@ class Downloads:
 
     @asynccontextmanager
     async def fetch(self, url: str) -> AsyncIterator[Fetched]:
-        """Download what the URL gives to a file that must not be changed. Raises `ImageError`."""
+        """Download to a file, which must not be changed. Raises `ImageError`."""
         while (download := self._downloads.get(url)) is not None:
             with download.read():
                 fetched = await asyncio.shield(download.fetched)
@@ -56,7 +56,7 @@ class Downloads:
         download = self._downloads[url] = _Download()
         try:
             async with self._fetcher.fetch_if_changed(url, None) as whole:
-                assert isinstance(whole, Fetched)  # noqa: S101 - it was asked for without a condition
+                assert isinstance(whole, Fetched)  # noqa: S101 - the request had no condition
                 download.fetched.set_result(whole)
                 try:
                     yield whole
@@ -65,11 +65,11 @@ class Downloads:
                     if download.readers:
                         await shielded(download.unread.wait())
                     if download.left_early:
-                        whole.path.unlink(missing_ok=True)  # or it would be written over
+                        whole.path.unlink(missing_ok=True)  # or another download would overwrite it
         except ImageError as error:
             if not download.fetched.done():
                 download.fetched.set_exception(error)
-                download.fetched.exception()  # perhaps nobody else asks for it
+                download.fetched.exception()  # marks it as retrieved
             raise
         finally:
             if not download.fetched.done():

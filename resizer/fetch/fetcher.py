@@ -33,7 +33,7 @@ from resizer.fetch.hosts import HostLimits
 from resizer.fetch.session import open_session, translate
 from resizer.fetch.spool import PIECE, Place, Room, write_spool
 from resizer.fetch.url_parser import parse_url, redact
-from resizer.fetch.validators import conditions, learnt
+from resizer.fetch.validators import conditions, origin_info
 from resizer.models import OriginInfo
 from resizer.support.host_key import HostKey
 from resizer.support.log_throttle import LogThrottle
@@ -86,7 +86,7 @@ class Fetcher:
         self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
         self._hosts = hosts
         self._room = Room(spool)
-        self._worth_a_line = LogThrottle()
+        self._may_log = LogThrottle()
         self._backoff = backoff
 
     async def __aenter__(self) -> Self:
@@ -144,7 +144,7 @@ class Fetcher:
             except OutOfResources as error:
                 if loop.time() + SHORTAGE_PAUSE > until:
                     raise
-                if self._worth_a_line():
+                if self._may_log():
                     logger.warning("images wait until there is room: %s", error.reason)
             await asyncio.sleep(SHORTAGE_PAUSE)
 
@@ -235,7 +235,7 @@ class Fetcher:
                 if response.status in REDIRECTS and "Location" in response.headers:
                     return _redirected(url, response.headers["Location"])
                 if response.status == HTTPStatus.NOT_MODIFIED and asked:
-                    return None, learnt(response.headers, asked.digest, before=asked)
+                    return None, origin_info(response.headers, asked.digest, before=asked)
                 if not 200 <= response.status <= 299 or _is_a_part(response):  # noqa: PLR2004
                     raise self._status_error(url, response)
                 return await self._keep(response, place)
@@ -257,7 +257,7 @@ class Fetcher:
                 if size > limit:
                     raise TooLarge(limit)
                 await spool.add(chunk)
-        return size, learnt(response.headers, spool.digest)
+        return size, origin_info(response.headers, spool.digest)
 
     def _status_error(self, url: URL, response: aiohttp.ClientResponse) -> HttpStatusError:
         asked = seconds_to_wait(response.headers.get("Retry-After", ""))

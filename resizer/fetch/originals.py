@@ -1,4 +1,4 @@
-"""Fetch an image as its host gives it now, to be shown beside what was made of it."""
+"""Fetch an image from its host, to show it beside the compressed one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,25 +9,25 @@ from typing import BinaryIO
 from resizer.containers.formats import HEAD, sniff
 from resizer.fetch.fetcher import Fetcher
 
-#: half of the connections that one host is given as shipped: the engine has the others
+#: half of the default of fetch.per_host, which leaves the rest to the engine
 AT_ONCE = 4
-#: files that are fetched or being sent, so that slow readers fill no disk
+#: files that are fetched or being sent, so that slow clients do not fill the disk
 KEPT = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Original:
-    """The bytes of an image; only its head was looked at, the rest may be damaged."""
+    """The bytes of an image, of which only the head was checked."""
 
     file: BinaryIO
     #: bytes
     size: int
-    #: by the content, whatever the host says
+    #: by the content, not by the host's header
     content_type: str
 
 
 class Originals:
-    """Fetches so many images at once, each once; the fetcher is opened and closed by its owner."""
+    """Fetches at most `at_once` images concurrently, each in one attempt."""
 
     def __init__(self, fetcher: Fetcher, *, at_once: int = AT_ONCE) -> None:
         self._fetcher = fetcher
@@ -36,13 +36,13 @@ class Originals:
 
     @asynccontextmanager
     async def fetch(self, url: str) -> AsyncIterator[Original]:
-        """Wait for a place, then download what the URL gives; it is gone on leaving. Raises `ImageError`."""
+        """Download the URL to a file that lasts as long as the block. Raises `ImageError`."""
         async with self._kept, AsyncExitStack() as stack:
-            # what is sent has no name any more: a client that takes its time holds no room of the spool
+            # unlinked while it is sent, so that a slow client takes no room of the spool
             async with self._places, self._fetcher.fetch(url, retries=0) as fetched:
-                # not in a thread: one that outlives a cancelled wait would leave it open
+                # not in a thread: after a cancellation it would stay open
                 file = stack.enter_context(fetched.path.open("rb"))
-                # it would be written over
+                # another download would overwrite it
                 fetched.path.unlink()
             head = await asyncio.to_thread(file.read, HEAD)
             kind = sniff(head)

@@ -1,4 +1,4 @@
-"""Keep downloads as files in a folder, within a bound."""
+"""Write downloads to files in a folder, within a budget of bytes."""
 
 import asyncio
 import itertools
@@ -15,31 +15,31 @@ from resizer.errors import ImageError, OutOfResources, StorageFailure, disk_faul
 from resizer.naming import DIGEST_SIZE
 from resizer.support.shielded import shielded
 
-PIECE = 256 * 1024  # bytes that a connection may have received and not yet handed on
-#: bytes in the spool beyond which no download is begun: they wait for a child, more would only wait longer
+PIECE = 256 * 1024  # bytes that a connection buffers
+#: bytes in the spool from which on no download begins: more images would only wait longer for a child
 ENOUGH = 256 * 2**20
-# A file that is written over takes 0.1 ms for a photo of 400 kB, a new one, whose memory must be found, 0.5
-KEPT = 16  # files kept to be written over, while others are in use
+# Overwriting a file takes 0.1 ms for a photo of 400 kB, a new file 0.5 ms: the kernel has to find its memory
+KEPT = 16  # files kept for overwriting while others are in use
 KEPT_SIZE = 2**20  # bytes of the largest of them; few photos of a shop are larger
-# What goes to the system's memory is written at once: that takes less than a trip to a thread. Where the disk
-# holds it up, as it does who has written much more than it can take, threads wait in the loop's place.
-SLOW_WRITE = 0.1  # seconds for a piece; less is also what another process takes of a busy machine
-STAND_BACK = 10.0  # seconds for which threads write after a slow one
+# Writing to the page cache takes less time than a trip to a thread. Once the disk slows writes down, threads
+# wait for it instead of the event loop.
+SLOW_WRITE = 0.1  # seconds for a piece; other processes on a busy machine cause shorter delays
+STAND_BACK = 10.0  # seconds for which threads write after a slow write
 
 
 class Place:
-    """Where one download is kept, and how many bytes of it are there."""
+    """The file of one download, and its size so far."""
 
     def __init__(self, room: "Room") -> None:
         self.room = room
         self.size = 0
-        #: bytes that the file may have of an earlier download
+        #: bytes that an earlier download may have left in the file
         self.stale = 0
         self._path: Path | None = None
 
     @property
     def has_file(self) -> bool:
-        """Whether one was taken; for an answer of 304 none is."""
+        """Whether a file was taken; a response of 304 needs none."""
         return self._path is not None
 
     @property
@@ -56,13 +56,13 @@ class Place:
         self.room.used += size
 
     def clear(self) -> None:
-        """Begin anew, or be left."""
+        """Empty it, before another attempt or at the end."""
         self.stale = max(self.stale, self.size)
         self.add(-self.size)
 
 
 class Room:
-    """A folder for downloads; who would begin one waits while there is enough in it."""
+    """A folder for downloads; new ones wait while it holds `enough` bytes."""
 
     def __init__(self, folder: Path, *, enough: int = ENOUGH) -> None:
         self.folder = folder
@@ -73,21 +73,21 @@ class Room:
         self._places = 0
         self._name = uuid4().hex
         self._numbers = itertools.count(1)
-        #: files to be written over, and their bytes
+        #: files for overwriting, and their bytes
         self._kept: list[tuple[Path, int]] = []
-        #: by the system's clock
+        #: by time.monotonic()
         self._slow_until = 0.0
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
-        """Wait for room; the file of the place, where one was made, is gone or another's on leaving."""
+        """Wait for room, then give a file; after the block it is removed or another download's."""
         while self.used >= self._enough:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
                 await turn
             except asyncio.CancelledError:
-                self._let_in()  # it may have been this one's turn
+                self._let_in()  # the turn may have been this one's
                 raise
         place = Place(self)
         self._places += 1
@@ -102,35 +102,35 @@ class Room:
             self._leave(place, whole=whole)
 
     def file(self) -> tuple[Path, int]:
-        """Return a file that is nobody's, which may have to be made, and how many bytes it may have."""
+        """Return the path of a free file, which need not exist, and the bytes that it may hold."""
         if self._kept:
             return self._kept.pop()
         return self.folder / f"{self._name}-{next(self._numbers)}.image", 0
 
     @property
     def disk_is_slow(self) -> bool:
-        """Whether what is written may have to wait for the disk."""
+        """Whether a write may have to wait for the disk."""
         return time.monotonic() < self._slow_until
 
     def took(self, seconds: float) -> None:
-        """Note how long a piece took to be written."""
+        """Note the time of a write."""
         if seconds > SLOW_WRITE:
             self._slow_until = time.monotonic() + STAND_BACK
 
     def _leave(self, place: Place, *, whole: bool) -> None:
-        """Keep the file while others are in use; who was cancelled may have a child that reads it still."""
+        """Keep the file while others are in use; not after a cancellation, since a child may still read it."""
         if place.has_file:
             if whole and place.stale <= KEPT_SIZE and len(self._kept) < KEPT:
                 self._kept.append((place.path, place.stale))
             else:
                 place.path.unlink(missing_ok=True)
-        # not awaited, so that a cancellation cannot come between
+        # without await, so that no cancellation interrupts it
         while self._kept and not self._places:
             path, _ = self._kept.pop()
             path.unlink(missing_ok=True)
 
     def _let_in(self) -> None:
-        """Let one in for each that leaves, so that not all who wait begin at once."""
+        """Admit one waiting download for each that ends, so that not all begin at once."""
         while self._waiting and self.used < self._enough:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -139,7 +139,7 @@ class Room:
 
 
 class Spool:
-    """A file that is being written; it holds nothing back."""
+    """Writes to a file without a buffer."""
 
     def __init__(self, file: int, place: Place) -> None:
         self._file = file
@@ -148,7 +148,7 @@ class Spool:
 
     @property
     def digest(self) -> str:
-        """Of what was written, in hexadecimal digits."""
+        """Hash of the bytes written, in hexadecimal digits."""
         return self._hash.hexdigest()[: 2 * DIGEST_SIZE]
 
     async def add(self, chunk: bytes) -> None:
@@ -156,7 +156,7 @@ class Spool:
         self._place.add(len(chunk))
         try:
             if self._place.room.disk_is_slow:
-                # to its end: what it writes to must not be closed meanwhile
+                # the file must not be closed before the thread has ended
                 await shielded(asyncio.to_thread(self._write, chunk))
             else:
                 self._write(chunk)
@@ -164,7 +164,7 @@ class Spool:
             raise _failure(error, self._place) from error
 
     def end(self) -> None:
-        """Cut off what is left of an earlier download in the same file. Raises `StorageFailure`."""
+        """Truncate what an earlier download left in the file. Raises `StorageFailure`."""
         if self._place.stale > self._place.size:
             try:
                 os.ftruncate(self._file, self._place.size)
@@ -183,14 +183,14 @@ class Spool:
 
 @asynccontextmanager
 async def write_spool(place: Place) -> AsyncIterator[Spool]:
-    """Open a new or emptied file in the place; on leaving it is whole.
+    """Open the file for a download; after the block it is complete.
 
     Raises `StorageFailure`, `OutOfResources`.
     """
     place.take_file()
     place.clear()
     try:
-        # not in a thread: one that outlives a cancelled wait would create the file after its removal
+        # not in a thread: after a cancellation it could create the file once it was removed
         file = os.open(place.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise _failure(error, place) from error

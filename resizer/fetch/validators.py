@@ -1,4 +1,4 @@
-"""What an origin tells of an image, to ask it later whether that has changed (RFC 9110, 8.8 and 13.1)."""
+"""Read and send the validators of conditional requests (RFC 9110, 8.8 and 13.1)."""
 
 import re
 import time
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from resizer.models import OriginInfo
 
-#: an entity tag; longer ones than this are none that could be kept
+#: an entity tag; longer ones are not stored
 ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\xff]{0,1000}"')
 #: a change within the same second leaves the date as it is
 RESOLUTION = timedelta(seconds=1)
@@ -25,8 +25,8 @@ def conditions(source: OriginInfo) -> dict[str, str]:
     return headers
 
 
-def learnt(headers: Mapping[str, str], digest: str, *, before: OriginInfo | None = None) -> OriginInfo:
-    """Return what the headers of an answer tell of a body; what a 304 leaves out is as it was `before`."""
+def origin_info(headers: Mapping[str, str], digest: str, *, before: OriginInfo | None = None) -> OriginInfo:
+    """Return what a response reports of its image; what a 304 omits is as it was `before`."""
     etag, modified = _etag(headers), _last_modified(headers)
     if before is not None and not (etag or modified):
         etag, modified = before.etag, before.last_modified

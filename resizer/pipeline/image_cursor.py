@@ -19,8 +19,8 @@ KEPT = 4
 class ImageCursor:
     """Hands out each pending image of a batch once, in the order of the CSV as far as hosts allow.
 
-    Images whose host is busy are held. A host of which many are held is read separately from then on, from
-    where it was left, so that thousands of images of dead hosts neither fill the memory nor hide others.
+    Images whose host is busy are held. A host with many held images is read separately from then on, so that
+    thousands of images of dead hosts neither fill the memory nor hide others.
     """
 
     def __init__(

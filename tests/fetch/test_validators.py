@@ -2,7 +2,7 @@
 
 import pytest
 
-from resizer.fetch.validators import conditions, learnt
+from resizer.fetch.validators import conditions, origin_info
 
 DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 LATER = "Wed, 21 Oct 2015 07:28:01 GMT"
@@ -23,7 +23,7 @@ LATER = "Wed, 21 Oct 2015 07:28:01 GMT"
     ],
 )
 def test_only_an_entity_tag_is_kept(text: str, kept: str | None) -> None:
-    assert learnt({"ETag": text}, "d").etag == kept
+    assert origin_info({"ETag": text}, "d").etag == kept
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def test_only_an_entity_tag_is_kept(text: str, kept: str | None) -> None:
     ],
 )
 def test_a_date_is_kept_where_it_cannot_hide_a_change(modified: str, date: str, kept: str | None) -> None:
-    assert learnt({"Last-Modified": modified, "Date": date}, "d").last_modified == kept
+    assert origin_info({"Last-Modified": modified, "Date": date}, "d").last_modified == kept
 
 
 def test_a_304_that_tells_nothing_leaves_what_was_known() -> None:
-    before = learnt({"ETag": '"v1"'}, "d")
-    assert learnt({}, "d", before=before).etag == '"v1"'
-    assert learnt({"ETag": '"v2"'}, "d", before=before).etag == '"v2"'
+    before = origin_info({"ETag": '"v1"'}, "d")
+    assert origin_info({}, "d", before=before).etag == '"v1"'
+    assert origin_info({"ETag": '"v2"'}, "d", before=before).etag == '"v2"'
 
 
 def test_nothing_known_asks_for_nothing() -> None:
-    assert conditions(learnt({}, "d")) == {}
+    assert conditions(origin_info({}, "d")) == {}
