@@ -31,7 +31,7 @@ from resizer.errors import (
 from resizer.fetch.addresses import AddressPolicy
 from resizer.fetch.hosts import HostLimits
 from resizer.fetch.session import open_session, translate
-from resizer.fetch.spool import PIECE, Place, Room, write_spool
+from resizer.fetch.spool import PIECE, SpoolBudget, SpoolFile, write_spool
 from resizer.fetch.url_parser import parse_url, redact
 from resizer.fetch.validators import conditions, origin_info
 from resizer.models import OriginInfo
@@ -44,20 +44,20 @@ logger = logging.getLogger(__name__)
 
 BACKOFF = 0.5  # seconds before the second try; doubles with each further one
 MAX_BACKOFF = 30.0  # seconds
-MAX_RETRY_AFTER = 120.0  # seconds; who asks for more is not waited for, so that a request ends in its time
-SHORTAGE_PAUSE = 0.5  # seconds until another look whether there are descriptors, threads, memory
-#: what servers answer that do not understand a condition; then it is left out
+MAX_RETRY_AFTER = 120.0  # seconds; a longer Retry-After fails the image, so that its request ends
+SHORTAGE_PAUSE = 0.5  # seconds between attempts while descriptors, threads or memory are short
+#: responses of servers that do not understand a condition; it is then omitted
 CONDITION_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.PRECONDITION_FAILED})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-#: a Content-Range from the first byte on: the last one, and how many there are
+#: a Content-Range from the first byte on: the number of the last byte, and the total
 WHOLE_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
-#: no format by name: of an origin that offers several, the URL's own is wanted
+#: names no format, so that an origin with several sends the URL's own
 ACCEPT = "image/*, */*;q=0.8"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fetched:
-    """A downloaded file; whether it is an image, nobody has looked yet."""
+    """A downloaded file, which need not be an image."""
 
     path: Path
     #: bytes, decompressed
@@ -85,7 +85,7 @@ class Fetcher:
         self._settings = settings
         self._policy = AddressPolicy(settings.allow_networks, setting="fetch.allow_networks")
         self._hosts = hosts
-        self._room = Room(spool)
+        self._room = SpoolBudget(spool)
         self._may_log = LogThrottle()
         self._backoff = backoff
 
@@ -93,7 +93,7 @@ class Fetcher:
         await asyncio.to_thread(self._room.folder.mkdir, parents=True, exist_ok=True)
         self._session = open_session(
             self._policy,
-            # one try may be several requests, so its whole time is kept in `_hop`
+            # an attempt may be several requests, whose total time `_hop` limits
             timeout=aiohttp.ClientTimeout(total=None, connect=self._settings.connect_timeout),
             limit_per_host=self._settings.per_host,
             headers={
@@ -101,7 +101,7 @@ class Fetcher:
                 "Accept-Encoding": "identity",
                 "User-Agent": self._settings.user_agent or f"resizer/{VERSION}",
             },
-            # also the most that one step of aiohttp's decompression gives, whatever a bomb holds
+            # also limits one step of aiohttp's decompression, so that a bomb cannot expand
             read_bufsize=PIECE,
         )
         return self
@@ -113,19 +113,19 @@ class Fetcher:
 
     @asynccontextmanager
     async def fetch(self, url: str, *, retries: int | None = None) -> AsyncIterator[Fetched]:
-        """Download what the URL gives to a file that is gone on leaving. Raises `ImageError`.
+        """Download to a file that is removed after the block. Raises `ImageError`.
 
-        With `retries` so many further tries rather than fetch.retries, and no wait for descriptors.
+        `retries` replaces fetch.retries; with it, a shortage of descriptors fails at once.
         """
         async with self.fetch_if_changed(url, None, retries=retries) as fetched:
-            assert isinstance(fetched, Fetched)  # noqa: S101 - it was asked for without a condition
+            assert isinstance(fetched, Fetched)  # noqa: S101 - the request had no condition
             yield fetched
 
     @asynccontextmanager
     async def fetch_if_changed(
         self, url: str, known: OriginInfo | None, *, retries: int | None = None
     ) -> AsyncIterator[Fetched | Unchanged]:
-        """Do the same, unless the origin says that the image is as it was `known`."""
+        """Do the same, unless the origin reports that the image is as it was `known`."""
         target = parse_url(url)
         patience = self._settings.timeout if retries is None else 0.0
         retries = self._settings.retries if retries is None else retries
@@ -135,7 +135,7 @@ class Fetcher:
     async def _with_patience(
         self, seconds: float, fetch: Callable[[], Awaitable[Fetched | Unchanged]]
     ) -> Fetched | Unchanged:
-        """Wait for what this machine lacks, for so long: it is no try at the host."""
+        """Wait up to `seconds` for a resource that this machine lacks; it counts as no attempt."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while True:
@@ -149,20 +149,20 @@ class Fetcher:
             await asyncio.sleep(SHORTAGE_PAUSE)
 
     async def _fetch(
-        self, url: URL, place: Place, known: OriginInfo | None, retries: int
+        self, url: URL, place: SpoolFile, known: OriginInfo | None, retries: int
     ) -> Fetched | Unchanged:
         for number in range(1, retries + 2):
             try:
-                return await self._told_try(url, place, known, number=number)
+                return await self._attempt(url, place, known, number=number)
             except ImageError as error:
                 if number > retries or not _worth_another_try(error):
                     raise
                 pause = self._pause(number, error)
             await asyncio.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
-    async def _told_try(
-        self, url: URL, place: Place, known: OriginInfo | None, *, number: int
+    async def _attempt(
+        self, url: URL, place: SpoolFile, known: OriginInfo | None, *, number: int
     ) -> Fetched | Unchanged:
         try:
             size, source = await self._try(url, place, known)
@@ -179,8 +179,10 @@ class Fetcher:
         growing = min(self._backoff * 2.0 ** (number - 1), MAX_BACKOFF)
         return max(growing + random.uniform(0, self._backoff), error.retry_after or 0.0)  # noqa: S311
 
-    async def _try(self, url: URL, place: Place, known: OriginInfo | None) -> tuple[int | None, OriginInfo]:
-        """Go the whole way from the first host to the last byte; returns the size, None where unchanged."""
+    async def _try(
+        self, url: URL, place: SpoolFile, known: OriginInfo | None
+    ) -> tuple[int | None, OriginInfo]:
+        """Follow redirects to the last byte; return the size, None where the image is unchanged."""
         first_host = url.host or ""
         seconds = self._settings.timeout
         loop = asyncio.get_running_loop()
@@ -196,7 +198,7 @@ class Fetcher:
             if credentials and (authorization := credentials.get(url.origin())):
                 headers["Authorization"] = authorization
             async with self._hosts.connection(HostKey.of(str(url))):
-                # waiting for the place is no fault of the host
+                # the wait for a connection does not count
                 began = loop.time()
                 try:
                     end = await self._hop(url, place, headers, seconds, asked)
@@ -216,11 +218,11 @@ class Fetcher:
         raise TooManyRedirects(first_host, self._settings.max_redirects)
 
     async def _hop(
-        self, url: URL, place: Place, headers: Mapping[str, str], seconds: float, asked: OriginInfo | None
+        self, url: URL, place: SpoolFile, headers: Mapping[str, str], seconds: float, asked: OriginInfo | None
     ) -> URL | tuple[int | None, OriginInfo]:
-        """Make one request; returns where it redirects to, or the size of the body kept and what it is.
+        """Send one request; return the URL of a redirect, or the size of the stored body and its origin info.
 
-        The size is None where the origin says that the body is as it was `asked` about.
+        The size is None where the origin reports that the image is as it was `asked` about.
         """
         host = url.host or ""
         try:
@@ -246,7 +248,7 @@ class Fetcher:
         except (aiohttp.ClientError, OSError) as error:
             raise translate(error, url, self._policy) from error
 
-    async def _keep(self, response: aiohttp.ClientResponse, place: Place) -> tuple[int, OriginInfo]:
+    async def _keep(self, response: aiohttp.ClientResponse, place: SpoolFile) -> tuple[int, OriginInfo]:
         limit = self._settings.max_size
         if (response.content_length or 0) > limit:
             raise TooLarge(limit)
@@ -272,7 +274,7 @@ def _worth_another_try(error: BaseException) -> bool:
 
 
 def _is_a_part(response: aiohttp.ClientResponse) -> bool:
-    """Whether a range was answered, which nobody asked for: a part of an image may look like one."""
+    """Return whether the response is a part of an image, which no request asks for."""
     if response.status != HTTPStatus.PARTIAL_CONTENT:
         return False
     whole = WHOLE_RANGE.fullmatch(response.headers.get("Content-Range", ""))

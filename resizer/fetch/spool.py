@@ -27,10 +27,10 @@ SLOW_WRITE = 0.1  # seconds for a piece; other processes on a busy machine cause
 STAND_BACK = 10.0  # seconds for which threads write after a slow write
 
 
-class Place:
+class SpoolFile:
     """The file of one download, and its size so far."""
 
-    def __init__(self, room: "Room") -> None:
+    def __init__(self, room: "SpoolBudget") -> None:
         self.room = room
         self.size = 0
         #: bytes that an earlier download may have left in the file
@@ -61,7 +61,7 @@ class Place:
         self.add(-self.size)
 
 
-class Room:
+class SpoolBudget:
     """A folder for downloads; new ones wait while it holds `enough` bytes."""
 
     def __init__(self, folder: Path, *, enough: int = ENOUGH) -> None:
@@ -79,7 +79,7 @@ class Room:
         self._slow_until = 0.0
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[Place]:
+    async def place(self) -> AsyncIterator[SpoolFile]:
         """Wait for room, then give a file; after the block it is removed or another download's."""
         while self.used >= self._enough:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -89,7 +89,7 @@ class Room:
             except asyncio.CancelledError:
                 self._let_in()  # the turn may have been this one's
                 raise
-        place = Place(self)
+        place = SpoolFile(self)
         self._places += 1
         whole = False
         try:
@@ -117,8 +117,8 @@ class Room:
         if seconds > SLOW_WRITE:
             self._slow_until = time.monotonic() + STAND_BACK
 
-    def _leave(self, place: Place, *, whole: bool) -> None:
-        """Keep the file while others are in use; not after a cancellation, since a child may still read it."""
+    def _leave(self, place: SpoolFile, *, whole: bool) -> None:
+        """Keep the file while others are in use, unless a cancelled child may still read it."""
         if place.has_file:
             if whole and place.stale <= KEPT_SIZE and len(self._kept) < KEPT:
                 self._kept.append((place.path, place.stale))
@@ -141,7 +141,7 @@ class Room:
 class Spool:
     """Writes to a file without a buffer."""
 
-    def __init__(self, file: int, place: Place) -> None:
+    def __init__(self, file: int, place: SpoolFile) -> None:
         self._file = file
         self._place = place
         self._hash = sha256()
@@ -182,7 +182,7 @@ class Spool:
 
 
 @asynccontextmanager
-async def write_spool(place: Place) -> AsyncIterator[Spool]:
+async def write_spool(place: SpoolFile) -> AsyncIterator[Spool]:
     """Open the file for a download; after the block it is complete.
 
     Raises `StorageFailure`, `OutOfResources`.
@@ -202,7 +202,7 @@ async def write_spool(place: Place) -> AsyncIterator[Spool]:
         os.close(file)
 
 
-def _failure(error: OSError, place: Place) -> ImageError:
+def _failure(error: OSError, place: SpoolFile) -> ImageError:
     if lacking := shortage(error):
         return OutOfResources(lacking)
     return StorageFailure(disk_fault(error, place.room.folder), what="download")

@@ -39,7 +39,7 @@ def _etag(headers: Mapping[str, str]) -> str | None:
 
 
 def _last_modified(headers: Mapping[str, str]) -> str | None:
-    """Return the date as it came, unless it is none or may hide a change (RFC 9110, 8.8.2.2)."""
+    """Return the date as sent, unless it is invalid or may hide a change (RFC 9110, 8.8.2.2)."""
     text = headers.get("Last-Modified", "").strip()
     modified, date = _date(text), _date(headers.get("Date", ""))
     if modified is None or (date is not None and date - modified < RESOLUTION):
@@ -47,7 +47,7 @@ def _last_modified(headers: Mapping[str, str]) -> str | None:
     return text
 
 
-@lru_cache(maxsize=256)  # what comes in the same second has the same date
+@lru_cache(maxsize=256)  # responses of the same second have the same date
 def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text[:100])

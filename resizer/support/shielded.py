@@ -1,4 +1,4 @@
-"""Wait for what must have come to its end also where the wait for it is cancelled."""
+"""Wait for work to end even where the wait is cancelled."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -9,17 +9,19 @@ T = TypeVar("T")
 
 
 async def shielded(waited: Awaitable[T]) -> T:
-    """Await it; cancellations reach the caller, as one, but not before it has ended, and not it.
+    """Await `waited`; a cancellation is raised to the caller once the work has ended, and never reaches it.
 
-    Raises what it raises; after a cancellation `CancelledError` alone.
+    Raises the work's error, or `CancelledError` after one or more cancellations.
     """
     waiting = asyncio.ensure_future(waited)
     try:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError:
         while not waiting.done():
-            with suppress(asyncio.CancelledError):  # once more: a deadline, then whoever gives it up
+            with suppress(
+                asyncio.CancelledError
+            ):  # a caller may be cancelled twice: by a deadline, then by a stop
                 await asyncio.wait({waiting})
         if not waiting.cancelled():
-            waiting.exception()  # the cancellation is what is told
+            waiting.exception()  # marks it as retrieved: the cancellation is raised
         raise

@@ -14,7 +14,7 @@ from origin import Answer, Origin
 from resizer.config import FetchSettings
 from resizer.fetch.fetcher import Fetcher
 from resizer.fetch.originals import Originals
-from resizer.fetch.spool import KEPT_SIZE, SLOW_WRITE, Place, Room, write_spool
+from resizer.fetch.spool import KEPT_SIZE, SLOW_WRITE, SpoolBudget, SpoolFile, write_spool
 from service import LOOPBACK
 
 
@@ -24,13 +24,13 @@ def _folder_is_empty_afterwards(tmp_path: Path) -> Iterator[None]:
     assert not [*tmp_path.rglob("*.image")]
 
 
-async def write(place: Place, data: bytes) -> None:
+async def write(place: SpoolFile, data: bytes) -> None:
     async with write_spool(place) as spool:
         await spool.add(data)
 
 
 async def test_file_is_written_over_while_others_are_in_use(tmp_path: Path) -> None:
-    room = Room(tmp_path)
+    room = SpoolBudget(tmp_path)
     async with room.place() as other:
         await write(other, b"other")
         async with room.place() as first:
@@ -46,7 +46,7 @@ async def test_file_is_written_over_while_others_are_in_use(tmp_path: Path) -> N
 
 
 async def test_large_file_is_not_kept(tmp_path: Path) -> None:
-    room = Room(tmp_path)
+    room = SpoolBudget(tmp_path)
     async with room.place():
         async with room.place() as large:
             await write(large, bytes(KEPT_SIZE + 1))
@@ -55,7 +55,7 @@ async def test_large_file_is_not_kept(tmp_path: Path) -> None:
 
 async def test_file_of_a_download_that_was_given_up_is_not_written_over(tmp_path: Path) -> None:
     """A child may read it still."""
-    room = Room(tmp_path)
+    room = SpoolBudget(tmp_path)
 
     async def given_up() -> None:
         async with room.place() as place:
@@ -90,7 +90,7 @@ async def test_threads_write_where_the_disk_is_slow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: bool
 ) -> None:
     """What waits for the disk must not hold up the loop."""
-    room = Room(tmp_path)
+    room = SpoolBudget(tmp_path)
     writers: list[threading.Thread] = []
     system = os.write
 
@@ -111,7 +111,7 @@ async def test_threads_write_where_the_disk_is_slow(
 
 async def test_no_download_begins_while_enough_wait_in_the_spool(tmp_path: Path) -> None:
     """Each that leaves lets one in, whoever has given up waiting meanwhile."""
-    room = Room(tmp_path, enough=100)
+    room = SpoolBudget(tmp_path, enough=100)
     inside: list[str] = []
     kept = {name: asyncio.Event() for name in "abcd"}
     gates = {name: asyncio.Event() for name in "abcd"}
@@ -143,7 +143,7 @@ async def test_no_download_begins_while_enough_wait_in_the_spool(tmp_path: Path)
 
 
 async def test_second_try_counts_its_own_bytes_alone(tmp_path: Path) -> None:
-    room = Room(tmp_path)
+    room = SpoolBudget(tmp_path)
     async with room.place() as place:
         for size in (500, 300):
             async with write_spool(place) as spool:
